@@ -1,0 +1,63 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+OUT := out
+# a folder of .osm.pbf extracts; results in docs/benchmarks.md name those used
+DATA ?= ../shared/data/osm
+
+.PHONY: demo test check lint format clean
+.PHONY: bench-build bench-query bench-tokens bench-knn bench-quality
+
+# what a user installs, and the sample map
+$(VENV)/demo-ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[sample]'
+	touch $@
+
+# everything that tests and linters need, torch's CPU build among it where one is offered
+$(VENV)/dev-ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/demo-ready  ## build an index of central Helsinki, ask it, export it
+	@BIN=$(BIN) OUT=$(OUT) sh scripts/demo.sh
+
+test: lint  ## everything that must hold
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+check: test
+
+lint: $(VENV)/dev-ready  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev-ready  ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
+	$(BIN)/python bench/build.py $(if $(QUACKOSM),--quackosm-python $(QUACKOSM)) $(ARGS)
+
+bench-query: $(VENV)/dev-ready  ## docs/benchmarks.md, "Query"
+	$(BIN)/python bench/query.py $(ARGS)
+
+bench-tokens: $(VENV)/dev-ready  ## docs/benchmarks.md, "Tokens"
+	mkdir -p $(OUT)
+	$(BIN)/python bench/geometry.py $(DATA)/liechtenstein_2022-12.osm.pbf
+	HF_HUB_OFFLINE=1 $(BIN)/python scripts/distil_tags.py --hold-out -o $(OUT)/held.safetensors $(DATA)/*.osm.pbf
+	HF_HUB_OFFLINE=1 $(BIN)/python bench/tags.py --table $(OUT)/held.safetensors $(DATA)/*.osm.pbf
+
+bench-knn: $(VENV)/dev-ready  ## docs/benchmarks.md, "k-NN over folds"
+	$(BIN)/python bench/knn.py $(ARGS)
+
+bench-quality: $(VENV)/dev-ready  ## docs/benchmarks.md, "Quality"
+	$(BIN)/python bench/quality.py --data $(DATA) $(ARGS)
+
+clean:
+	rm -rf $(OUT) dist build

@@ -1,0 +1,71 @@
+"""The command: its verbs, and how a fault ends it.
+
+Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 130 is an interrupt.
+"""
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from cli.talk import complain
+from geoindex import __version__
+from geoindex.errors import GeoindexError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="geoindex",
+    help="Find places that are alike: a map becomes an index, and the index answers.",
+    epilog="Example: geoindex build monaco.osm.pbf -o monaco.geoindex",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"geoindex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Find places that are alike: a map becomes an index, and the index answers."""
+
+
+def _add_commands() -> None:
+    from cli import build, check, evaluate, export, info, knn, query, similar
+
+    for module in (build, query, similar, knn, evaluate, export, info, check):
+        module.register(app)
+
+
+_add_commands()
+
+
+def run() -> None:
+    """Run the command; turn faults that are explained into their exit codes."""
+    warnings.showwarning = lambda message, *_args, **_kwargs: complain(f"note: {message}")
+    try:
+        app(standalone_mode=True)
+    except GeoindexError as error:
+        complain(f"error: {error}")
+        sys.exit(error.exit_code)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:
+            complain("interrupted; run the same command again to go on from here")
+        raise
+    except BrokenPipeError:
+        # whoever read our output has had enough: `geoindex query ... | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,107 @@
+"""``geoindex build``: a map becomes an index."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.params import Config, Overwrite, Quiet, parsed
+from cli.talk import Talk, complain
+from geoindex.places import BBox, parse_bbox
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command(epilog="Example: geoindex build monaco.osm.pbf -o monaco.geoindex")(build)
+
+
+def build(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2) or GeoParquet.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="The index to make. [default: SOURCE.geoindex]"
+        ),
+    ] = None,
+    resolution: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--resolution",
+            metavar="0-15",
+            help="H3 resolution of the cells; several allowed. [default: 9]",
+            envvar="GEOINDEX_RESOLUTION",
+        ),
+    ] = None,
+    bbox: Annotated[
+        BBox | None,
+        typer.Option(
+            parser=parsed(parse_bbox),
+            metavar="W,S,E,N",
+            help="Keep only entities that meet this box.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="default|tagpool|tagpool:MODEL",
+            help="What makes the vectors; MODEL is a text model that reads the tags.",
+            envvar="GEOINDEX_ENCODER",
+        ),
+    ] = "default",
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 5 if anything was skipped.")
+    ] = False,
+    config: Config = None,  # noqa: ARG001 - its callback sets the defaults
+    quiet: Quiet = False,
+) -> None:
+    """Build an index from a map: read, embed, and write one folder.
+
+    Goes on by itself where an interrupted build stopped. The output appears only when it is whole.
+    """
+    from geoindex.building import build_index
+    from geoindex.planning import DEFAULT_RESOLUTION, plan_build
+
+    talk = Talk(quiet=quiet)
+    levels = resolution or [DEFAULT_RESOLUTION]
+    target = output or default_output(sources[0])
+    if dry_run:
+        plan = plan_build(sources, target, resolutions=levels, encoder=encoder, overwrite=overwrite)
+        for line in plan:
+            typer.echo(line)
+        return
+    manifest = build_index(
+        sources,
+        target,
+        resolutions=levels,
+        bbox=bbox,
+        encoder=encoder,
+        overwrite=overwrite,
+        strict=strict,
+        reporter=talk,
+    )
+    for title, counted in (("left out", manifest.skipped), ("noted", manifest.notes)):
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in counted.items() if n)
+        if reasons:
+            talk.say(f"{title}: {reasons}")
+    counts = manifest.counts
+    talk.say(
+        f"{target}: {counts['entities']:,} entities, {sum(counts['cells'].values()):,} cells, "
+        f"encoder {manifest.encoder['name']}. {manifest.attribution}"
+    )
+    if not quiet:
+        complain(f"next: geoindex query {target} --tags amenity=cafe")
+
+
+def default_output(source: Path) -> Path:
+    """Return the output that goes with a source: ``monaco.osm.pbf`` to ``monaco.geoindex``."""
+    return Path(f"{source.name.split('.', 1)[0]}.geoindex")

@@ -1,0 +1,133 @@
+"""``geoindex evaluate``: what are the vectors worth, beside every baseline?"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.params import Overwrite, Quiet
+from cli.talk import Talk
+
+if TYPE_CHECKING:
+    from geoindex.evaluation.results import Results
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command(epilog="Example: geoindex evaluate monaco.geoindex --tasks buildings,shops")(
+        evaluate
+    )
+
+
+def evaluate(
+    indexes: Annotated[
+        list[Path], typer.Argument(metavar="INDEX...", help="One index or several, each a place.")
+    ],
+    tasks: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these tasks. [default: all]")
+    ] = None,
+    rows: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="What to compare: baselines, encoders, peers of srai."),
+    ] = "constant,counts,svd,tagpool",
+    heads: Annotated[
+        str, typer.Option(metavar="A,B", help="What learns the labels: knn, ridge, mlp.")
+    ] = "knn,ridge,mlp",
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="spatial|places|random",
+            help="How units are held out: blocks of ground, whole indexes; random leaks.",
+        ),
+    ] = "spatial",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How often to split and fit anew; 3 for a claim.")
+    ] = 3,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write JSON.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write Markdown tables.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one HTML page that opens offline.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where scores are remembered. [default: ~/.cache/geoindex/evaluate]",
+            envvar="GEOINDEX_EVALUATE_CACHE",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Evaluate vectors on tasks read from the map itself, beside every baseline.
+
+    Labels are masked: what tells the answer is hidden before anything is embedded. Every row makes
+    its own vectors, on the same cells and folds. A run that was stopped goes on where it was.
+    """
+    from geoindex.evaluation.markdown import markdown as to_markdown
+    from geoindex.evaluation.runner import evaluate as run
+    from geoindex.workspace import writing
+
+    for path, suffixes in ((output, (".json",)), (markdown, (".md",)), (report, (".html",))):
+        _check_new(path, suffixes, overwrite=overwrite)
+    talk = Talk(quiet=quiet)
+    results = run(
+        indexes,
+        tasks=None if tasks is None else _names(tasks),
+        rows=_names(rows),
+        heads=_names(heads),
+        split=split,
+        seeds=seeds,
+        cache=cache or default_cache(),
+        reporter=talk,
+    )
+    _print(results)
+    for note in results.notes:
+        talk.say(f"note: {note}")
+    if output is not None:
+        results.write(output)
+    if markdown is not None:
+        with writing(markdown) as unfinished:
+            unfinished.write_text(to_markdown(results), "utf-8")
+    if report is not None:
+        from geoindex.evaluation.report import write_report
+
+        write_report(results.as_dict(), report, overwrite=overwrite)
+
+
+def default_cache() -> Path:
+    """Return the folder of scores of this user."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "geoindex" / "evaluate"
+
+
+def _print(results: "Results") -> None:
+    from geoindex.evaluation.markdown import plain, rank_lines, retrieval_lines, score_lines
+
+    for split in dict.fromkeys(record.split for record in results.records):
+        for unit in ("cell", "entity"):
+            lines = score_lines(results, split, unit, intervals=False)
+            if len(lines) > 1:
+                typer.echo(plain(lines) + "\n")
+    if results.ranks:
+        typer.echo(plain(rank_lines(results)))
+    if results.retrieval:
+        typer.echo()
+        typer.echo(plain(retrieval_lines(results)))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _check_new(path: Path | None, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+    """Refuse before the work what could not be written after it."""
+    if path is not None:
+        from geoindex.outputs import check_output_file
+
+        check_output_file(path, suffixes=suffixes, overwrite=overwrite)

@@ -1,0 +1,81 @@
+"""``geoindex info``: what is in an index?"""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.params import IndexPath
+
+_KINDS_SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command(epilog="Example: geoindex info monaco.geoindex")(info)
+
+
+def info(
+    index: IndexPath,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Say what is in an index: sources, counts, kinds, encoder, size, licence."""
+    from geoindex.api import open as open_index
+
+    opened = open_index(index)
+    size_bytes = _size_bytes(index)
+    if as_json:
+        content = {**asdict(opened.manifest), "path": str(index), "size_bytes": size_bytes}
+        json.dump(content, sys.stdout, indent=2, ensure_ascii=False)
+        typer.echo()
+        return
+    manifest = opened.manifest
+    kinds = Counter(opened.entities.table["kind"].to_pylist())
+    for name, text in _lines(asdict(manifest), kinds, size_bytes):
+        typer.echo(f"{name:10}  {text}")
+
+
+def _size_bytes(index: Path) -> dict[str, int]:
+    sizes: Counter[str] = Counter()
+    for path in index.rglob("*"):
+        if path.is_file():
+            sizes["search" if path.is_relative_to(index / "search") else "tables"] += (
+                path.stat().st_size
+            )
+    return dict(sizes)
+
+
+def _lines(
+    manifest: dict[str, Any], kinds: Counter[str], size_bytes: dict[str, int]
+) -> list[tuple[str, str]]:
+    counts, encoder = manifest["counts"], manifest["encoder"]
+    of_type = {name: counts[name] for name in ("nodes", "ways", "relations")}
+    lines = [
+        ("source", f"{source['path']} ({source['timestamp'] or 'no timestamp'})")
+        for source in manifest["sources"]
+    ]
+    lines += [
+        ("entities", f"{counts['entities']:,}; {_counted(of_type)}"),
+        ("tags", f"{counts['tags']:,} different ones"),
+        *(
+            ("cells", f"{n:,} of resolution {resolution}")
+            for resolution, n in counts["cells"].items()
+        ),
+        ("kinds", ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(_KINDS_SHOWN))),
+        ("encoder", f"{encoder['name']} {encoder['fingerprint'][:8]}"),
+        ("dims", f"{encoder['dim']} of entities, {encoder['region_dim']} of cells"),
+        ("left out", _counted(manifest["skipped"])),
+        ("noted", _counted(manifest["notes"])),
+        ("size", ", ".join(f"{name} {n / 1e6:.1f} MB" for name, n in sorted(size_bytes.items()))),
+        ("built", f"{manifest['created']} by geoindex {manifest['geoindex_version']}"),
+        ("licence", f"{manifest['licence']}, {manifest['attribution']}"),
+    ]
+    return lines
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "nothing"

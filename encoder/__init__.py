@@ -1,0 +1,1 @@
+"""What vector does this get? Tokens in, vectors out; knows no files, tables or H3."""

@@ -1,0 +1,37 @@
+"""What is there, and what is like it? Maps become indexes; indexes answer.
+
+>>> import geoindex as gi
+>>> ix = gi.build("monaco.osm.pbf", "monaco.geoindex")  # doctest: +SKIP
+>>> ix.query(like="way/1234", k=10)  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from geoindex._version import __version__
+
+if TYPE_CHECKING:
+    from geoindex.api import GeoIndex, build, export, open, query  # noqa: A004 - as gzip.open
+    from geoindex.hits import Hits
+    from geoindex.models import load_encoder
+
+__all__ = ["GeoIndex", "Hits", "__version__", "build", "export", "load_encoder", "open", "query"]
+
+_HOMES = {
+    "GeoIndex": "geoindex.api",
+    "Hits": "geoindex.hits",
+    "build": "geoindex.api",
+    "export": "geoindex.api",
+    "load_encoder": "geoindex.models",
+    "open": "geoindex.api",
+    "query": "geoindex.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: ``geoindex --help`` needs none of it."""
+    if name not in _HOMES:
+        msg = f"module 'geoindex' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

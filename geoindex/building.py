@@ -1,0 +1,259 @@
+"""How does a map become an index? The stages, from sources to one folder.
+
+::
+
+    sources -> read (one staged file each) -> order (entities.arrow, in cell order)
+            -> tag lists -> tokens, own vectors -> contextual vectors, cells -> tables -> rename
+
+Everything happens in the workspace; only the last step touches the output. See
+`geoindex.workspace` for what an interrupted build leaves behind.
+"""
+
+import datetime as dt
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from geoindex.embedding import embed, tokenise
+from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.layout import CELLS, ENTITIES, SCHEMA_VERSION, SearchFiles, search_files, table_path
+from geoindex.manifest import Manifest, package_versions
+from geoindex.models import load_encoder
+from geoindex.ordering import order_rows, read_batches
+from geoindex.places import BBox
+from geoindex.planning import DEFAULT_RESOLUTION, check_request
+from geoindex.progress import Reporter, Silent
+from geoindex.reading import Staged, stage_sources
+from geoindex.stamp import write_stamp
+from geoindex.tables import (
+    cell_schema,
+    entity_schema,
+    with_vectors,
+    write_table,
+)
+from geoindex.tag_lists import TagLists, write_tag_lists
+from geoindex.workspace import Workspace, exchange, fingerprint
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder
+
+# left out because it should be; the other reasons say that something was lost
+BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
+# counted on the way, but kept
+_MENDED = ("repaired",)
+
+
+def build_index(
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int] = (DEFAULT_RESOLUTION,),
+    bbox: BBox | None = None,
+    encoder: str = "default",
+    overwrite: bool = False,
+    strict: bool = False,
+    reporter: Reporter | None = None,
+) -> Manifest:
+    """Build an index.
+
+    Parameters
+    ----------
+    sources
+        OpenStreetMap files or GeoParquet; see `geoindex.reading.open_source`.
+    output
+        The folder to make. Another index there is replaced if `overwrite`; anything else never.
+    resolutions
+        Of the cells. The finest is the one of the entities' `cell`.
+    bbox
+        Keep only entities whose geometry meets this box.
+    encoder
+        See `geoindex.models.load_encoder`.
+    strict
+        Raise at the end if anything was lost that the rules would have kept.
+    reporter
+        Hears of progress.
+
+    Returns
+    -------
+    manifest
+        As written.
+
+    Raises
+    ------
+    UsageError, OutputError, SourceError, SkippedItemsError
+    """
+    reporter = reporter or Silent()
+    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    workspace = Workspace(output)
+    with workspace.locked(), _disk_errors(output):
+        manifest = _build(sources, output, workspace, levels, bbox, encoder, reporter)
+    lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
+    if strict and lost:
+        msg = f"{output} is built, but {_skipped_text(lost)} could not be kept"
+        raise SkippedItemsError(msg)
+    return manifest
+
+
+def _build(
+    sources: Sequence[Path],
+    output: Path,
+    workspace: Workspace,
+    resolutions: Sequence[int],
+    bbox: BBox | None,
+    encoder_name: str,
+    reporter: Reporter,
+) -> Manifest:
+    encoder = load_encoder(encoder_name)
+    staged = stage_sources(
+        sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
+    )
+    rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
+    key = fingerprint(rows=rows_key, encoder=encoder.fingerprint, resolutions=list(resolutions))
+    workspace.forget(keep={"read", f"index-{key}", f"tokens-{key}"})
+    index = workspace.path(f"index-{key}")
+    files = search_files(index)
+    files.folder.mkdir(parents=True, exist_ok=True)
+
+    num_staged = _order(staged, files, workspace, reporter)
+    home = _column(files, "cell")
+    if not len(home):
+        raise SourceError(_nothing_text(sources, staged))
+    if not files.array("posting_offsets").exists():
+        with reporter.stage("tags", len(home)) as advance:
+            write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=advance)
+    folder = workspace.path(f"tokens-{key}/tokens.json").parent
+    # our products are narrow: a second thread of BLAS spins more than it helps, and one gives the
+    # same bits whatever the number of cores
+    with threadpool_limits(1, "blas"):
+        rows = tokenise(files, encoder, folder, num_rows=len(home), reporter=reporter)
+        embed(files, encoder, folder, rows, home=home, resolutions=resolutions, reporter=reporter)
+    _write_tables(index, files, encoder, reporter)
+    manifest = _manifest(staged, files, encoder, resolutions, bbox)
+    manifest.notes["too_wide"] = rows.num_too_wide
+    manifest.notes["duplicates"] = num_staged - len(home)
+    manifest.write(index)
+    del rows
+    with suppress(OSError):
+        output.rmdir()  # an empty folder may be replaced; a full one is exchanged
+    exchange(index, output)
+    workspace.remove()
+    return manifest
+
+
+def _order(
+    staged: Sequence[Staged], files: SearchFiles, workspace: Workspace, reporter: Reporter
+) -> int:
+    """Sort the staged rows unless that is done; return how many they are, duplicates included."""
+    num_staged = sum(batch.num_rows for item in staged for batch in read_batches(item.path))
+    target = files.rows(ENTITIES)
+    if not target.exists():
+        with reporter.stage("sort", num_staged) as advance:
+            order_rows(staged, target, scratch=workspace.path("scratch"), advance=advance)
+    return num_staged
+
+
+def _column(files: SearchFiles, name: str) -> NDArray[Any]:
+    parts = [batch[name].to_numpy() for batch in read_batches(files.rows(ENTITIES))]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter: Reporter) -> None:
+    columns = {
+        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
+        CELLS: {"embedding": "embedding"},
+    }
+    schemas = {ENTITIES: entity_schema(encoder.dim), CELLS: cell_schema(encoder.region_dim)}
+    with reporter.stage("tables", None):
+        for table, names in columns.items():
+            vectors = {
+                column: np.load(files.vectors(table, name), mmap_mode="r")
+                for column, name in names.items()
+            }
+            rows = with_vectors(read_batches(files.rows(table)), schemas[table], vectors)
+            # a killed build may have left a part of it; Lance cannot go on where it was
+            shutil.rmtree(table_path(index, table), ignore_errors=True)
+            write_table(index, table, rows, schemas[table])
+    write_stamp(index)
+
+
+def _manifest(
+    staged: Sequence[Staged],
+    files: SearchFiles,
+    encoder: "Embedder",
+    resolutions: Sequence[int],
+    bbox: BBox | None,
+) -> Manifest:
+    left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
+    notes = {reason: left_out.pop(reason, 0) for reason in _MENDED}
+    types = Counter(
+        osm_type
+        for batch in read_batches(files.rows(ENTITIES))
+        for osm_type in batch["osm_type"].to_pylist()
+    )
+    cells = Counter(
+        resolution
+        for batch in read_batches(files.rows(CELLS))
+        for resolution in batch["resolution"].to_pylist()
+    )
+    return Manifest(
+        sources=[item.info.as_dict() for item in staged],
+        settings={
+            "resolutions": list(resolutions),
+            "bbox": None if bbox is None else list(astuple(bbox)),
+            "encoder": encoder.name,
+        },
+        encoder={
+            "name": encoder.name,
+            "fingerprint": encoder.fingerprint,
+            "dim": encoder.dim,
+            "region_dim": encoder.region_dim,
+        },
+        counts={
+            "entities": sum(types.values()),
+            **{f"{name}s": types[name] for name in ("node", "way", "relation")},
+            "tags": TagLists(files).num_tags,
+            "cells": {str(resolution): cells[resolution] for resolution in resolutions},
+        },
+        skipped=dict(sorted(left_out.items())),
+        notes=notes,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        licence=" AND ".join(sorted({item.info.licence for item in staged})),
+        attribution="; ".join(sorted({item.info.attribution for item in staged})),
+        packages=package_versions(),
+    )
+
+
+def _nothing_text(sources: Sequence[Path], staged: Sequence[Staged]) -> str:
+    left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
+    names = ", ".join(path.name for path in sources)
+    return (
+        f"{names}: no entity to keep ({_skipped_text(left_out) or 'it holds no tagged objects'}); "
+        "want a map with tags such as building=yes or amenity=cafe. The kept keys: docs/entities.md"
+    )
+
+
+def _skipped_text(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()) if n)
+
+
+@contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    """Say in one line what the disk refused; the work so far stays for the next build."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GeoindexError):
+            raise
+        msg = (
+            f"cannot build {output}: {error}. What was there before is untouched; free what is "
+            "needed and run the command again to go on"
+        )
+        raise GeoindexError(msg) from error

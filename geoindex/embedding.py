@@ -1,0 +1,247 @@
+"""What are the vectors of every row and cell? The stages that call the encoder.
+
+Tokens, own and contextual vectors are matrices on disk, filled run by run; an interrupted stage
+goes on after the last run that was whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from geoindex.cells import centres, parents, resolution_of
+from geoindex.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
+from geoindex.membership import MAX_CELLS, CellMembers, members_at, tile_rows, tile_runs
+from geoindex.models import entity_tokens, tag_codes, tiles_of
+from geoindex.ordering import read_batches
+from geoindex.progress import Reporter
+from geoindex.tables import CELL_SCHEMA
+from geoindex.tag_lists import TagLists
+from geoindex.threads import one_ahead
+from geoindex.touching import touching
+from geoindex.workspace import Matrices, writing
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder, EntityTokens, TagCodes
+
+_MEMBERS_AT_ONCE = 200_000
+
+
+@dataclass(frozen=True)
+class RowTokens:
+    """Tokens of all rows, memory-mapped, and the cells that each row touches."""
+
+    tokens: "EntityTokens"
+    row_index: NDArray[np.int64]
+    cells: NDArray[np.uint64]
+    num_too_wide: int
+
+
+def tokenise(
+    files: SearchFiles, encoder: "Embedder", folder: Path, *, num_rows: int, reporter: Reporter
+) -> RowTokens:
+    """Tokenise all rows, embed each alone, and find the cells that it touches.
+
+    Parameters
+    ----------
+    files
+        Of the index that is being built: rows and tag lists are there, own vectors come.
+    folder
+        For the tokens; its name holds the hash of all that decides them.
+    """
+    tag_lists = TagLists(files)
+    dims = _token_dims(encoder)
+    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry")]
+    shapes: dict[Path, tuple[int, ...]] = {
+        path: (num_rows, *dim) for path, dim in zip(paths, dims, strict=True)
+    }
+    shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
+    matrices = Matrices(folder / "tokens.json", shapes)
+    tags, salience, geometry, own = matrices.arrays
+    with reporter.stage("tokens", num_rows) as advance:
+        done = matrices.done
+        advance(min(done * SEARCH_BATCH_ROWS, num_rows))
+        batches = islice(enumerate(read_batches(files.rows(ENTITIES))), done, None)
+        # GEOS works without the GIL: a second thread tokenises while this one finds cells
+        for batch in one_ahead(partial(_tokenised, encoder, tag_lists), batches):
+            rows = batch.rows
+            tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
+            salience[rows] = batch.tokens.salience
+            own[rows] = encoder.own(batch.tokens)
+            _save_touching(_pairs_path(folder, batch.place), batch)
+            matrices.advance(batch.place + 1)
+            advance(len(batch.geometries))
+    pairs = [
+        (i * SEARCH_BATCH_ROWS, np.load(_pairs_path(folder, i)))
+        for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
+    ]
+    return RowTokens(
+        entity_tokens(tags, salience, geometry),
+        np.concatenate([start + found["row_index"] for start, found in pairs]),
+        np.concatenate([found["cell"] for _, found in pairs]),
+        sum(len(found["too_wide"]) for _, found in pairs),
+    )
+
+
+def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
+    """Return the row shape of each array of tokens, as the encoder makes them."""
+    nothing = tag_codes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
+    empty = encoder.tokens(nothing, np.zeros(0, object))
+    return [empty.tags.shape[1:], empty.salience.shape[1:], empty.geometry.shape[1:]]
+
+
+def _codes(tag_lists: TagLists, rows: slice) -> "TagCodes":
+    offsets = tag_lists.offsets[rows.start : rows.stop + 1]
+    codes = tag_lists.codes[offsets[0] : offsets[-1]]
+    unique, local = np.unique(codes, return_inverse=True)
+    return tag_codes(tag_lists.texts(unique), local.astype(np.int32), offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class _Tokenised:
+    """A batch of rows with its tokens."""
+
+    place: int
+    rows: slice
+    geometries: NDArray[np.object_]
+    home: NDArray[np.uint64]
+    tokens: "EntityTokens"
+
+
+def _tokenised(
+    encoder: "Embedder", tag_lists: TagLists, item: tuple[int, pa.RecordBatch]
+) -> _Tokenised:
+    place, batch = item
+    rows = slice(place * SEARCH_BATCH_ROWS, place * SEARCH_BATCH_ROWS + batch.num_rows)
+    geometries = shapely.from_wkb(batch["geometry"].to_numpy(zero_copy_only=False))
+    tokens = encoder.tokens(_codes(tag_lists, rows), geometries)
+    return _Tokenised(place, rows, geometries, batch["cell"].to_numpy(), tokens)
+
+
+def _save_touching(path: Path, batch: _Tokenised) -> None:
+    resolution = int(resolution_of(batch.home[:1])[0])
+    found = touching(batch.geometries, batch.home, resolution=resolution, max_cells=MAX_CELLS)
+    with writing(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, row_index=found.row_index, cell=found.cell, too_wide=found.too_wide)
+
+
+def _pairs_path(folder: Path, i: int) -> Path:
+    return folder / f"touching-{i:05}.npz"
+
+
+def embed(
+    files: SearchFiles,
+    encoder: "Embedder",
+    folder: Path,
+    rows: RowTokens,
+    *,
+    home: NDArray[np.uint64],
+    resolutions: Sequence[int],
+    reporter: Reporter,
+) -> None:
+    """Write the contextual vectors of all rows, and the cells with theirs.
+
+    Parameters
+    ----------
+    home
+        The `cell` column of all rows.
+    resolutions
+        Of the cells; contextual vectors are read in tiles of the finest.
+    """
+    finest = max(resolutions)
+    levels = [
+        members_at(rows.row_index, rows.cells, resolution=resolution)
+        for resolution in sorted(resolutions)
+    ]
+    num_cells = sum(len(level.cells) for level in levels)
+    shapes: dict[Path, tuple[int, ...]] = {
+        files.vectors(ENTITIES, "embedding"): (len(home), encoder.dim),
+        files.vectors(CELLS, "embedding"): (num_cells, encoder.region_dim),
+    }
+    matrices = Matrices(folder / "embed.json", shapes)
+    contextual, regions = matrices.arrays
+    step, first_cell = 0, 0
+    with reporter.stage("embed", num_cells) as advance:
+        for resolution, level in zip(sorted(resolutions), levels, strict=True):
+            for run in tile_runs(level, most_members=_MEMBERS_AT_ONCE):
+                step += 1
+                if step > matrices.done:
+                    here = home if resolution == finest else None
+                    found, vectors = _embed_run(encoder, rows.tokens, level, run, here)
+                    if found is not None:
+                        contextual[found[0]] = found[1]
+                    regions[first_cell + run.start : first_cell + run.stop] = vectors
+                    matrices.advance(step)
+                advance(len(run))
+            first_cell += len(level.cells)
+    _write_cells(files, levels, sorted(resolutions))
+
+
+def _embed_run(
+    encoder: "Embedder",
+    tokens: "EntityTokens",
+    level: CellMembers,
+    run: range,
+    home: NDArray[np.uint64] | None,
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]] | None, NDArray[np.float32]]:
+    """Embed a run of tiles; with `home`, return also the rows that live in them, and theirs."""
+    found = tile_rows(level, run)
+    tile_cell = np.repeat(level.cells[run.start : run.stop], np.diff(found.offsets))
+    if home is None:
+        is_read = np.zeros(len(found.members), np.bool_)
+    else:
+        is_read = home[found.members] == tile_cell
+    tiles = tiles_of(found.members, found.offsets, is_halo=found.is_halo, is_read=is_read)
+    contextual, vectors = encoder.tiles(tokens, tiles)
+    return (None if home is None else (found.members[is_read], contextual)), vectors
+
+
+def _write_cells(
+    files: SearchFiles, levels: Sequence[CellMembers], resolutions: Sequence[int]
+) -> None:
+    types = np.concatenate(
+        [
+            batch["osm_type"].to_numpy(zero_copy_only=False)
+            for batch in read_batches(files.rows(ENTITIES))
+        ]
+    )
+    tables = [
+        _cell_table(level, resolution, types)
+        for level, resolution in zip(levels, resolutions, strict=True)
+    ]
+    # batches must not end with a resolution: row i lies in batch i // SEARCH_BATCH_ROWS
+    cells = pa.concat_tables(tables).combine_chunks()
+    with pa.OSFile(str(files.rows(CELLS)), "wb") as sink, pa.ipc.new_file(sink, CELL_SCHEMA) as out:
+        for batch in cells.to_batches(SEARCH_BATCH_ROWS):
+            out.write_batch(batch)
+
+
+def _cell_table(level: CellMembers, resolution: int, types: NDArray[np.object_]) -> pa.Table:
+    n = len(level.cells)
+    ancestors = [parents(level.cells, coarser) for coarser in range(resolution)]
+    flat = np.stack(ancestors, axis=1).ravel() if ancestors else np.zeros(0, np.uint64)
+    lon, lat = centres(level.cells)
+    cell_of_row = np.repeat(np.arange(n), np.diff(level.offsets))
+    counts = {
+        f"num_{name}s": np.bincount(cell_of_row[types[level.rows] == name], minlength=n)
+        for name in ("node", "way", "relation")
+    }
+    columns = {
+        "cell": level.cells,
+        "resolution": np.full(n, resolution, np.uint8),
+        "parents": pa.ListArray.from_arrays(
+            pa.array(np.arange(n + 1, dtype=np.int32) * resolution), pa.array(flat)
+        ),
+        "lon": lon,
+        "lat": lat,
+        "num_entities": np.diff(level.offsets).astype(np.int32),
+        **{name: count.astype(np.int32) for name, count in counts.items()},
+    }
+    return pa.table(columns, schema=CELL_SCHEMA)

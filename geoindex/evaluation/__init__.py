@@ -1,0 +1,18 @@
+"""What are the vectors worth? Tasks, splits, heads, baselines and scores."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoindex.evaluation.runner import evaluate
+
+__all__ = ["evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `evaluate` when it is asked for: ``geoindex knn`` needs none of the suite."""
+    if name != "evaluate":
+        msg = f"module 'geoindex.evaluation' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from geoindex.evaluation.runner import evaluate
+
+    return evaluate

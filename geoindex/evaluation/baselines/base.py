@@ -1,0 +1,102 @@
+"""What does every row of the table promise? Vectors of cells and entities, from a view.
+
+A row is an encoder, or what an encoder has to beat. All see the same hidden view and are judged on
+the same cells and folds. Fitting is label-free, on all cells and entities of the view, tested ones
+too, and the same for every row: vocabularies and components are to a baseline what pre-training on
+the map is to an encoder. No row ever sees a label.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.errors import GeoindexError
+from geoindex.evaluation.view import MapView
+
+FOCUSES = ("own", "context")
+#: The only row that may have no variance.
+CONSTANT = "constant"
+_LEAST_DEVIATION = 1e-7
+
+
+class NoVarianceError(GeoindexError):
+    """The vectors of a row are all the same, or not finite: nothing was embedded."""
+
+
+class Fitted(Protocol):
+    """What a row knows of a map: gives vectors for it and for views made from it."""
+
+    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
+        """Return one vector a cell of ``view.cell_ids``, shape ``(c, d)``."""
+        ...
+
+    def entity_vectors(
+        self, view: MapView, rows: NDArray[np.int64], *, focus: str
+    ) -> NDArray[np.float32]:
+        """Return one vector an entity of `rows`, shape ``(k, d)``.
+
+        Parameters
+        ----------
+        focus
+            ``"own"``: the entity alone; ``"context"``: in its surroundings.
+        """
+        ...
+
+
+class Row(Protocol):
+    """Something that gives cells and entities vectors."""
+
+    @property
+    def name(self) -> str:
+        """Return the name that ``--rows`` takes."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Return a line for people."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash all that decides the vectors but the view."""
+        ...
+
+    @property
+    def focuses(self) -> tuple[str, ...]:
+        """Return which of `FOCUSES` it has for entities; none for cells only."""
+        ...
+
+    def fit(self, view: MapView) -> Fitted:
+        """Look at a map without labels; what needs no look returns itself."""
+        ...
+
+
+def check_vectors(vectors: NDArray[np.float32], row: str, what: str) -> NDArray[np.float32]:
+    """Return vectors that vary.
+
+    Raises
+    ------
+    NoVarianceError
+        If they are all the same or hold NaN; `CONSTANT` may be all the same.
+    """
+    if not np.isfinite(vectors).all():
+        msg = f"{row}: {what} hold NaN or infinity; want finite vectors. Mend the row"
+        raise NoVarianceError(msg)
+    if row == CONSTANT:
+        return vectors
+    spread = float(vectors.std(axis=0, dtype=np.float64).max(initial=0))
+    if spread < _LEAST_DEVIATION:
+        msg = (
+            f"{row}: all {len(vectors):,} vectors of {what} are the same (deviation {spread:.1g}), "
+            f"so every score would be that of {CONSTANT}. Were they computed? Leave the row out "
+            "with --rows, or mend it"
+        )
+        raise NoVarianceError(msg)
+    return vectors
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to length 1; a zero row stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)

@@ -1,0 +1,50 @@
+"""What does an encoder reach? Any encoder that `geoindex.models` opens, as a row."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.evaluation.baselines.base import FOCUSES
+from geoindex.evaluation.view import MapView
+from geoindex.evaluation.view_vectors import ViewEncoder
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder
+
+
+class EncoderRow:
+    """An encoder on the tiles of a view.
+
+    Parameters
+    ----------
+    encoder
+        From `geoindex.models.load_encoder`, or anything that keeps its promise.
+    name
+        In tables; the encoder's own by default.
+    """
+
+    focuses = FOCUSES
+
+    def __init__(self, encoder: "Embedder", *, name: str | None = None) -> None:
+        self._view_encoder = ViewEncoder(encoder)
+        self.name = name or encoder.name
+        self.title = f"encoder {encoder.name}, {encoder.dim} dims, cells {encoder.region_dim}"
+        self.fingerprint = encoder.fingerprint
+
+    def fit(self, view: MapView) -> "EncoderRow":
+        """Learn nothing more: its weights were trained before."""
+        del view
+        return self
+
+    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
+        """Return the region vectors of the cells, shape ``(c, region_dim)``."""
+        return self._view_encoder.cells(view)
+
+    def entity_vectors(
+        self, view: MapView, rows: NDArray[np.int64], *, focus: str
+    ) -> NDArray[np.float32]:
+        """Return own or contextual vectors, shape ``(k, dim)``."""
+        if focus == "own":
+            return self._view_encoder.own(view, rows)
+        return self._view_encoder.context(view, rows)

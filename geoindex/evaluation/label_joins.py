@@ -1,0 +1,223 @@
+"""Which rows of an index do labels speak of? By id, by cell, by place, each by one rule.
+
+- An id names its entity.
+- A cell names itself; it must be of a resolution that the index has.
+- A point speaks of the cell that holds it, or, on request, of the entity there
+  (`geoindex.standing.entity_at`: the smallest area that holds it, else the nearest within 100 m).
+- Polygons speak of the cells they cover. A cell takes the mean of the numbers, weighed by the area
+  that each polygon has in it, or the class with the largest area. A cell of which less than half is
+  covered stays without a label. So a count (people in a polygon) becomes a mean count: it is
+  comparable where polygons are of one size; turn it into a density where they are not.
+
+Where several labels speak of one row and agree, they count as one; where they differ, the row takes
+their mean, or the commonest class, of equally common ones the first in the alphabet.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.cells import resolution_of
+from geoindex.errors import InvalidLabelsError, NotInIndexError
+from geoindex.evaluation.label_matches import (
+    Pairs,
+    are_areas,
+    by_cell,
+    by_entity,
+    by_id,
+    cell_numbers,
+)
+from geoindex.evaluation.labels import Labels
+from geoindex.index import Index
+
+MIN_COVERED_FRAC = 0.5
+# a head that learns from a handful of rows says nothing
+MIN_ROWS_PER_FOLD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedLabels:
+    """Labels of rows of an index.
+
+    Attributes
+    ----------
+    table
+        ``"entities"`` or ``"cells"``.
+    resolution
+        Of the cells, or None.
+    rows
+        Ascending, each once, shape ``(n,)``.
+    y
+        Numbers or classes, shape ``(n,)``.
+    name, task
+        As in `Labels`.
+    counts
+        `read`; `missing` (no label), `unmatched` (about nothing in the index), `repeated` (said
+        again), `conflicting` (rows of which labels differ), `partly_covered` (cells of which less
+        than half is), `rows`.
+    first_unmatched
+        The first key that matched nothing, for a message; empty if all did.
+    """
+
+    table: str
+    resolution: int | None
+    rows: NDArray[np.int64]
+    y: NDArray[Any]
+    name: str
+    task: str
+    counts: dict[str, int]
+    first_unmatched: str = ""
+
+
+def join_labels(
+    index: Index, labels: Labels, *, to: str | None = None, resolution: int | None = None
+) -> JoinedLabels:
+    """Join labels to the rows of an index.
+
+    Parameters
+    ----------
+    to
+        ``"cells"`` (points' default) or ``"entities"``: what points speak of.
+    resolution
+        Of the cells that points and polygons speak of. None: the index's finest.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If geometries are neither points nor polygons, cells of another resolution than the
+        index's, or `to` cannot be.
+    NotInIndexError
+        If no label matches.
+    """
+    table = _table_of(labels, to)
+    if table == "entities":
+        pairs = by_id(index, labels.keys) if labels.by == "feature_id" else by_entity(index, labels)
+        level = None
+    else:
+        level = _resolution(index, labels, resolution)
+        pairs = by_cell(index, labels, level)
+    counts = {"read": labels.num_read, "missing": labels.num_missing}
+    is_matched = np.isin(np.arange(len(labels.values)), pairs.labels)
+    counts["unmatched"] = int((~is_matched).sum())
+    first = str(labels.keys[~is_matched][0]) if not is_matched.all() else ""
+    if labels.by == "geometry" and are_areas(labels.keys):
+        pairs, counts["partly_covered"] = _well_covered(pairs)
+    else:
+        pairs, counts["repeated"], counts["conflicting"] = _said_once(pairs, labels.values)
+    if not pairs.rows.size:
+        raise NotInIndexError(_nothing_text(index, labels, table, level, first))
+    rows, y = _merged(pairs, labels)
+    counts["rows"] = len(rows)
+    return JoinedLabels(table, level, rows, y, labels.name, labels.task, counts, first)
+
+
+def check_learnable(joined: JoinedLabels, num_folds: int) -> None:
+    """Check that there is something to learn.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If there are too few rows, one class, or one number only.
+    """
+    n, wanted = len(joined.rows), MIN_ROWS_PER_FOLD * num_folds
+    if n < wanted:
+        msg = (
+            f"{n} labelled {joined.table} are too few for {num_folds} folds; want at least {wanted}"
+            ". Label more, or ask for fewer folds. Example: --folds 3"
+        )
+        raise InvalidLabelsError(msg)
+    values = np.unique(joined.y)
+    if len(values) == 1:
+        msg = (
+            f"all {n} labels of {joined.name!r} are {values[0]}; there is nothing to learn. Want "
+            "two classes or more, or numbers that differ. Another column? Example: --label kind"
+        )
+        raise InvalidLabelsError(msg)
+
+
+def _table_of(labels: Labels, to: str | None) -> str:
+    fixed = {"feature_id": "entities", "cell": "cells"}.get(labels.by)
+    if labels.by == "geometry" and are_areas(labels.keys):
+        fixed = "cells"
+    if to not in (None, "cells", "entities"):
+        msg = f"labels speak of entities or of cells, not of {to!r}. Example: --to entities"
+        raise InvalidLabelsError(msg)
+    if fixed and to not in (None, fixed):
+        msg = f"labels by {labels.by} speak of {fixed}, not of {to}; leave out --to"
+        raise InvalidLabelsError(msg)
+    return to or fixed or "cells"
+
+
+def _resolution(index: Index, labels: Labels, resolution: int | None) -> int:
+    held = index.manifest.resolutions
+    if resolution is None:
+        resolution = held[-1]
+        if labels.by == "cell":
+            levels = np.unique(resolution_of(cell_numbers(labels.keys)[1])).tolist()
+            if len(levels) > 1:
+                msg = f"labels are of cells of resolutions {levels}; want one. Split the file"
+                raise InvalidLabelsError(msg)
+            resolution = levels[0] if levels else resolution
+    if resolution not in held:
+        msg = (
+            f"{index.path} has cells of resolution {', '.join(map(str, held))}, not {resolution}. "
+            f"Build it with --resolution {resolution}"
+        )
+        raise InvalidLabelsError(msg)
+    return resolution
+
+
+def _well_covered(pairs: Pairs) -> tuple[Pairs, int]:
+    """Leave out cells that are less than half covered; also return how many there were."""
+    covered = np.bincount(pairs.rows, pairs.weights)
+    keep = covered[pairs.rows] >= MIN_COVERED_FRAC
+    return _kept(pairs, keep), int(np.unique(pairs.rows[~keep]).size)
+
+
+def _said_once(pairs: Pairs, values: NDArray[Any]) -> tuple[Pairs, int, int]:
+    """Leave out labels that repeat another; also return how many, and how many rows conflict."""
+    codes = np.unique(values, return_inverse=True)[1].ravel()[pairs.labels]
+    both = np.stack([pairs.rows, codes])
+    _, first, times = np.unique(both, axis=1, return_index=True, return_counts=True)
+    _, per_row = np.unique(pairs.rows[first], return_counts=True)
+    once = _kept(pairs, np.sort(first))
+    # a label said thrice outvotes one said once
+    weight = np.zeros(len(pairs.rows))
+    weight[first] = times
+    once = once._replace(weights=weight[np.sort(first)])
+    return once, int(len(pairs.rows) - len(first)), int((per_row > 1).sum())
+
+
+def _kept(pairs: Pairs, keep: NDArray[Any]) -> Pairs:
+    return Pairs(pairs.labels[keep], pairs.rows[keep], pairs.weights[keep])
+
+
+def _merged(pairs: Pairs, labels: Labels) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return one label a row: the weighted mean, or the class of most weight."""
+    rows, inverse = np.unique(pairs.rows, return_inverse=True)
+    inverse = inverse.ravel()
+    values = labels.values[pairs.labels]
+    if labels.task == "regression":
+        total = np.bincount(inverse, pairs.weights * values)
+        return rows, total / np.bincount(inverse, pairs.weights)
+    classes, codes = np.unique(values, return_inverse=True)
+    slots = inverse * len(classes) + codes.ravel()
+    held, slot_of = np.unique(slots, return_inverse=True)
+    weight = np.bincount(slot_of.ravel(), pairs.weights)
+    # by row, then the heaviest, then the alphabet: the first of each row wins
+    order = np.lexsort((held, -weight, held // len(classes)))
+    winners = order[np.unique(held[order] // len(classes), return_index=True)[1]]
+    return rows, classes[held[winners] % len(classes)]
+
+
+def _nothing_text(
+    index: Index, labels: Labels, table: str, resolution: int | None, first: str
+) -> str:
+    about = table if resolution is None else f"cells of resolution {resolution}"
+    shown = f", such as {first[:80]!r}" if first else ""
+    return (
+        f"none of {len(labels.values):,} labels by {labels.by}{shown} matches any of the {about} "
+        f"of {index.path}. Another area? `geoindex info {index.path}` shows what was read"
+    )

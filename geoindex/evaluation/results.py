@@ -1,0 +1,210 @@
+"""What came of an evaluation? Records of scores, as Python values and as JSON.
+
+The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
+
+    format, schema_version   "geoindex-evaluation", 1
+    meta
+        geoindex_version, code_version, created, seconds
+        resolution           H3 resolution of the cells
+        split                {name, num_folds, block_resolution, gap, most_units}
+        seeds                [0, 1, 2]
+        fingerprint          hash of all entities
+        places               [{name, path, entities, cells, attribution}]
+        rows                 [{name, fingerprint, title}]        what makes the vectors
+        heads                [name]
+        tasks                [{name, title, unit, kind, metric, telling: {tags, but},
+                               n: {visible, masked}, classes: {name: n} or null, base}]
+                             `base`: share of the commonest class, or the mean
+    records                  one a split, task, unit, masked, row, focus, head and metric
+        split, task, title, unit ("cell" | "entity"), masked (bool)
+        row, focus (null for cells, else "own" | "context"), head
+        metric, higher_is_better
+        value                mean over seeds of the score over all held-out units
+        low, high            95 % interval of `value`: bootstrap of units within each seed, widened
+                             to hold every seed's score
+        per_seed             [score]      over all folds together
+        per_fold             [[score]]    one list a seed; null where a fold has one class only
+        n                    units scored
+        is_main              True for the one metric of a task that ranks are made of
+    ranks                    one a split, unit, row, focus and head
+        split, unit, row, focus, head, mean_rank (1 is best), num_tasks
+        and with "head": "best" the rank of each row's best head
+    retrieval                one a row, focus and score
+        row, focus, score, value, higher_is_better, n, chance
+        score                half_to_half_mrr, half_to_half_recall@1, ...@10, tags_to_geometry_mrr,
+                             tag_agreement@10, leave_one_tag_out@10, same_cell@10
+    collapse                 one a row, table and number
+        row, table ("cells" | "entities"), focus, number ("rankme" | "effective_rank" |
+        "uniformity"), value, dim, n
+    maps                     {row: {table, focus, points: [[x, y, kind]], explained: [share, ...]}}
+                             the first two principal axes of a sample of entities
+    errors                   one a masked cell task, of the best row and head, with seed 0
+        task, row, head, seed, units: [{place, cell, lon, lat, truth, predicted}]  worst first
+    examples                 [{row, focus, asked: HIT, hits: [HIT]}];  HIT = {feature_id, kind,
+                             name, place, lon, lat, osm_url, similarity}
+    notes                    [text]       what was left out, and why
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from geoindex.errors import UsageError
+from geoindex.workspace import write_json
+
+FORMAT = "geoindex-evaluation"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One score; see the module's docstring."""
+
+    split: str
+    task: str
+    title: str
+    unit: str
+    masked: bool
+    row: str
+    focus: str | None
+    head: str
+    metric: str
+    higher_is_better: bool
+    value: float
+    low: float
+    high: float
+    per_seed: list[float]
+    per_fold: list[list[float | None]]
+    n: int
+    is_main: bool
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables: ``tagpool``, or ``tagpool own``."""
+        return label_of(self.row, self.focus)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The mean rank of a row over tasks; 1 is best."""
+
+    split: str
+    unit: str
+    row: str
+    focus: str | None
+    head: str
+    mean_rank: float
+    num_tasks: int
+
+
+@dataclass
+class Results:
+    """All that an evaluation found; see the module's docstring."""
+
+    meta: dict[str, Any]
+    records: list[Record] = field(default_factory=list)
+    ranks: list[Rank] = field(default_factory=list)
+    retrieval: list[dict[str, Any]] = field(default_factory=list)
+    collapse: list[dict[str, Any]] = field(default_factory=list)
+    maps: dict[str, Any] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; NaN becomes None."""
+        content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **asdict(self)}
+        plain: dict[str, Any] = _finite(content)
+        return plain
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file, whole or not at all."""
+        write_json(path, self.as_dict())
+
+
+def read_results(path: Path) -> Results:
+    """Read a JSON file that `Results.write` made.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or of another version.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        made_by = (content.pop("format"), content.pop("schema_version"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        msg = f"{path} is no evaluation ({error}); want what geoindex evaluate -o writes"
+        raise UsageError(msg) from error
+    if made_by != (FORMAT, SCHEMA_VERSION):
+        msg = f"{path} is {made_by}, want {(FORMAT, SCHEMA_VERSION)}; run geoindex evaluate again"
+        raise UsageError(msg)
+    content["records"] = [Record(**item) for item in content["records"]]
+    content["ranks"] = [Rank(**item) for item in content["ranks"]]
+    return Results(**content)
+
+
+def label_of(row: str, focus: str | None) -> str:
+    """Return a row's name in tables: entities come with a focus, cells without."""
+    return row if focus is None else f"{row} {focus}"
+
+
+def best_heads(records: Sequence[Record]) -> list[Record]:
+    """Return, of each split, task, masking and row, the record of the best head.
+
+    Only main metrics. The best head is chosen on the scores themselves: with three heads that
+    flatters every row by the same little; the ranks per head do not.
+    """
+    best: dict[tuple[Any, ...], Record] = {}
+    for record in records:
+        if not record.is_main:
+            continue
+        key = (record.split, record.task, record.masked, record.row, record.focus)
+        if key not in best or goodness(record) > goodness(best[key]):
+            best[key] = record
+    return list(best.values())
+
+
+def ranks_of(records: Sequence[Record]) -> list[Rank]:
+    """Return the mean rank of each row over tasks, for each head and for each row's best head.
+
+    Rows are ranked within a split, task, masking and head; equal scores share the mean of their
+    ranks. A row that lacks a task is ranked by the others.
+    """
+    main = [record for record in records if record.is_main]
+    pooled = [*main, *(replace(record, head="best") for record in best_heads(main))]
+    races: dict[tuple[str, str, str, str, bool], list[Record]] = {}
+    for record in pooled:
+        race = (record.split, record.unit, record.head, record.task, record.masked)
+        races.setdefault(race, []).append(record)
+    places: dict[tuple[str, str, str, str | None, str], list[float]] = {}
+    for (split, unit, head, _task, _masked), runners in races.items():
+        scores = [goodness(record) for record in runners]
+        for record, score in zip(runners, scores, strict=True):
+            better = sum(other > score for other in scores)
+            equal = sum(other == score for other in scores)
+            who = (split, unit, record.row, record.focus, head)
+            places.setdefault(who, []).append(better + (equal + 1) / 2)
+    found = [Rank(*who, sum(ranks) / len(ranks), len(ranks)) for who, ranks in places.items()]
+    return sorted(found, key=lambda rank: (rank.split, rank.unit, rank.head, rank.mean_rank))
+
+
+def goodness(record: Record) -> float:
+    """Return a number that is greater for the better of two scores of one metric."""
+    if math.isnan(record.value):
+        return -math.inf
+    return record.value if record.higher_is_better else -record.value
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

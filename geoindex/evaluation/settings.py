@@ -1,0 +1,101 @@
+"""How is an evaluation run? Splits, seeds and sizes, and the folds that follow from them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.errors import UsageError
+from geoindex.evaluation.splits import Folds, place_folds, random_folds, spatial_folds
+from geoindex.evaluation.tasks.base import Labels, Task
+from geoindex.evaluation.view import MapView
+
+SPLITS = ("spatial", "places", "random")
+DEFAULT_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the folds and the units.
+
+    Attributes
+    ----------
+    split
+        ``"spatial"``: blocks of H3 cells; ``"places"``: whole indexes; ``"random"``: leaks, and is
+        here to show by how much.
+    num_folds
+        Of spatial and random splits; places are held out in turn.
+    block_resolution
+        None: see `geoindex.evaluation.splits.spatial_folds`.
+    gap
+        Rings of cells between training and test.
+    most_units
+        A task with more is judged on a sample, the same for every row; more is surer but slower.
+    least_rare
+        A task with fewer units off its commonest label is left out: chance would decide.
+    num_draws
+        Of the bootstrap.
+    """
+
+    split: str = "spatial"
+    num_folds: int = 5
+    block_resolution: int | None = None
+    gap: int = 1
+    most_units: int = 5000
+    least_rare: int = 20
+    num_draws: int = 300
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            msg = f"no split {self.split!r}; want one of {', '.join(SPLITS)}. Example: spatial"
+            raise UsageError(msg)
+
+    def folds(self, view: MapView, task: Task, units: NDArray[np.int64], seed: int) -> Folds:
+        """Return the folds of some units.
+
+        Raises
+        ------
+        TooFewBlocksError
+            If they lie too close together, or there are too few places.
+        """
+        is_cell = task.unit == "cell"
+        if self.split == "places":
+            return place_folds((view.cell_place if is_cell else view.place)[units])
+        if self.split == "random":
+            return random_folds(len(units), num_folds=self.num_folds, seed=seed)
+        return spatial_folds(
+            view.cell_ids[units] if is_cell else view.home[units],
+            num_folds=self.num_folds,
+            block_resolution=self.block_resolution,
+            gap=self.gap,
+            seed=seed,
+        )
+
+    def sample(self, labels: Labels, can_be_asked: NDArray[np.bool_]) -> Labels:
+        """Return the labels of units that can be asked, at most `most_units` of them."""
+        places = np.flatnonzero(can_be_asked)
+        if len(places) > self.most_units:
+            rng = np.random.default_rng(0)
+            places = np.sort(rng.choice(places, self.most_units, replace=False))
+        return Labels(labels.units[places], labels.values[places])
+
+    def too_few(self, labels: Labels) -> str:
+        """Say what labels lack to be judged by; "" if nothing."""
+        if not len(labels.values):
+            return "nothing has a label"
+        _, sizes = np.unique(labels.values, return_counts=True)
+        rare = int(sizes.sum() - sizes.max())
+        if rare < self.least_rare:
+            return f"{rare} of {len(labels.values):,} units differ from the commonest label"
+        return ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings that `meta` names."""
+        return {
+            "name": self.split,
+            "num_folds": self.num_folds,
+            "block_resolution": self.block_resolution,
+            "gap": self.gap,
+            "most_units": self.most_units,
+        }

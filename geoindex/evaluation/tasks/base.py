@@ -1,0 +1,136 @@
+"""What does every task promise? Units with labels, and what would tell them.
+
+A task is any object with the attributes and the one method of `Task`. One of your own::
+
+    # my_tasks.py
+    from dataclasses import dataclass
+
+    from geoindex.evaluation import evaluate
+    from geoindex.evaluation.tasks.base import Labels, cell_labels, counts
+    from geoindex.evaluation.view import MapView, Telling
+
+
+    @dataclass(frozen=True)
+    class Benches:
+        name: str = "benches"
+        title: str = "Benches, how many"
+        unit: str = "cell"
+        kind: str = "regression"
+        metric: str = "r2"
+        telling: Telling = Telling(("amenity=bench", "bench", "bench:*"))
+
+        def labels(self, view: MapView) -> Labels:
+            return cell_labels(counts(view, view.has("amenity=bench")))
+
+
+    evaluate("monaco.geoindex", tasks=["buildings", Benches()])
+
+`telling` is the work: what else would say it? Synonyms, relation tags, namespaces, names, and
+whatever is left of an entity whose one tag is gone. docs/evaluation.md lists what ours hide, and
+`geoindex.evaluation.leaks` looks for what was forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.evaluation.view import MapView, Telling
+
+KINDS = ("regression", "classification")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The units of a task and their labels.
+
+    Attributes
+    ----------
+    units
+        Shape ``(k,)``, ascending: places in ``view.cell_ids``, or rows of the view.
+    values
+        Shape ``(k,)``: float64 for regression; bool, or text for classes.
+    """
+
+    units: NDArray[np.int64]
+    values: NDArray[Any]
+
+
+class Task(Protocol):
+    """Something to predict from vectors.
+
+    Attributes
+    ----------
+    name
+        What ``--tasks`` takes: ``max_speed``.
+    title
+        For people: "Mean max speed, km/h".
+    unit
+        ``"cell"`` or ``"entity"``.
+    kind
+        ``"regression"`` or ``"classification"``.
+    metric
+        The one that ranks are made of: one of `geoindex.evaluation.scores.METRICS`.
+    telling
+        What is hidden where labels are masked. Tasks of entities are always masked.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def metric(self) -> str: ...  # noqa: D102
+    @property
+    def telling(self) -> Telling: ...  # noqa: D102
+
+    def labels(self, view: MapView) -> Labels:
+        """Return the labels, read from the whole map."""
+        ...
+
+
+def counts(view: MapView, is_counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how many of some entities live in each cell, shape ``(c,)``; each counts once."""
+    at = view.cell_index(view.home[is_counted])
+    return np.bincount(at, minlength=len(view.cell_ids)).astype(np.float64)
+
+
+def touched(view: MapView, is_counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how many of some entities touch each cell, shape ``(c,)``: for long ones."""
+    at = view.cell_index(view.pair_cell[is_counted[view.pair_row]])
+    return np.bincount(at, minlength=len(view.cell_ids)).astype(np.float64)
+
+
+def cell_labels(values: NDArray[Any], has_label: NDArray[np.bool_] | None = None) -> Labels:
+    """Return labels of cells from one value a cell; without `has_label`, of all."""
+    units = np.arange(len(values)) if has_label is None else np.flatnonzero(has_label)
+    return Labels(units.astype(np.int64), values[units])
+
+
+def common_classes(
+    classes: NDArray[np.object_], *, smallest: int, most: int, others: Sequence[str] = ()
+) -> NDArray[np.bool_]:
+    """Say which labels belong to the commonest classes, shape ``(n,)``; None belongs to none.
+
+    Parameters
+    ----------
+    classes
+        Text or None, shape ``(n,)``.
+    smallest
+        A class with fewer has too little to learn from and to be judged by.
+    most
+        How many classes at most.
+    others
+        Classes that say nothing, and are left out: ``"yes"``.
+    """
+    known = np.array([name is not None and name not in others for name in classes], np.bool_)
+    names, sizes = np.unique(classes[known].astype(str), return_counts=True)
+    order = np.argsort(-sizes, kind="stable")[:most]
+    wanted = {str(names[i]) for i in order if sizes[i] >= smallest}
+    return np.array([name in wanted for name in classes], np.bool_)

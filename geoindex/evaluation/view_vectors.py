@@ -1,0 +1,130 @@
+"""What vectors does an encoder give the cells and entities of a view?
+
+Tokens of the whole map are made once and kept; a view in which tags are hidden has only the
+entities that lost some tokenised again. Tiles are those of a build (`geoindex.membership`): a cell,
+what touches it, and the ring around it as halo.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.evaluation.view import MapView
+from geoindex.membership import CellMembers, tile_rows, tile_runs
+from geoindex.models import entity_tokens, tag_codes, tiles_of
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder, EntityTokens, TagCodes
+
+_MEMBERS_AT_ONCE = 200_000
+_ROWS_AT_ONCE = 32_768
+
+
+class ViewEncoder:
+    """An encoder with a memory of the tokens of whole maps.
+
+    Parameters
+    ----------
+    encoder
+        From `geoindex.models.load_encoder`, or anything that keeps its promise.
+    """
+
+    def __init__(self, encoder: "Embedder") -> None:
+        self.encoder = encoder
+        self._source = ""
+        self._whole: EntityTokens | None = None
+        self._last: tuple[str, EntityTokens] | None = None
+
+    def tokens(self, view: MapView) -> "EntityTokens":
+        """Return the tokens of a view's entities."""
+        if self._last is not None and self._last[0] == view.fingerprint:
+            return self._last[1]
+        if view.fingerprint == view.source:
+            found = self._fresh(view, np.arange(len(view)))
+            self._source, self._whole = view.source, found
+        elif self._whole is not None and self._source == view.source:
+            found = self._patched(view, self._whole)
+        else:
+            # the whole map was not asked for: there are no tokens to take
+            found = self._fresh(view, np.arange(len(view)))
+        self._last = (view.fingerprint, found)
+        return found
+
+    def _patched(self, view: MapView, whole: "EntityTokens") -> "EntityTokens":
+        arrays = [part[view.source_row] for part in (whole.tags, whole.salience, whole.geometry)]
+        changed = np.flatnonzero(view.is_changed)
+        fresh = self._fresh(view, changed)
+        for part, new in zip(arrays, (fresh.tags, fresh.salience, fresh.geometry), strict=True):
+            part[changed] = new
+        return entity_tokens(*arrays)
+
+    def _fresh(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
+        starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
+        made = [self._run(view, rows[start : start + _ROWS_AT_ONCE]) for start in starts]
+        return entity_tokens(
+            np.concatenate([part.tags for part in made]),
+            np.concatenate([part.salience for part in made]),
+            np.concatenate([part.geometry for part in made]),
+        )
+
+    def _run(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
+        return self.encoder.tokens(codes_of(view, rows), view.geometries[rows])
+
+    def cells(self, view: MapView, resolution: int | None = None) -> NDArray[np.float32]:
+        """Return the vectors of all cells of the map, shape ``(c, region_dim)``."""
+        return self._embed(view, view.cells(resolution), None)[1]
+
+    def own(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the vectors of some entities, each alone, shape ``(k, dim)``."""
+        tokens = self.tokens(view)
+        picked = entity_tokens(tokens.tags[rows], tokens.salience[rows], tokens.geometry[rows])
+        return self.encoder.own(picked)
+
+    def context(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the vectors of some entities in their surroundings, shape ``(k, dim)``."""
+        return self._embed(view, view.cells(), rows)[0][rows]
+
+    def _embed(
+        self, view: MapView, members: CellMembers, rows: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed every tile; with `rows`, contextual vectors of those, and only the tiles they need.
+
+        Returns
+        -------
+        contextual
+            Shape ``(n, dim)``, zero where not asked for; ``(0, dim)`` without `rows`.
+        regions
+            Shape ``(c, region_dim)``, zero where a tile was not needed.
+        """
+        tokens = self.tokens(view)
+        is_asked = np.zeros(len(view), np.bool_)
+        needed = np.ones(len(members.cells), np.bool_)
+        if rows is not None:
+            is_asked[rows] = True
+            needed = np.isin(members.cells, view.home[rows])
+        contextual = np.zeros((0 if rows is None else len(view), self.encoder.dim), np.float32)
+        regions = np.zeros((len(members.cells), self.encoder.region_dim), np.float32)
+        for run in tile_runs(members, most_members=_MEMBERS_AT_ONCE):
+            if not needed[run.start : run.stop].any():
+                continue
+            found = tile_rows(members, run)
+            tile_cell = np.repeat(members.cells[run.start : run.stop], np.diff(found.offsets))
+            is_read = is_asked[found.members] & (view.home[found.members] == tile_cell)
+            tiles = tiles_of(found.members, found.offsets, is_halo=found.is_halo, is_read=is_read)
+            read, regions[run.start : run.stop] = self.encoder.tiles(tokens, tiles)
+            if rows is not None:
+                contextual[found.members[is_read]] = read
+        return contextual, regions
+
+
+def codes_of(view: MapView, rows: NDArray[np.int64]) -> "TagCodes":
+    """Return the tags of some entities as an encoder takes them."""
+    sizes = np.diff(view.offsets)[rows]
+    ends = np.cumsum(sizes)
+    at = np.repeat(view.offsets[rows] - (ends - sizes), sizes) + np.arange(
+        ends[-1] if len(ends) else 0
+    )
+    used, local = np.unique(view.codes[at], return_inverse=True)
+    texts = [view.unique[code] for code in used]
+    return tag_codes(texts, local.astype(np.int32), np.append(0, ends).astype(np.int64))

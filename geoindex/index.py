@@ -1,0 +1,258 @@
+"""What is in an index? The opened folder: its manifest, rows, vectors and tags, memory-mapped.
+
+Opening reads the manifest and the stamp (`geoindex.stamp`): an index that was cut, or that somebody
+changed through Lance, is noticed, not searched.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
+from geoindex.ids import OSM_TYPES, OsmId, OsmType, parse_id
+from geoindex.layout import CELLS, ENTITIES, search_files
+from geoindex.manifest import Manifest, read_manifest
+from geoindex.models import encoder_of
+from geoindex.rows import Rows
+from geoindex.stamp import check_stamp
+from geoindex.tag_lists import TagLists
+
+if TYPE_CHECKING:
+    from encoder.embedder import Embedder
+
+FOCUSES = ("context", "own")
+TABLES = (ENTITIES, CELLS)
+_VECTOR_FILES = {"context": "embedding", "own": "own"}
+_NEAREST_IDS = 3
+# EOFError: NumPy's word for an empty file
+_READ_ERRORS = (OSError, ValueError, EOFError, KeyError, pa.ArrowException)
+
+
+class Index:
+    """An opened index. Make one with `geoindex.open`.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    IndexDamagedError
+        If it is missing, damaged, of another version, or its tables were changed by others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest = read_manifest(path)
+        self._files = search_files(path)
+        self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
+        check_stamp(path)
+
+    def __repr__(self) -> str:
+        return f"<geoindex {self.path}: {self.manifest.counts['entities']:,} entities>"
+
+    @cached_property
+    def entities(self) -> Rows:
+        """The entities, in cell order."""
+        return self._open_rows(ENTITIES)
+
+    @cached_property
+    def cells(self) -> Rows:
+        """The cells, by resolution, then in cell order."""
+        return self._open_rows(CELLS)
+
+    @cached_property
+    def tag_lists(self) -> TagLists:
+        """Which rows have which tags."""
+        try:
+            return TagLists(self._files)
+        except _READ_ERRORS as error:
+            raise self._damaged(error) from error
+
+    def _open_rows(self, table: str) -> Rows:
+        try:
+            return Rows(self._files.rows(table))
+        except _READ_ERRORS as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> IndexDamagedError:
+        return IndexDamagedError(f"{self.path}: a search file is damaged ({error}). Build it again")
+
+    def rows_of(self, table: str) -> Rows:
+        """Return the rows of ``"entities"`` or ``"cells"``."""
+        return self.cells if check_table(table) == CELLS else self.entities
+
+    def vectors(self, table: str, *, focus: str = "context") -> NDArray[np.float32]:
+        """Return a table's vectors, memory-mapped, in row order.
+
+        Parameters
+        ----------
+        table
+            ``"entities"`` or ``"cells"``.
+        focus
+            ``"context"``: the entity in its surroundings; ``"own"``: the entity alone. Cells have
+            one vector.
+
+        Returns
+        -------
+        vectors
+            Unit rows, shape ``(n, dim)``, of cells ``(n, region_dim)``; not to be written to.
+
+        Raises
+        ------
+        UsageError
+            If there is no such table or focus.
+        IndexDamagedError
+            If the file cannot be read, or is of another shape.
+        """
+        name = _VECTOR_FILES[check_focus(focus)] if check_table(table) == ENTITIES else "embedding"
+        if (table, name) not in self._matrices:
+            self._matrices[table, name] = self._load(table, name)
+        return self._matrices[table, name]
+
+    def _load(self, table: str, name: str) -> NDArray[np.float32]:
+        path = self._files.vectors(table, name)
+        try:
+            # a plain view: every slice of a memmap object costs microseconds
+            matrix: NDArray[np.float32] = np.load(path, mmap_mode="r").view(np.ndarray)
+        except _READ_ERRORS as error:
+            raise self._damaged(error) from error
+        dim = self.manifest.encoder["dim" if table == ENTITIES else "region_dim"]
+        shape = (len(self.rows_of(table)), dim)
+        if matrix.shape != shape or matrix.dtype != np.float32:
+            msg = f"{path.name} holds {matrix.dtype} {matrix.shape}, want float32 {shape}"
+            raise self._damaged(ValueError(msg))
+        return matrix
+
+    @cached_property
+    def encoder(self) -> "Embedder":
+        """The encoder that made the vectors, to embed something new.
+
+        Raises
+        ------
+        IndexDamagedError
+            If this version has another: the vectors of the two cannot be compared.
+        """
+        made_by = self.manifest.encoder
+        return encoder_of(made_by["name"], made_by["fingerprint"])
+
+    def row_of(self, feature_id: str) -> int:
+        """Return the row of an entity.
+
+        Parameters
+        ----------
+        feature_id
+            In any form that `geoindex.ids.parse_id` reads, or just as a source had it.
+
+        Raises
+        ------
+        InvalidIdError
+            If it is no id.
+        NotInIndexError
+            If the index does not hold it; says the nearest ids.
+        """
+        try:
+            reference = parse_id(feature_id)
+        except InvalidIdError:
+            # GeoParquet may name its rows as it likes
+            row = self.entities.find("feature_id", feature_id)
+            if row < 0:
+                raise
+            return row
+        if isinstance(reference, OsmId):
+            return self._osm_row(reference)
+        row = self.entities.find("feature_id", str(reference))
+        row = row if row >= 0 else self.entities.find("feature_id", feature_id.strip())
+        if row < 0:
+            raise NotInIndexError(self._missing_text(str(reference), []))
+        return row
+
+    def _osm_row(self, reference: OsmId) -> int:
+        rows = self._rows_by_type(reference.osm_id)
+        row = rows.get(reference.osm_type)
+        if row is None:
+            raise NotInIndexError(self._missing_text(str(reference), self._nearest_ids(reference)))
+        held = int(self.entities.column("osm_version")[row])
+        if reference.version is not None and held != reference.version:
+            msg = (
+                f"{self.path} holds version {held or 'unknown'} of {reference}, not "
+                f"{reference.version}. Ask for {reference}"
+            )
+            raise NotInIndexError(msg)
+        return row
+
+    def _rows_by_type(self, osm_id: int) -> dict[OsmType, int]:
+        """Return the rows of the node, way and relation of a number; at most one of each."""
+        found = np.flatnonzero(self.entities.column("osm_id") == osm_id).tolist()
+        types = self.entities.table["osm_type"]
+        return {types[row].as_py(): row for row in found}
+
+    def _missing_text(self, name: str, near: list[str]) -> str:
+        counts, skipped = self.manifest.counts, self.manifest.skipped
+        text = f"{name} is not among the {counts['entities']:,} entities of {self.path}"
+        text += f"; nearest ids: {', '.join(near)}" if near else ""
+        if skipped:
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in skipped.items())
+            text += f". The build left out: {reasons}"
+        return f"{text}. Another area? `geoindex info {self.path}` shows what was read"
+
+    def _nearest_ids(self, reference: OsmId) -> list[str]:
+        """Return ids that may have been meant: the number under another type, or numbers near."""
+        same_number = self._rows_by_type(reference.osm_id)
+        found = [f"{name}/{reference.osm_id}" for name in OSM_TYPES if name in same_number]
+        of_type = self.entities.where_equal("osm_type", reference.osm_type)
+        ids = self.entities.column("osm_id")[of_type]
+        nearest = np.argsort(np.abs(ids - reference.osm_id), kind="stable")[:_NEAREST_IDS]
+        found += [f"{reference.osm_type}/{osm_id}" for osm_id in ids[nearest].tolist()]
+        return found[:_NEAREST_IDS]
+
+    def cell_row(self, cell: int) -> int:
+        """Return the row of a cell.
+
+        Raises
+        ------
+        NotInIndexError
+            If no entity of the index touches it, or it is of another resolution.
+        """
+        rows = np.flatnonzero(self.cells.column("cell") == np.uint64(cell))
+        if not rows.size:
+            resolutions = ", ".join(map(str, self.manifest.resolutions))
+            msg = (
+                f"cell {cell:x} is not in {self.path}: nothing of the map touches it, or it is not "
+                f"of resolution {resolutions}"
+            )
+            raise NotInIndexError(msg)
+        return int(rows[0])
+
+
+def check_table(table: str) -> str:
+    """Return the name of a table, if there is such a one.
+
+    Raises
+    ------
+    UsageError
+        If there is not.
+    """
+    if table not in TABLES:
+        msg = f"no table {table!r}; want one of {', '.join(TABLES)}"
+        raise UsageError(msg)
+    return table
+
+
+def check_focus(focus: str) -> str:
+    """Return a focus, if there is such a one.
+
+    Raises
+    ------
+    UsageError
+        If there is not.
+    """
+    if focus not in FOCUSES:
+        msg = f"no focus {focus!r}; want one of {', '.join(FOCUSES)}"
+        raise UsageError(msg)
+    return focus

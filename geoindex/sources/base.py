@@ -1,0 +1,102 @@
+"""What every source promises: a description, and raw entities in batches.
+
+A source reads; it does not judge. Kind, cell, bbox and hash are the same for all sources and are
+made in `geoindex.entities`.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from geoindex.errors import SourceError
+
+BATCH_ROWS = 32_768
+_HASH_CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What the manifest keeps of a source."""
+
+    path: str
+    format: str
+    size_bytes: int
+    blake2b: str
+    timestamp: str | None
+    licence: str
+    attribution: str
+    bbox: tuple[float, float, float, float] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RawEntities:
+    """Some entities as a source has them, in columns of one length.
+
+    `wkb` holds bytes, EPSG:4326, longitude first. `version` is null where
+    the source knows none; `osm_type` and `osm_id` are null for what is not of OpenStreetMap.
+    `tags` are sorted by key, as `geoindex.tag_maps.tag_map` makes them.
+    """
+
+    feature_id: pa.StringArray
+    osm_type: pa.StringArray
+    osm_id: pa.Int64Array
+    version: pa.Int32Array
+    kind: pa.StringArray
+    tags: pa.MapArray
+    wkb: NDArray[np.object_]
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return some of the entities, in the order of `rows`."""
+        places = pa.array(rows)
+        names = [field.name for field in fields(self) if field.name != "wkb"]
+        columns = {name: getattr(self, name).take(places) for name in names}
+        return type(self)(**columns, wkb=self.wkb[rows])
+
+    def __len__(self) -> int:
+        return len(self.wkb)
+
+
+class UnsortedSourceError(SourceError):
+    """The objects are not in the order that areas and ways need: nodes, ways, relations by id."""
+
+
+class BadTextError(SourceError):
+    """A tag is no Unicode text."""
+
+
+class Source(Protocol):
+    """Something to read entities from."""
+
+    path: Path
+
+    def describe(self) -> SourceInfo:
+        """Read what identifies the source; cheap beside reading it."""
+        ...
+
+    def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
+        """Yield the entities in batches of at most `BATCH_ROWS`, counting what is left out."""
+        ...
+
+
+def file_hash(path: Path) -> str:
+    """Hash a file's content (BLAKE2b, 16 bytes, hex): the identity of a source."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_HASH_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
+        raise SourceError(msg) from error
+    return digest.hexdigest()

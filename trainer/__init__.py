@@ -1,0 +1,1 @@
+"""How is a checkpoint made? Needed only until training ends."""
