@@ -8,7 +8,7 @@ OUT := out
 # a folder of .osm.pbf extracts; results in docs/benchmarks.md name those used
 DATA ?= ../shared/data/osm
 
-.PHONY: demo test check lint format clean
+.PHONY: demo test check fuzz lint format clean
 .PHONY: bench-build bench-query bench-tokens bench-knn bench-quality
 
 # what a user installs, and the sample map
@@ -30,6 +30,9 @@ test: lint  ## everything that must hold
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 check: test
+
+fuzz: $(VENV)/dev-ready  ## the property tests with new examples, many of them
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --hypothesis-profile fuzz -m hypothesis $(ARGS)
 
 lint: $(VENV)/dev-ready  ## style, types and the direction of imports
 	$(BIN)/ruff check .

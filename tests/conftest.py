@@ -11,8 +11,10 @@ from tests.osm_files import write_small_map
 
 _REAL_MAPS = Path(__file__).parents[2] / "shared" / "data" / "osm"
 
-# a test that shares its processor with others may be slow; --timeout ends what hangs
-settings.register_profile("unhurried", deadline=None)
+# a test that shares its processor with others may be slow; --timeout ends what hangs. The same
+# examples every time: a run that fails fails again. `make fuzz` looks for new ones
+settings.register_profile("unhurried", deadline=None, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=1000)
 settings.load_profile("unhurried")
 
 
