@@ -5,11 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT := out
+PEERS := $(OUT)/venv-peers
 # a folder of .osm.pbf extracts; results in docs/benchmarks.md name those used
 DATA ?= ../shared/data/osm
+# a folder of places, each with tiles z/x/y.png and buildings.geojson
+IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test check fuzz lint format clean
-.PHONY: bench-build bench-query bench-tokens bench-knn bench-quality
+.PHONY: bench-search bench-build bench-query bench-tokens bench-imagery bench-knn bench-quality bench-peers
 
 # what a user installs, and the sample map
 $(VENV)/demo-ready: pyproject.toml constraints.txt
@@ -59,8 +62,26 @@ bench-tokens: $(VENV)/dev-ready  ## docs/benchmarks.md, "Tokens"
 bench-knn: $(VENV)/dev-ready  ## docs/benchmarks.md, "k-NN over folds"
 	$(BIN)/python bench/knn.py $(ARGS)
 
-bench-quality: $(VENV)/dev-ready  ## docs/benchmarks.md, "Quality"
+# the peers that search is measured beside; PEERS_SKIP='usearch duckdb' leaves some out
+bench-search: $(VENV)/dev-ready  ## docs/benchmarks.md, "Search"; draws docs/search-growth.svg
+	$(PIP) --editable '.[search-peers]'
+	mkdir -p $(OUT)
+	$(BIN)/python bench/search.py --folder $(OUT)/search --skip $(PEERS_SKIP) $(ARGS)
+
+bench-quality: $(VENV)/dev-ready  ## docs/benchmarks.md, "Quality"; ARGS='--encoders NAME=FOLDER'
 	$(BIN)/python bench/quality.py --data $(DATA) $(ARGS)
+
+# srai wants another polars than the tests, so it has an environment of its own
+$(PEERS)/ready: pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[peers]'
+	touch $@
+
+bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
+	$(PEERS)/bin/python bench/peers.py --data $(DATA) $(ARGS)
+
+bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
+	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
 
 clean:
 	rm -rf $(OUT) dist build

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.cells import cells_at
-from geoindex.evaluation.neighbours import knn_folds, unit_rows
+from geoindex.evaluation.matrix import unit_rows
+from geoindex.evaluation.neighbours import knn_folds
 from geoindex.evaluation.splits import Folds, random_folds, spatial_folds
 from geoindex.evaluation.top_k import blocked_top_k
 

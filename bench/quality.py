@@ -2,10 +2,11 @@
 
     python bench/quality.py                 # extracts of ../shared/data/osm, work in out/quality
     python bench/quality.py --only EXTRACT ...
+    python bench/quality.py --encoders untrained new=runs/7     # rows more, the last on trial
 
-Indexes and scores are kept in the work folder: a run that was stopped goes on. Three splits are
-measured: spatial folds within the extracts, whole places held out, and, for a few tasks, random
-folds beside the spatial ones, so that the leak is seen.
+Indexes and scores are kept in the work folder: a run that was stopped goes on, and a row more costs
+that row alone. Three splits are measured: spatial folds within the extracts, whole places held out,
+and, for a few tasks, random folds beside the spatial ones, so that the leak is seen.
 """
 
 import argparse
@@ -14,15 +15,17 @@ from pathlib import Path
 
 from cli.talk import Talk
 from geoindex.building import build_index
+from geoindex.evaluation.baselines import DEFAULT_ROWS
+from geoindex.evaluation.baselines.base import CONSTANT
 from geoindex.evaluation.markdown import (
-    Line,
     collapse_lines,
     rank_lines,
     retrieval_lines,
     score_tables,
-    table,
 )
-from geoindex.evaluation.results import Results, best_heads
+from geoindex.evaluation.markdown_compare import COMPARED_WORDS, comparison_tables, on_trial
+from geoindex.evaluation.markdown_tables import Line, table
+from geoindex.evaluation.results import Results, chosen_heads
 from geoindex.evaluation.runner import evaluate
 from geoindex.evaluation.settings import Settings
 
@@ -49,12 +52,19 @@ def build_all(extracts: Sequence[Path], work: Path, talk: Talk) -> list[Path]:
 
 
 def measure(
-    indexes: Sequence[Path], work: Path, talk: Talk, *, split: str, tasks: Sequence[str] | None
+    indexes: Sequence[Path],
+    work: Path,
+    talk: Talk,
+    *,
+    rows: Sequence[str],
+    split: str,
+    tasks: Sequence[str] | None = None,
 ) -> Results:
     """Evaluate one split, with retrieval only beside the spatial one."""
     results = evaluate(
         list(indexes),
         tasks=tasks,
+        rows=rows,
         split=Settings(split=split, most_units=MOST_UNITS),
         retrieval=split == "spatial",
         cache=work / "scores",
@@ -68,12 +78,12 @@ def leak_lines(spatial: Results, random: Results) -> list[Line]:
     """Return one line a masked task and row: the score with random and with spatial folds."""
     found = {
         (record.task, record.masked, record.label): record.value
-        for record in best_heads(spatial.records)
+        for record in chosen_heads(spatial.records)
     }
     lines = [["task", "row", "metric", "random", "spatial", "the leak"]]
-    for record in best_heads(random.records):
+    for record in chosen_heads(random.records):
         key = (record.task, record.masked, record.label)
-        if record.masked and record.row in {"counts", "tagpool"} and key in found:
+        if record.masked and record.row in {"counts", on_trial(random.meta)} and key in found:
             values = [record.value, found[key], record.value - found[key]]
             numbers = [f"{value:.3f}" for value in values]
             lines.append([record.task, record.label, record.metric, *numbers])
@@ -87,8 +97,9 @@ def section(spatial: Results, places: Results, random: Results) -> str:
     head = (
         f"`make bench-quality`: {len(held)} extracts ({', '.join(p['name'] for p in held)}), "
         f"{entities:,} entities, {cells:,} cells of resolution 9, at most {MOST_UNITS:,} units a "
-        f"task, {len(spatial.meta['seeds'])} seeds. Each row with the best of its heads "
-        f"({', '.join(spatial.meta['heads'])}); 95 % interval in brackets, bold leads. (masked): "
+        f"task, {len(spatial.meta['seeds'])} seeds. In each fold a row answers with the one of its "
+        f"heads ({', '.join(spatial.meta['heads'])}) that was best on validation rows; 95 % "
+        "interval in brackets, bold leads. (masked): "
         "entities and tags that carry the answer were removed before tokenising; tasks of entities "
         "are always masked. What is hidden: docs/evaluation.md."
     )
@@ -100,7 +111,10 @@ def section(spatial: Results, places: Results, random: Results) -> str:
         "Heads learn in all extracts but two, are chosen in one, and asked in the last.",
         *score_tables(places, "places"),
         "### Mean rank over tasks, 1 is best",
+        "By the chosen heads, and by each head alone.",
         table(rank_lines(spatial) + rank_lines(places)[1:]),
+        "### Row against row",
+        COMPARED_WORDS, *comparison_tables(spatial), *comparison_tables(places),
         "### Random folds leak",
         "The same vectors, heads and units; only the folds differ.",
         table(leak_lines(spatial, random)),
@@ -113,14 +127,16 @@ def section(spatial: Results, places: Results, random: Results) -> str:
     return "\n\n".join(parts)
 
 
-def write_section(text: str, page: Path = PAGE) -> None:
-    """Put the section between its marks; at the end of the page where there are none."""
+def write_section(
+    text: str, page: Path = PAGE, *, begin: str = BEGIN, end: str = END, title: str = "Quality"
+) -> None:
+    """Put a section between its marks; at the end of the page where there are none."""
     before = page.read_text("utf-8") if page.exists() else "# Benchmarks\n"
-    if BEGIN not in before:
-        before = f"{before.rstrip()}\n\n## Quality\n\n{BEGIN}\n{END}\n"
-    start, rest = before.split(BEGIN, 1)
+    if begin not in before:
+        before = f"{before.rstrip()}\n\n## {title}\n\n{begin}\n{end}\n"
+    start, rest = before.split(begin, 1)
     page.parent.mkdir(exist_ok=True)
-    page.write_text(f"{start}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", "utf-8")
+    page.write_text(f"{start}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}", "utf-8")
 
 
 def main() -> None:
@@ -129,15 +145,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", nargs="+", default=list(EXTRACTS), metavar="EXTRACT")
+    parser.add_argument("--rows", nargs="+", default=list(DEFAULT_ROWS), metavar="ROW")
+    parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME|FOLDER|ROW=FOLDER")
+    parser.add_argument("--page", type=Path, default=PAGE, help="Where the section is written.")
     options = parser.parse_args()
+    rows = [*options.rows, *options.encoders]
+    if rows[-1] == CONSTANT:
+        parser.error("the last row is compared with the others; want another than constant there")
     options.work.mkdir(parents=True, exist_ok=True)
     talk = Talk()
     extracts = [options.data / f"{name}.osm.pbf" for name in options.only]
     indexes = build_all(extracts, options.work, talk)
-    spatial = measure(indexes, options.work, talk, split="spatial", tasks=None)
-    random = measure(indexes, options.work, talk, split="random", tasks=LEAK_TASKS)
-    places = measure(indexes, options.work, talk, split="places", tasks=None)
-    write_section(section(spatial, places, random))
+    spatial = measure(indexes, options.work, talk, rows=rows, split="spatial")
+    random = measure(indexes, options.work, talk, rows=rows, split="random", tasks=LEAK_TASKS)
+    places = measure(indexes, options.work, talk, rows=rows, split="places")
+    write_section(section(spatial, places, random), options.page)
 
 
 if __name__ == "__main__":

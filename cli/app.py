@@ -44,9 +44,9 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, info, knn, query, similar
+    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
 
-    for module in (build, query, similar, knn, evaluate, export, info, check):
+    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
         module.register(app)
 
 

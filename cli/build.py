@@ -54,6 +54,50 @@ def build(
             envvar="GEOINDEX_ENCODER",
         ),
     ] = "default",
+    index: Annotated[
+        str,
+        typer.Option(
+            "--index",
+            metavar="none|auto|ivf|hnsw|lance",
+            help="Approximate index beside the exact search; see geoindex index --help.",
+            envvar="GEOINDEX_INDEX",
+        ),
+    ] = "none",
+    imagery: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SRC",
+            help="What the ground looks like: tiles (folder, URL with {z}/{x}/{y}, .mbtiles, "
+            ".pmtiles), GeoTIFF, VRT, WMS.",
+        ),
+    ] = None,
+    imagery_zoom: Annotated[
+        int | None,
+        typer.Option(metavar="ZOOM", help="The zoom of the tiles to read. [default: by --gsd]"),
+    ] = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(
+            metavar="METRES",
+            help="Ground a pixel. [default: the finest there is, up to 512 pixels a cell]",
+        ),
+    ] = None,
+    imagery_bands: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Bands to read: 4,3,2 of Sentinel-2.")
+    ] = None,
+    imagery_stretch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|LOW,HIGH", help="How 16 bits become 8: 0,3000. [default: auto]"
+        ),
+    ] = None,
+    image_tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="statistics|efficientnet|hf:MODEL",
+            help="What reads the images. [default: efficientnet]",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -69,13 +113,29 @@ def build(
     Goes on by itself where an interrupted build stopped. The output appears only when it is whole.
     """
     from geoindex.building import build_index
+    from geoindex.images.request import imagery_request
     from geoindex.planning import DEFAULT_RESOLUTION, plan_build
 
     talk = Talk(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]
     target = output or default_output(sources[0])
+    seen = imagery_request(
+        imagery,
+        zoom=imagery_zoom,
+        gsd=gsd,
+        bands=imagery_bands,
+        stretch=imagery_stretch,
+        tokens=image_tokens,
+    )
     if dry_run:
-        plan = plan_build(sources, target, resolutions=levels, encoder=encoder, overwrite=overwrite)
+        plan = plan_build(
+            sources,
+            target,
+            resolutions=levels,
+            encoder=encoder,
+            overwrite=overwrite,
+            imagery=seen,
+        )
         for line in plan:
             typer.echo(line)
         return
@@ -85,6 +145,8 @@ def build(
         resolutions=levels,
         bbox=bbox,
         encoder=encoder,
+        index=index,
+        imagery=seen,
         overwrite=overwrite,
         strict=strict,
         reporter=talk,

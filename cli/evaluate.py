@@ -29,7 +29,11 @@ def evaluate(
     ] = None,
     rows: Annotated[
         str,
-        typer.Option(metavar="A,B", help="What to compare: baselines, encoders, peers of srai."),
+        typer.Option(
+            metavar="A,B",
+            help="What to compare: baselines, encoders by name or folder, untrained, peers; "
+            "NAME=ENCODER gives one a name. The last is compared task by task.",
+        ),
     ] = "constant,counts,svd,tagpool",
     heads: Annotated[
         str, typer.Option(metavar="A,B", help="What learns the labels: knn, ridge, mlp.")
@@ -107,7 +111,9 @@ def default_cache() -> Path:
 
 
 def _print(results: "Results") -> None:
-    from geoindex.evaluation.markdown import plain, rank_lines, retrieval_lines, score_lines
+    from geoindex.evaluation.markdown import rank_lines, retrieval_lines, score_lines
+    from geoindex.evaluation.markdown_compare import tally_lines
+    from geoindex.evaluation.markdown_tables import plain
 
     for split in dict.fromkeys(record.split for record in results.records):
         for unit in ("cell", "entity"):
@@ -116,6 +122,11 @@ def _print(results: "Results") -> None:
                 typer.echo(plain(lines) + "\n")
     if results.ranks:
         typer.echo(plain(rank_lines(results)))
+    for split in dict.fromkeys(item["split"] for item in results.comparisons):
+        for unit in ("cell", "entity"):
+            lines = tally_lines(results.comparisons, split, unit)
+            if len(lines) > 1:
+                typer.echo(f"\nwon / tied / lost\n{plain(lines)}")
     if results.retrieval:
         typer.echo()
         typer.echo(plain(retrieval_lines(results)))

@@ -118,9 +118,11 @@ def _rows(hits: "Hits") -> tuple[list[str], list[list[str]]]:
     header = ["#", "cell", "entities", "similarity", "away", "at"]
     if not is_cells:
         header = ["#", "id", "kind", "name", "similarity", "away", "link"]
+    extra = [name for name in ("query", "index") if name in hits.table.column_names]
+    header = [*extra, *header]
     rows = []
     for row in found:
-        start = [str(row["rank"])]
+        start = [*(str(row[name]) for name in extra), str(row["rank"])]
         nearness = [f"{row['similarity']:.4f}", _away(row["distance_m"])]
         if is_cells:
             place = f"{row['lon']:.5f},{row['lat']:.5f}"

@@ -5,14 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import pictures
+from cli import query_options as ask
 from cli.output import FormatName, choose_format, write_hits
-from cli.params import Config, IndexPath, Overwrite, Quiet, cell, parsed, polygon
+from cli.params import Config, IndexPath, Overwrite, Quiet
 from cli.talk import Talk
-from geoindex.measures import parse_area, parse_length
-from geoindex.places import BBox, LonLat, parse_bbox, parse_point, parse_radius
 
 if TYPE_CHECKING:
     from geoindex.hits import Hits
+    from geoindex.queries import Query
+
+# what is said of the run and not of the query
+_RUN = {
+    "index", "batch", "strict", "among", "backend", "explain", "query_file", "save_query", "form",
+    "as_json", "output", "overwrite", "config", "quiet", "image", "html", "imagery",
+}  # fmt: skip
+# what Python calls otherwise
+_PYTHON = {"from_cell": "cell"}
 
 
 def register(app: typer.Typer) -> None:
@@ -21,204 +30,140 @@ def register(app: typer.Typer) -> None:
 
 
 def query(
+    context: typer.Context,
     index: IndexPath,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID|NAME",
-            help="An entity to find the like of: way/1234, 'Café Engel'; several allowed.",
-        ),
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID|NAME", help="An entity to keep away from; several allowed."),
-    ] = None,
-    at: Annotated[
-        LonLat | None,
-        typer.Option(
-            parser=parsed(parse_point), metavar="LON,LAT", help="The like of what lies there."
-        ),
-    ] = None,
-    from_cell: Annotated[
-        int | None,
-        typer.Option("--cell", parser=parsed(cell), metavar="H3", help="The like of this cell."),
-    ] = None,
-    tags: Annotated[
-        str | None,
-        typer.Option(metavar="K=V,...", help="The like of a thing with these tags."),
-    ] = None,
-    session: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="GeoJSON of things labelled 1 (like) or 0 (unlike)."),
-    ] = None,
-    negative_weight: Annotated[
-        float, typer.Option(metavar="W", help="How strongly to keep away from what is unlike.")
-    ] = 0.5,
-    cells: Annotated[bool, typer.Option("--cells", help="Search cells, not entities.")] = False,
-    focus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="own|context",
-            help="Compare entities alone, or in their surroundings. "
-            "[default: context; own for --tags alone]",
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TAGS",
-            help="Only entities with these tags: 'amenity=cafe|bar', '!shop', 'name=*bar*'.",
-        ),
-    ] = None,
-    bbox: Annotated[
-        BBox | None,
-        typer.Option(parser=parsed(parse_bbox), metavar="W,S,E,N", help="Only within this box."),
-    ] = None,
-    within: Annotated[
-        Any,
-        typer.Option(
-            parser=parsed(polygon), metavar="FILE|WKT", help="Only within these polygons."
-        ),
-    ] = None,
-    near: Annotated[
-        LonLat | None,
-        typer.Option(
-            parser=parsed(parse_point), metavar="LON,LAT", help="Only near this point (--radius)."
-        ),
-    ] = None,
-    radius: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_radius), metavar="DISTANCE", help="How near: 500m, 1.5km."
-        ),
-    ] = None,
-    in_cell: Annotated[
-        int | None,
-        typer.Option(parser=parsed(cell), metavar="H3", help="Only within this cell."),
-    ] = None,
-    not_within: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_radius),
-            metavar="DISTANCE",
-            help="Only so far from what was asked about: 1km.",
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(metavar="KEY=VALUE", help="Only this kind: amenity=cafe, amenity=*."),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Only of this name: 'Café Engel', 'Café*' by its beginning, '~cafe engl' fuzzy.",
-        ),
-    ] = None,
-    ids: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|ID,ID", help="Only these; a file has one id a line."),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="Not this one; several allowed."),
-    ] = None,
-    min_area: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_area), metavar="AREA", help="Only areas so large: 500m2, 2ha, 1km2."
-        ),
-    ] = None,
-    max_area: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_area), metavar="AREA", help="Only areas at most so large."
-        ),
-    ] = None,
-    min_length: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_length),
-            metavar="LENGTH",
-            help="Only what is so long: 500m, 1.5km; areas by their outline.",
-        ),
-    ] = None,
-    max_length: Annotated[
-        float | None,
-        typer.Option(
-            parser=parsed(parse_length), metavar="LENGTH", help="Only what is at most so long."
-        ),
-    ] = None,
-    min_similarity: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Only hits at least so similar, -1 to 1."),
-    ] = None,
-    one_per: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cell:RES|KEY",
-            help="Only the best of each: cell:7, name, brand, kind, any key.",
-        ),
-    ] = None,
-    diversity: Annotated[
-        float, typer.Option(metavar="0..1", help="How much hits should differ from each other.")
-    ] = 0.0,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many.")] = 10,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each is similar, exactly.")
-    ] = False,
+    like: ask.Like = None,
+    unlike: ask.Unlike = None,
+    at: ask.At = None,
+    from_cell: ask.FromCell = None,
+    tags: ask.Tags = None,
+    vector: ask.Vector = None,
+    image: pictures.Image = None,
+    session: ask.Session = None,
+    negative_weight: ask.NegativeWeight = 0.5,
+    batch: ask.Batch = None,
+    strict: ask.Strict = False,
+    among: ask.Among = None,
+    cells: ask.Cells = False,
+    focus: ask.Focus = None,
+    own_weight: ask.OwnWeight = 0.5,
+    backend: ask.Backend = "auto",
+    where: ask.Where = None,
+    bbox: ask.Box = None,
+    within: ask.Within = None,
+    in_place: ask.InPlace = None,
+    near: ask.Near = None,
+    radius: ask.Radius = None,
+    in_cell: ask.InCell = None,
+    not_within: ask.NotWithin = None,
+    kind: ask.Kind = None,
+    name: ask.Name = None,
+    ids: ask.Ids = None,
+    exclude: ask.Exclude = None,
+    min_area: ask.MinArea = None,
+    max_area: ask.MaxArea = None,
+    min_length: ask.MinLength = None,
+    max_length: ask.MaxLength = None,
+    min_similarity: ask.MinSimilarity = None,
+    one_per: ask.OnePer = None,
+    diversity: ask.Diversity = 0.0,
+    k: ask.K = 10,
+    explain: ask.Explain = False,
+    query_file: ask.QueryFile = None,
+    save_query: ask.SaveQuery = None,
+    html: pictures.Page = None,
+    imagery: pictures.ChipSource = None,
     form: Annotated[FormatName | None, typer.Option("--format", "-f", help="How to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout.")
     ] = "-",
     overwrite: Overwrite = False,
-    config: Config = None,  # noqa: ARG001 - its callback sets the defaults
+    config: Config = None,
     quiet: Quiet = False,
 ) -> None:
     """Find what is like the things named, within the filters.
 
-    The search is exact: every row that passes the filters is compared. What was named is never
-    among the answers. An entity lies where its point lies.
+    The search is exact, unless an approximate index was made: every row that passes the filters is
+    compared. What was named is never among the answers. An entity lies where its point lies.
     """
+    asked = {name: value for name, value in locals().items() if name not in {*_RUN, "context"}}
+    is_saved = query_file is not None or batch is not None or image is not None
+    options = _options(context, asked, is_saved=is_saved)
     chosen = choose_format(FormatName.json if as_json else form, output)
-    hits = _ask(
-        index,
-        like=like or (),
-        unlike=unlike or (),
-        at=at,
-        cell=from_cell,
-        tags=tags,
-        session=session,
-        negative_weight=negative_weight,
-        where=where,
-        bbox=bbox,
-        within=within,
-        near=near,
-        radius=radius,
-        in_cell=in_cell,
-        not_within=not_within,
-        kind=kind,
-        name=name,
-        ids=ids,
-        exclude=exclude or (),
-        min_area=min_area,
-        max_area=max_area,
-        min_length=min_length,
-        max_length=max_length,
-        min_similarity=min_similarity,
-        one_per=one_per,
-        diversity=diversity,
-        cells=cells,
-        focus=focus,
-        k=k,
-    )
     talk = Talk(quiet=quiet)
+    if image is not None:
+        others: dict[str, Any] = {"--batch": batch, "--query": query_file, "--among": among}
+        others |= {"--save-query": save_query, "--explain": explain or None}
+        _refuse_with("--image", others)
+        hits = pictures.image_hits(_open(index), image, options)
+    elif batch is not None:
+        _refuse_with_batch(query_file, save_query, explain=explain)
+        _refuse_with("--batch", {"--html": html})
+        hits = _open(index).query_many(
+            batch, among=among, backend=backend, strict=strict, **options
+        )
+    else:
+        wanted = _query(query_file, options)
+        hits = _open(index).query(wanted, among=among, backend=backend)
+        if save_query is not None:
+            wanted.save(save_query, overwrite=overwrite)
     for note in hits.notes:
         talk.say(note)
     if explain:
         hits = hits.explain()
     write_hits(hits, chosen, output, overwrite=overwrite)
+    if html is not None:
+        from geoindex.images.page import write_page
+
+        target = _open(among or index)
+        for note in write_page(hits, target, html, imagery=imagery, overwrite=overwrite):
+            talk.say(note)
+    if batch is None:
+        _say_few(talk, hits, int(hits.query["k"]))
+
+
+def _options(context: typer.Context, asked: dict[str, Any], *, is_saved: bool) -> dict[str, Any]:
+    """Return what was asked as options of `geoindex.Query`."""
+    if is_saved:
+        # what nobody said must not replace what the file says; nor may settings, of a saved query
+        unsaid = {"DEFAULT", *(["DEFAULT_MAP"] if context.params.get("query_file") else [])}
+        sources = {name: context.get_parameter_source(name) for name in asked}
+        asked = {
+            name: value
+            for name, value in asked.items()
+            if (source := sources[name]) is not None and source.name not in unsaid
+        }
+    empty = {"like": (), "unlike": (), "exclude": ()}
+    return {
+        _PYTHON.get(name, name): empty.get(name) if value is None else value
+        for name, value in asked.items()
+        if value is not None or name in empty
+    }
+
+
+def _query(query_file: Path | None, options: dict[str, Any]) -> "Query":
+    from geoindex.queries import Query
+
+    return Query(**options) if query_file is None else Query.load(query_file).replace(**options)
+
+
+def _refuse_with(option: str, others: dict[str, Any]) -> None:
+    for other, value in others.items():
+        if value is not None:
+            msg = f"{other} does not go with {option}; leave one of them out"
+            raise typer.BadParameter(msg)
+
+
+def _refuse_with_batch(query_file: Path | None, save_query: Path | None, *, explain: bool) -> None:
+    given = {"--query": query_file, "--save-query": save_query, "--explain": explain or None}
+    for option, value in given.items():
+        if value is not None:
+            msg = f"{option} is for one query; leave it or --batch out"
+            raise typer.BadParameter(msg)
+
+
+def _say_few(talk: Talk, hits: "Hits", k: int) -> None:
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
     elif len(hits) < min(k, hits.num_passing):
@@ -227,7 +172,7 @@ def query(
         talk.say(f"only {hits.num_passing:,} pass the filters")
 
 
-def _ask(index: Path, **asked: Any) -> "Hits":
+def _open(index: Path) -> Any:
     from geoindex.api import open as open_index
 
-    return open_index(index).query(**asked)
+    return open_index(index)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, IndexPath
+from cli.query_options import Among, OwnWeight
 
 
 class FocusName(StrEnum):
@@ -14,6 +15,7 @@ class FocusName(StrEnum):
 
     own = "own"
     context = "context"
+    both = "both"
 
 
 def register(app: typer.Typer) -> None:
@@ -25,22 +27,32 @@ def register(app: typer.Typer) -> None:
 
 def similar(
     index: IndexPath,
-    first: Annotated[str, typer.Argument(metavar="A", help="An entity: way/1234.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="way/1234, 'Café Engel', an H3 cell, LON,LAT, an area as WKT or file."
+        ),
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     focus: Annotated[
         FocusName,
-        typer.Option(help="Compare the entities alone, or in their surroundings."),
+        typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
     ] = FocusName.context,
+    own_weight: OwnWeight = 0.5,
+    among: Among = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found.")] = False,
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
 ) -> None:
-    """Say how similar two entities are, from -1 to 1, and why.
+    """Say how similar two things are, from -1 to 1, and why.
 
-    The parts sum to the similarity. "here" is B, "its" is A's.
+    The parts sum to the similarity. "here" is B, "its" is A's. If one of the two is a cell or an
+    area, the other is the cell that holds it. With --among, B is of that index.
     """
     from geoindex.api import open as open_index
 
-    why = open_index(index).similar(first, second, focus=focus.value)[1]
+    why = open_index(index).similar(
+        first, second, focus=focus.value, own_weight=own_weight, among=among
+    )[1]
     if as_json:
         typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))
         return

@@ -27,7 +27,7 @@ class Talk:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._draws = sys.stderr.isatty() and "NO_COLOR" not in os.environ and not quiet
+        self.draws = sys.stderr.isatty() and "NO_COLOR" not in os.environ and not quiet
 
     def say(self, text: str) -> None:
         """Print one line on stderr."""
@@ -39,7 +39,7 @@ class Talk:
         """Show one stage: a bar on a terminal, one line at its end elsewhere."""
         started = time.perf_counter()
         done = 0
-        if not self._draws:
+        if not self.draws:
 
             def count(steps: int) -> None:
                 nonlocal done

@@ -18,6 +18,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: columns of `EntityTokens.boxes`
+BOX_DIM = 6
+
 
 @dataclass(frozen=True)
 class TagCodes:
@@ -50,14 +53,24 @@ class EntityTokens:
         Shape ``(n,)``, float32, 0 to 1: how much the tags say; a fountain more than a building.
     geometry
         Shape ``(n, GEOMETRY_DIM)``, float32; zero where there is none.
+    boxes
+        Of `encoder.geometry_tokens.canonical_boxes`, shape ``(n, BOX_DIM)``, float64; zeros where
+        there is no place, or an embedder does not look where things lie.
     """
 
     tags: NDArray[np.float32]
     salience: NDArray[np.float32]
     geometry: NDArray[np.float32]
+    boxes: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.tags)
+
+    def take(self, rows: NDArray[np.int64]) -> "EntityTokens":
+        """Return the tokens of some entities."""
+        return EntityTokens(
+            self.tags[rows], self.salience[rows], self.geometry[rows], self.boxes[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,16 @@ class Tiles:
         Shape ``(m,)``: True where the member only surrounds the tile.
     is_read
         Shape ``(m,)``: True where the member's contextual vector is to be returned.
+    centres
+        Shape ``(t, 2)``: longitude and latitude of the tiles' centres, degrees; None for the middle
+        of what each holds.
     """
 
     members: NDArray[np.int64]
     offsets: NDArray[np.int64]
     is_halo: NDArray[np.bool_]
     is_read: NDArray[np.bool_]
+    centres: NDArray[np.float64] | None = None
 
 
 class Embedder(Protocol):

@@ -28,7 +28,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from encoder.embedder import EntityTokens, TagCodes, Tiles
+from encoder.embedder import BOX_DIM, EntityTokens, TagCodes, Tiles
 from encoder.geometry_tokens import GEOMETRY_DIM, geometry_tokens
 from encoder.tag_tokens import TagTable, TagVectors
 
@@ -75,6 +75,11 @@ class TagPool:
         return digest.hexdigest()
 
     @property
+    def table_fingerprint(self) -> str:
+        """Hash of the tag table alone."""
+        return self._table.fingerprint
+
+    @property
     def dim(self) -> int:
         """Width of an entity's vector."""
         return self._table.dim + GEOMETRY_DIM
@@ -103,7 +108,8 @@ class TagPool:
             geometry = geometry_tokens(geometries)
         pooled = self._table.pool(tags.unique, tags.offsets, codes=tags.codes)
         weights = self._table.weights(tags.unique)[tags.codes]
-        return EntityTokens(pooled, _row_maxima(weights, tags.offsets), geometry)
+        boxes = np.zeros((n, BOX_DIM))  # it does not look where things lie
+        return EntityTokens(pooled, _row_maxima(weights, tags.offsets), geometry, boxes)
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""
@@ -118,10 +124,10 @@ class TagPool:
         has_geometry = geometry.any(axis=1, keepdims=True)
         shape = (geometry - statistics["geometry_mean"]) / statistics["geometry_deviation"]
         parts = [
-            _unit(tags) * np.float32(TAG_SHARE**0.5),
-            _unit(shape * has_geometry) * np.float32((1 - TAG_SHARE) ** 0.5),
+            unit_rows(tags) * np.float32(TAG_SHARE**0.5),
+            unit_rows(shape * has_geometry) * np.float32((1 - TAG_SHARE) ** 0.5),
         ]
-        return _unit(np.hstack(parts))
+        return unit_rows(np.hstack(parts))
 
     def tiles(
         self, tokens: EntityTokens, tiles: Tiles
@@ -131,17 +137,17 @@ class TagPool:
         rows, local = np.unique(tiles.members, return_inverse=True)
         own = self._own(tokens.tags[rows], tokens.geometry[rows])
         weight = tokens.salience[rows][local]
-        around = _unit(_row_sums(tiles.offsets, local, weight, own))
+        around = unit_rows(_row_sums(tiles.offsets, local, weight, own))
         tile_of = np.repeat(np.arange(len(tiles.offsets) - 1), np.diff(tiles.offsets))
         read = np.flatnonzero(tiles.is_read)
         contextual = (1 - CONTEXT_SHARE) * own[local[read]] + CONTEXT_SHARE * around[tile_of[read]]
-        return _unit(contextual), self._regions(own, local, tiles)
+        return unit_rows(contextual), self._regions(own, local, tiles)
 
     def _regions(
         self, own: NDArray[np.float32], local: NDArray[np.intp], tiles: Tiles
     ) -> NDArray[np.float32]:
         inside = (~tiles.is_halo).astype(np.float32)
-        mean = _unit(_row_sums(tiles.offsets, local, inside, own))
+        mean = unit_rows(_row_sums(tiles.offsets, local, inside, own))
         prototypes = self._statistics["prototypes"]
         one_hot = np.eye(len(prototypes), dtype=np.float32)[_nearest(own, prototypes)]
         one_hot[~own.any(axis=1)] = 0  # what says nothing is near to no prototype
@@ -149,9 +155,9 @@ class TagPool:
         counts = (counts - self._statistics["count_mean"]) / self._statistics["count_deviation"]
         parts = [
             mean * np.float32((1 - COUNT_SHARE) ** 0.5),
-            _unit(counts) * np.float32(COUNT_SHARE**0.5),
+            unit_rows(counts) * np.float32(COUNT_SHARE**0.5),
         ]
-        return _unit(np.hstack(parts))
+        return unit_rows(np.hstack(parts))
 
 
 def _nearest(own: NDArray[np.float32], prototypes: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -188,7 +194,7 @@ def _row_maxima(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDAr
     return maxima
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale rows to unit length; a zero row stays zero."""
     # three times as fast as np.linalg.norm, which makes a matrix of squares first
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]

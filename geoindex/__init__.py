@@ -13,12 +13,24 @@ if TYPE_CHECKING:
     from geoindex.api import GeoIndex, build, export, open, query  # noqa: A004 - as gzip.open
     from geoindex.hits import Hits
     from geoindex.models import load_encoder
+    from geoindex.queries import Query
 
-__all__ = ["GeoIndex", "Hits", "__version__", "build", "export", "load_encoder", "open", "query"]
+__all__ = [
+    "GeoIndex",
+    "Hits",
+    "Query",
+    "__version__",
+    "build",
+    "export",
+    "load_encoder",
+    "open",
+    "query",
+]
 
 _HOMES = {
     "GeoIndex": "geoindex.api",
     "Hits": "geoindex.hits",
+    "Query": "geoindex.queries",
     "build": "geoindex.api",
     "export": "geoindex.api",
     "load_encoder": "geoindex.models",

@@ -1,25 +1,27 @@
-"""What is like this, over there, within these filters? One question to one index."""
+"""What is like this, over there, within these filters? One question to an index, or its twin."""
 
 import operator
 from collections.abc import Iterator
-from dataclasses import astuple
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.asking import NEGATIVE_WEIGHT, Question, resolve
-from geoindex.cells import format_cell, resolution_of
+from geoindex.asking import Asked, Question, resolve
 from geoindex.errors import UsageError
-from geoindex.explaining import explain_rows
 from geoindex.filters import Filters, rows_passing
-from geoindex.hits import Hits, make_table
+from geoindex.hits import Hits, make_table, with_index
 from geoindex.identity import missing_text
-from geoindex.index import Index, check_focus
+from geoindex.index import Index, check_backend
 from geoindex.layout import CELLS, ENTITIES
+from geoindex.plain_queries import as_plain
+from geoindex.reasons import explain_rows
+from geoindex.searching.neighbours import Neighbours
 from geoindex.shaping import Shape, groups_of, shaped
-from geoindex.where_tree import EVERYTHING
+from geoindex.spaces import OWN_WEIGHT, Space, open_space
+from geoindex.towns import place_named
+from geoindex.twins import check_same_encoder, same_rows
 
 DEFAULT_K = 10
 
@@ -32,9 +34,12 @@ def ask(
     k: int = DEFAULT_K,
     table: str = ENTITIES,
     focus: str | None = None,
+    own_weight: float = OWN_WEIGHT,
     shape: Shape | None = None,
+    among: Index | None = None,
+    backend: str = "auto",
 ) -> Hits:
-    """Answer a question exactly.
+    """Answer a question.
 
     Parameters
     ----------
@@ -47,55 +52,70 @@ def ask(
     table
         ``"entities"`` or ``"cells"``.
     focus
-        ``"context"``: entities in their surroundings; ``"own"``: entities alone. By default
-        ``"own"`` if only tags were given, which have no surroundings, else ``"context"``. Cells
-        have one vector.
+        ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``, see
+        `geoindex.spaces`. By default ``"own"`` if only tags were given, which have no
+        surroundings, else ``"context"``. Cells have one vector.
+    own_weight
+        Of ``"both"``: the share of own, 0 to 1.
     shape
         How the ranking is thinned out.
+    among
+        The index to look in; None: the one that holds what the question names. The filters speak
+        of it.
+    backend
+        Who searches; see `Index.searcher`.
 
     Raises
     ------
     UsageError
-        If an option is out of its range or cannot be used with `table`.
+        If an option is out of its range, cannot be used with `table`, or the two indexes were
+        made by different encoders.
     NotInIndexError
         If the index does not hold what the question names.
     """
     filters, shape = filters or Filters(), shape or Shape()
-    k = _check_k(k)
-    rows = index.rows_of(table)
-    if focus is None:
-        focus = "own" if question.is_tags_only else "context"
-    check_focus(focus)
-    asked = resolve(index, question, table=table, focus=focus)
-    if filters.apart_m is not None and not asked.places:
-        msg = "--not-within is measured from a place; --tags names none. Add --like or --at"
-        raise UsageError(msg)
-    passing = rows_passing(index, filters, table=table, places=asked.places)
-    if table == CELLS:
-        passing = _of_one_resolution(index, question, passing)
-    vectors = index.vectors(table, focus=focus)
-    groups = None if shape.one_per is None else groups_of(index, shape.one_per, table=table)
-    found = shaped(
-        vectors, asked.vector, shape, k=k, passing=passing, exclude=asked.rows, groups=groups
-    )
+    k = check_k(k)
+    check_backend(backend)
+    focus = focus_of(question, focus)
+    target = index if among is None else among
+    check_same_encoder(index, target)
+    asked = resolve(index, question, table=table, focus=focus, own_weight=own_weight)
+    space = open_space(target, table=table, focus=focus, own_weight=own_weight, backend=backend)
+    passing = passing_rows(target, filters, asked, resolution=question.resolution)
+    unwanted = excluded_rows(asked, target)
+    groups = None if shape.one_per is None else groups_of(target, shape.one_per, table=table)
+
+    def search(n: int) -> Neighbours:
+        return space.nearest(asked.vectors, k=n, passing=passing, exclude=unwanted)
+
+    found = shaped(search, space.joined, shape, k=k, groups=groups)
     place = asked.places[0] if asked.places else filters.near
+    hits = make_table(target.rows_of(table), found, table=table, place=place)
+    query = as_plain(question, filters, shape, k=k, table=table, focus=focus, own_weight=own_weight)
     return Hits(
-        make_table(rows, found, table=table, place=place),
-        query=_as_plain(question, filters, shape, k=k, table=table, focus=focus),
-        index={
-            "path": str(index.path),
-            "encoder": index.manifest.encoder["name"],
-            "fingerprint": index.manifest.encoder["fingerprint"],
-            "num_rows": len(rows),
-            "created": index.manifest.created,
-        },
+        hits if among is None else with_index(hits, str(target.path)),
+        query=query if among is None else {**query, "index": str(index.path)},
+        index=described(target, found, table=table),
         num_passing=found.num_passing,
-        notes=(*asked.notes, *_missing(index, filters, table)),
-        explainer=partial(explain_rows, index, question, found.rows, table=table, focus=focus),
+        notes=(
+            *asked.notes,
+            *filter_notes(target, filters, table),
+            *search_notes(space, found),
+        ),
+        explainer=partial(
+            explain_rows, asked, target, found.rows, focus=focus, own_weight=own_weight
+        ),
     )
 
 
-def _check_k(k: int) -> int:
+def check_k(k: int) -> int:
+    """Return how many are wanted, if it is a whole number of at least 1.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
     try:
         whole = operator.index(k)
     except TypeError:
@@ -106,59 +126,78 @@ def _check_k(k: int) -> int:
     return whole
 
 
-def _missing(index: Index, filters: Filters, table: str) -> Iterator[str]:
-    """Yield what to say of listed ids that the index does not hold."""
-    for option, ids in (("--ids", filters.ids), ("--exclude", filters.exclude)):
-        if ids and (text := missing_text(index, ids, option, table=table)):
-            yield text
+def focus_of(question: Question, focus: str | None) -> str:
+    """Return the focus asked for, or the one that suits the question."""
+    if focus is not None:
+        return focus
+    return "own" if question.is_tags_only else "context"
 
 
-def _of_one_resolution(
-    index: Index, question: Question, passing: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Keep the cells of the resolution of the cell asked about, or of the finest."""
-    wanted = index.manifest.resolutions[-1]
-    if question.cell is not None:
-        wanted = int(resolution_of([question.cell])[0])
+def passing_rows(
+    index: Index, filters: Filters, asked: Asked, *, resolution: int | None
+) -> NDArray[np.int64] | None:
+    """Return the rows that may answer a question, ascending; None for all.
+
+    Parameters
+    ----------
+    index
+        That is searched.
+    resolution
+        Of the cells that answer; None: the finest.
+
+    Raises
+    ------
+    UsageError
+        If a distance is to be kept from what has no place.
+    """
+    if filters.apart_m is not None and not asked.places:
+        msg = (
+            "--not-within is measured from a place; tags and vectors have none. Add --like or --at"
+        )
+        raise UsageError(msg)
+    passing = rows_passing(index, filters, table=asked.table, places=asked.places)
+    if asked.table != CELLS:
+        return passing
+    wanted = index.manifest.resolutions[-1] if resolution is None else resolution
     rows = np.flatnonzero(index.cells.column("resolution") == wanted)
     return rows if passing is None else np.intersect1d(rows, passing, assume_unique=True)
 
 
-def _as_plain(
-    question: Question, filters: Filters, shape: Shape, *, k: int, table: str, focus: str
-) -> dict[str, Any]:
-    """Return what was asked as plain values, without what was not."""
-    asked: dict[str, Any] = {
-        "like": list(question.like),
-        "unlike": list(question.unlike),
-        "at": None if question.at is None else list(question.at),
-        "cell": None if question.cell is None else format_cell(question.cell),
-        "tags": None if question.tags is None else dict(question.tags),
-        "more_at": [list(point) for point in question.more_at],
-        "not_at": [list(point) for point in question.not_at],
-        "negative_weight": (
-            None if question.negative_weight == NEGATIVE_WEIGHT else question.negative_weight
-        ),
-        "where": None if filters.where == EVERYTHING else str(filters.where),
-        "bbox": None if filters.bbox is None else list(astuple(filters.bbox)),
-        "within": None if filters.within is None else filters.within.wkt,
-        "near": None if filters.near is None else list(filters.near),
-        "radius_m": filters.radius_m,
-        "in_cell": None if filters.in_cell is None else format_cell(filters.in_cell),
-        "not_within_m": filters.apart_m,
-        "kind": filters.kind,
-        "name": None if filters.name is None else filters.name.text,
-        "ids": None if filters.ids is None else list(filters.ids),
-        "exclude": list(filters.exclude),
-        "min_area_m2": filters.area.least,
-        "max_area_m2": filters.area.most,
-        "min_length_m": filters.length.least,
-        "max_length_m": filters.length.most,
-        "min_similarity": shape.min_similarity,
-        "one_per": shape.one_per,
-        "diversity": shape.diversity or None,
-        "k": k,
-        "table": table,
-        "focus": focus if table == ENTITIES else None,
+def excluded_rows(asked: Asked, target: Index) -> NDArray[np.int64]:
+    """Return the rows of the index searched that the question named."""
+    if target is asked.index:
+        return asked.rows
+    return same_rows(asked.index, target, asked.rows, table=asked.table)
+
+
+def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
+    """Return what an answer says of the index that gave it, and of the search."""
+    return {
+        "path": str(index.path),
+        "encoder": index.manifest.encoder["name"],
+        "fingerprint": index.manifest.encoder["fingerprint"],
+        "num_rows": len(index.rows_of(table)),
+        "created": index.manifest.created,
+        "search": {
+            "backend": found.backend,
+            "exact": found.is_exact,
+            "recall": 1.0 if found.is_exact else found.recall,
+        },
     }
-    return {name: value for name, value in asked.items() if value not in (None, [])}
+
+
+def search_notes(space: Space, found: Neighbours) -> Iterator[str]:
+    """Yield what to say of the search: of an index out of date, and of an answer not certain."""
+    yield from space.notes
+    if not found.is_exact:
+        recall = "" if found.recall is None else f", recall {found.recall:.3f} when measured"
+        yield f"approximate, by {found.backend}{recall}; --backend exact is certain"
+
+
+def filter_notes(index: Index, filters: Filters, table: str) -> Iterator[str]:
+    """Yield what was decided about the filters, and what to say of ids that are not there."""
+    if filters.in_place is not None:
+        yield place_named(index, filters.in_place)[1]
+    for option, ids in (("--ids", filters.ids), ("--exclude", filters.exclude)):
+        if ids and (text := missing_text(index, ids, option, table=table)):
+            yield text

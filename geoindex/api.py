@@ -5,30 +5,24 @@ Every function takes the command's words. Text is read by the command's parsers,
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geoindex import values
 from geoindex.answering import DEFAULT_K, ask
-from geoindex.asking import NEGATIVE_WEIGHT, Question, parse_tags
-from geoindex.filters import Filters
 from geoindex.hits import Hits
-from geoindex.identity import read_ids
 from geoindex.index import Index
-from geoindex.layout import CELLS, ENTITIES
-from geoindex.measures import Range, parse_area, parse_length
-from geoindex.names import NamePattern
 from geoindex.progress import Reporter
-from geoindex.sessions_file import Session, read_session
-from geoindex.shaping import Shape
-from geoindex.values import BBoxLike, CellLike, PathLike, PointLike
-from geoindex.where import WhereLike, parse_where
+from geoindex.queries import Query
+from geoindex.spaces import OWN_WEIGHT
+from geoindex.values import BBoxLike, PathLike
 
 if TYPE_CHECKING:
     from geoindex.explanation import Explanation
     from geoindex.exporting import ExportInfo
+    from geoindex.images.request import ImageryRequest
 
 
 class GeoIndex(Index):
@@ -36,157 +30,149 @@ class GeoIndex(Index):
 
     def query(
         self,
-        like: str | Sequence[str] = (),
+        like: Any = (),
         *,
-        unlike: str | Sequence[str] = (),
-        at: PointLike | None = None,
-        cell: CellLike | None = None,
-        tags: str | Mapping[str, str] | None = None,
-        session: PathLike | Mapping[str, Any] | None = None,
-        negative_weight: float = NEGATIVE_WEIGHT,
-        where: WhereLike | Iterable[WhereLike] | None = None,
-        bbox: BBoxLike | None = None,
-        within: Any = None,
-        near: PointLike | None = None,
-        radius: str | float | None = None,
-        in_cell: CellLike | None = None,
-        not_within: str | float | None = None,
-        kind: str | None = None,
-        name: str | None = None,
-        ids: PathLike | Iterable[str] | None = None,
-        exclude: str | Iterable[str] = (),
-        min_area: str | float | None = None,
-        max_area: str | float | None = None,
-        min_length: str | float | None = None,
-        max_length: str | float | None = None,
-        min_similarity: float | None = None,
-        one_per: str | None = None,
-        diversity: float = 0.0,
-        cells: bool = False,
-        focus: str | None = None,
-        k: int = DEFAULT_K,
+        among: "Index | PathLike | None" = None,
+        backend: str = "auto",
+        **options: Any,
     ) -> Hits:
-        """Find what is like the things named, within the filters; exact.
+        """Find what is like the things named, within the filters.
 
         Parameters
         ----------
-        like, unlike
-            Ids in any form: ``"way/1234"``, ``"w1234"``, an openstreetmap.org address; or the
-            whole name of one entity.
-        at
-            ``(lon, lat)`` or ``"LON,LAT"``: what lies there.
-        cell
-            An H3 cell.
-        tags
-            ``{"amenity": "cafe"}`` or ``"amenity=cafe,outdoor_seating=yes"``: a thing that need
-            not exist.
-        session
-            GeoJSON of labelled things, a file or a dict; see `geoindex.sessions_file`.
-        negative_weight
-            How strongly to keep away from what is unlike, 0 or more.
-        where
-            A tag filter; see `geoindex.where`.
-        bbox, within
-            ``(west, south, east, north)``; a polygon (shapely, GeoJSON, WKT) or a file of them.
-        near, radius
-            At most so far from a point, metres or ``"1.5km"``.
-        in_cell
-            An H3 cell of the index's resolution or coarser.
-        not_within
-            Farther than this from what was asked about, metres or ``"1.5km"``.
-        kind
-            ``"amenity=cafe"``, or ``"amenity=*"`` for any of the key.
-        name
-            ``"Café Engel"``, ``"Café*"``, ``"~cafe engl"``; see `geoindex.names`.
-        ids, exclude
-            Only these, not these: texts, or a file with one id a line; of cells where cells are
-            searched.
-        min_area, max_area
-            Geodesic, m² or ``"2ha"``; points and lines have no area and do not pass.
-        min_length, max_length
-            Geodesic, metres or ``"1.5km"``, of areas round their outline; points do not pass.
-        min_similarity
-            -1 to 1: only hits at least so similar.
-        one_per
-            ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
-        diversity
-            0 to 1: how much hits should differ from each other; see `geoindex.shaping`.
-        cells
-            Search cells rather than entities.
-        focus
-            ``"context"``: entities in their surroundings; ``"own"``: entities alone; by default
-            own for tags alone, which have no surroundings, else context.
-        k
-            How many, at least 1; fewer come back where fewer pass the filters.
+        like
+            Ids, names, cells, points, areas; or a `Query`, which has all the options.
+        among
+            Another index, made by the same encoder, to look in; the filters speak of it.
+        backend
+            ``"auto"``, ``"exact"``, ``"faiss"``, ``"lance"``: who searches; see
+            `geoindex.index.Index.searcher`.
+        **options
+            Of `Query`: `unlike`, `at`, `cell`, `tags`, `where`, `near`, `radius`, `k` and more.
 
         Raises
         ------
         UsageError, NotInIndexError
             If something asked for cannot be understood, or is not there.
         """
-        labelled = Session() if session is None else read_session(session)
-        question = Question(
-            like=tuple(dict.fromkeys((*values.texts(like, "like"), *labelled.like))),
-            unlike=tuple(dict.fromkeys((*values.texts(unlike, "unlike"), *labelled.unlike))),
-            at=None if at is None else values.point(at, "at"),
-            cell=None if cell is None else values.cell(cell),
-            tags=None if tags is None else parse_tags(tags),
-            more_at=labelled.at,
-            not_at=labelled.not_at,
-            negative_weight=negative_weight,
+        query = _query(like, options)
+        hits = ask(
+            self,
+            query.question,
+            query.filters,
+            k=query.k,
+            table=query.table,
+            focus=query.focus,
+            own_weight=query.own_weight,
+            shape=query.shape,
+            among=None if among is None else _opened(among),
+            backend=backend,
         )
-        filters = Filters(
-            where=parse_where(where),
-            bbox=None if bbox is None else values.bbox(bbox),
-            within=None if within is None else values.area(within),
-            near=None if near is None else values.point(near, "near"),
-            radius_m=None if radius is None else values.metres(radius, "radius"),
-            in_cell=None if in_cell is None else values.cell(in_cell),
-            apart_m=None if not_within is None else values.metres(not_within, "not_within"),
-            kind=kind,
-            name=None if name is None else NamePattern(name),
-            ids=None if ids is None else read_ids(ids),
-            exclude=read_ids(exclude) if exclude else (),
-            area=Range(
-                "area",
-                values.measure(min_area, "min_area", parse_area),
-                values.measure(max_area, "max_area", parse_area),
-            ),
-            length=Range(
-                "length",
-                values.measure(min_length, "min_length", parse_length),
-                values.measure(max_length, "max_length", parse_length),
-            ),
-        )
-        table = CELLS if cells else ENTITIES
-        shape = Shape(min_similarity=min_similarity, one_per=one_per, diversity=diversity)
-        hits = ask(self, question, filters, k=k, table=table, focus=focus, shape=shape)
-        if labelled.num_unlabelled:
-            note = f"features of the session without a label: {labelled.num_unlabelled:,}"
-            hits = replace(hits, notes=(note, *hits.notes))
-        return hits
+        return replace(hits, notes=(*query.notes, *hits.notes)) if query.notes else hits
+
+    def query_many(
+        self,
+        queries: Any,
+        *,
+        among: "Index | PathLike | None" = None,
+        backend: str = "auto",
+        strict: bool = False,
+        **options: Any,
+    ) -> Hits:
+        """Answer a table of queries, all with the same filters, at the speed of one product.
+
+        Parameters
+        ----------
+        queries
+            A file (CSV, Parquet, JSON Lines) or a table (Arrow, pandas, a list of dicts), a row a
+            query; its columns are told in `geoindex.query_tables`.
+        among, backend
+            As of `query`.
+        strict
+            Raise `SkippedItemsError` where a query cannot be answered; else it is left out, and
+            `Hits.notes` say so.
+        **options
+            Of `Query`, for all of them: `where`, `k`, `focus` and more.
+
+        Returns
+        -------
+        hits
+            Query by query; their column `query` says of which.
+
+        Raises
+        ------
+        UsageError
+            If the table cannot be read, or an option be understood.
+        """
+        from geoindex.batches import ask_many
+        from geoindex.query_tables import read_query_table
+
+        shared = _shared(options)
+        asked = read_query_table(queries, negative_weight=shared.question.negative_weight)
+        target = None if among is None else _opened(among)
+        return ask_many(self, asked, shared, among=target, backend=backend, strict=strict)
 
     def similar(
-        self, first: str, second: str, *, focus: str = "context"
+        self,
+        first: str,
+        second: str,
+        *,
+        focus: str = "context",
+        own_weight: float = OWN_WEIGHT,
+        among: "Index | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
-        """Return the similarity of two entities, -1 to 1, and why.
+        """Return the similarity of two things, -1 to 1, and why.
 
         Parameters
         ----------
         first, second
-            Ids in any form: ``"way/1234"``, ``"w1234"``, an openstreetmap.org address.
-        focus
-            ``"context"``: in their surroundings; ``"own"``: alone.
+            Ids in any form, names, cells, points, areas. Where one of the two is a cell or an
+            area, the other is the cell that holds it.
+        focus, own_weight
+            ``"context"``: in their surroundings; ``"own"``: alone; ``"both"``: the weighed sum.
+        among
+            Another index, made by the same encoder, that holds the second.
 
         Raises
         ------
         UsageError, NotInIndexError
             If something asked for cannot be understood, or is not there.
         """
-        from geoindex.explaining import explain_pair
+        from geoindex.reasons import explain_pair
 
-        why = explain_pair(self, first, second, focus=focus)
+        target = None if among is None else _opened(among)
+        why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, among=target)
         return why.similarity, why
+
+    def query_image(self, image: PathLike, *, k: int = DEFAULT_K, **filters: Any) -> Hits:
+        """Find the cells that look like a picture; exact.
+
+        Parameters
+        ----------
+        image
+            A GeoTIFF, or a PNG, JPEG, WebP without a place; see `geoindex.images.asking`.
+        k
+            How many, at least 1.
+        **filters
+            Of `Query`: `bbox`, `within`, `near`, `radius`, `in_cell`, `not_within`, `ids`,
+            `exclude`.
+
+        Raises
+        ------
+        UsageError, SourceError
+            If the index was built without imagery, or the picture cannot be read.
+        """
+        from geoindex.images.asking import ask_image
+
+        return ask_image(self, Path(image), _shared(filters).filters, k=k)
+
+    def write_page(
+        self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write hits as one HTML page with pictures; see `geoindex.images.page.write_page`."""
+        from geoindex.images.page import write_page
+
+        write_page(hits, self, Path(output), imagery=imagery, overwrite=overwrite)
 
     def export(self, output: PathLike, **options: Any) -> "ExportInfo":
         """Write entities or cells as GeoParquet; options as `geoindex.exporting.export_table`."""
@@ -202,6 +188,8 @@ def build(
     resolution: int | Iterable[int] | None = None,
     bbox: BBoxLike | None = None,
     encoder: str = "default",
+    index: str = "none",
+    imagery: "PathLike | ImageryRequest | None" = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -214,9 +202,16 @@ def build(
         One file or several.
     resolution
         Of the cells, 0 to 15, one or several; `geoindex.planning.DEFAULT_RESOLUTION` if None.
+    index
+        ``"none"``: every search is exact; ``"auto"``, ``"ivf"``, ``"hnsw"``, ``"lance"``: with an
+        approximate index; see `geoindex.searching.indexing`.
+    imagery
+        What the ground looks like: tiles or rasters, see `geoindex.sources.imagery`; with options,
+        an `ImageryRequest`.
     """
     # reading maps needs libraries that asking does not
     from geoindex.building import build_index
+    from geoindex.images.request import ImageryRequest
     from geoindex.planning import DEFAULT_RESOLUTION
 
     several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
@@ -227,6 +222,12 @@ def build(
         resolutions=list(levels) if isinstance(levels, Iterable) else [levels],
         bbox=None if bbox is None else values.bbox(bbox),
         encoder=encoder,
+        index=index,
+        imagery=(
+            imagery
+            if imagery is None or isinstance(imagery, ImageryRequest)
+            else ImageryRequest(str(imagery))
+        ),
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,
@@ -239,9 +240,30 @@ def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, li
     return GeoIndex(Path(path))
 
 
-def query(path: PathLike, like: str | Sequence[str] = (), **options: Any) -> Hits:
+def query(path: PathLike, like: Any = (), **options: Any) -> Hits:
     """Open an index and ask it once; options as `GeoIndex.query`."""
     return open(path).query(like, **options)
+
+
+def _opened(index: Index | PathLike) -> Index:
+    return index if isinstance(index, Index) else open(index)
+
+
+def _query(like: Any, options: dict[str, Any]) -> Query:
+    if isinstance(like, Query):
+        return like.replace(**options) if options else like
+    return Query(like, **options)
+
+
+def _shared(options: dict[str, Any]) -> Query:
+    """Return the options that all queries of a table share, as a query of no meaning."""
+    from geoindex.errors import UsageError
+
+    own = {"like", "unlike", "at", "cell", "tags", "vector", "session"} & set(options)
+    if own:
+        msg = f"{', '.join(sorted(own))} is asked by each query of the table, not by all of them"
+        raise UsageError(msg)
+    return Query(cell=0x8001FFFFFFFFFFF, **options)
 
 
 def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":

@@ -1,37 +1,26 @@
-"""What is asked for? Entities, places, cells and tags become one vector to search with.
+"""What is asked for? Entities, places, cells, areas, tags and vectors become one vector.
 
-Several positives are averaged as unit vectors, and negatives taken away with
-a weight, `NEGATIVE_WEIGHT` (Rocchio 1971). What a thing means depends on what is searched:
-
-=============  =======================================  ========================================
-given          searching entities                       searching cells
-=============  =======================================  ========================================
-like, unlike   the entity's vector                      the vector of the cell that holds it
-at             the smallest area there, else the        the cell there
-               nearest entity within 100 m
-cell           mean of the entities that live in it     the cell's vector
-tags           an entity with these tags, alone         a cell that holds one such entity
-=============  =======================================  ========================================
+Several positives are averaged as unit vectors, and the mean of the negatives is taken away with
+a weight, `NEGATIVE_WEIGHT` (Rocchio 1971). What each thing means is told by `geoindex.finding`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import cells_at, centres, format_cell
-from geoindex.errors import NotInIndexError, UsageError
-from geoindex.filters import Filters, rows_passing
+from geoindex.cells import resolution_of
+from geoindex.errors import UsageError
+from geoindex.finding import CellFinder, EntityFinder, Part
+from geoindex.ids import CellId
 from geoindex.index import Index
-from geoindex.layout import CELLS, ENTITIES
-from geoindex.models import embed_tags, embed_tags_as_cell
-from geoindex.naming import row_named
+from geoindex.layout import ENTITIES
 from geoindex.places import LonLat
-from geoindex.rows import Rows
-from geoindex.standing import entity_at
+from geoindex.spaces import OWN_WEIGHT, Space, open_space
+from geoindex.things import Meaning, meaning_of
 
 NEGATIVE_WEIGHT = 0.5
 # what rounding leaves of unit vectors that cancel out
@@ -40,9 +29,16 @@ _NO_LENGTH = 1e-6
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked for, as the user said it; at least one of the positives.
+    """What was asked for, as the user said it; at least one positive.
 
-    `more_at` and `not_at` are the points that a session labelled as like and as unlike.
+    Attributes
+    ----------
+    like, unlike
+        Texts that `geoindex.things.meaning_of` reads: ids, names, cells, points, areas.
+    vectors
+        Each of shape ``(dim,)``, of cells ``(region_dim,)``.
+    vectors_by
+        The fingerprint of the encoder that made them, where it is known.
     """
 
     like: Sequence[str] = ()
@@ -50,28 +46,62 @@ class Question:
     at: LonLat | None = None
     cell: int | None = None
     tags: Mapping[str, str] | None = None
-    more_at: Sequence[LonLat] = ()
-    not_at: Sequence[LonLat] = ()
+    vectors: Sequence[NDArray[np.float32]] = ()
+    vectors_by: str | None = None
     negative_weight: float = NEGATIVE_WEIGHT
-
-    @property
-    def is_tags_only(self) -> bool:
-        """Whether nothing with a place was named."""
-        points = self.at or self.more_at or self.not_at
-        return not (self.like or self.unlike or points or self.cell is not None)
 
     def __post_init__(self) -> None:
         is_number = isinstance(self.negative_weight, (int, float))
         if not (is_number and 0 <= self.negative_weight < np.inf):
             msg = f"negative weight is {self.negative_weight!r}; want 0 or more. Example: 0.5"
             raise UsageError(msg)
-        is_placed = self.at is not None or self.cell is not None or self.more_at
-        if not (self.like or is_placed or self.tags):
+        is_placed = self.at is not None or self.cell is not None
+        if not (self.like or is_placed or self.tags or len(self.vectors)):
             msg = (
-                "nothing to search for; want one of like, at, cell, tags. "
+                "nothing to search for; want one of like, at, cell, tags, vector. "
                 "Example: geoindex query monaco.geoindex --like way/1234"
             )
             raise UsageError(msg)
+
+    @property
+    def is_tags_only(self) -> bool:
+        """Whether nothing with a place was named, and no vector given."""
+        is_placed = self.at is not None or self.cell is not None
+        return not (self.like or self.unlike or is_placed or len(self.vectors))
+
+    @cached_property
+    def _meanings(self) -> tuple[list[Meaning], list[Meaning]]:
+        return [meaning_of(text) for text in self.like], [meaning_of(text) for text in self.unlike]
+
+    @property
+    def positives(self) -> list[Meaning]:
+        """What each of the positives with a place means: `at`, the likes, `cell`."""
+        start = [] if self.at is None else [self.at]
+        end = [] if self.cell is None else [CellId(self.cell)]
+        return [*start, *self._meanings[0], *end]
+
+    @property
+    def negatives(self) -> list[Meaning]:
+        """What each of the unlikes means."""
+        return self._meanings[1]
+
+    @property
+    def resolution(self) -> int | None:
+        """The resolution of the cells that were named; None if none was.
+
+        Raises
+        ------
+        UsageError
+            If they are of several.
+        """
+        meanings = (*self.positives, *self.negatives)
+        cells = [each.cell for each in meanings if isinstance(each, CellId)]
+        levels = sorted(set(resolution_of(cells).tolist())) if cells else []
+        if len(levels) > 1:
+            shown_levels = ", ".join(map(str, levels))
+            msg = f"the cells asked about are of the resolutions {shown_levels}; want one of them"
+            raise UsageError(msg)
+        return levels[0] if levels else None
 
 
 @dataclass(frozen=True)
@@ -80,20 +110,47 @@ class Asked:
 
     Attributes
     ----------
-    vector
-        To search with, shape ``(dim,)``, of cells ``(region_dim,)``; never zero.
-    rows
-        The rows that the question named, ascending; never among the answers.
-    places
-        The points of the positives; the first one is where `distance_m` starts. Tags have none.
+    index, table, space
+        Where it was resolved: the parts are rows of this table.
+    likes, unlikes
+        What was named.
+    vectors
+        To search with, one a matrix of the space, shape ``(D,)``; never zero.
+    lengths
+        Of the sums of unit vectors that `vectors` were made of, one a matrix.
+    negative_weight
+        Of all unlikes together.
     notes
         What was decided on the way, for the user.
     """
 
-    vector: NDArray[np.float32]
-    rows: NDArray[np.int64]
-    places: list[LonLat] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    index: Index
+    table: str
+    space: Space
+    likes: Sequence[Part]
+    unlikes: Sequence[Part]
+    vectors: tuple[NDArray[np.float32], ...]
+    lengths: tuple[float, ...]
+    negative_weight: float
+    notes: Sequence[str] = ()
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that the question named, ascending; never among the answers."""
+        named = [part.rows for part in (*self.likes, *self.unlikes)]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *named]))
+
+    @property
+    def places(self) -> list[LonLat]:
+        """The points of the positives; `distance_m` starts at the first. Tags have none."""
+        return [part.place for part in self.likes if part.place is not None]
+
+    def weighed(self) -> Iterator[tuple[Part, float]]:
+        """Yield each part, and the weight it has in the sum of unit vectors."""
+        for part in self.likes:
+            yield part, 1 / len(self.likes)
+        for part in self.unlikes:
+            yield part, -self.negative_weight / len(self.unlikes)
 
 
 def parse_tags(tags: str | Mapping[str, str]) -> dict[str, str]:
@@ -128,15 +185,22 @@ def _plain_tag(key: object, value: object) -> tuple[str, str]:
     return key, str(value)
 
 
-def resolve(index: Index, question: Question, *, table: str, focus: str) -> Asked:
-    """Turn a question into a vector of the table that is searched.
+def resolve(
+    index: Index,
+    question: Question,
+    *,
+    table: str,
+    focus: str = "context",
+    own_weight: float = OWN_WEIGHT,
+) -> Asked:
+    """Turn a question into vectors of the table that is searched.
 
     Parameters
     ----------
     table
         ``"entities"`` or ``"cells"``.
-    focus
-        ``"context"`` or ``"own"``; cells have one vector.
+    focus, own_weight
+        As `geoindex.spaces.open_space`.
 
     Raises
     ------
@@ -145,141 +209,51 @@ def resolve(index: Index, question: Question, *, table: str, focus: str) -> Aske
     UsageError
         If positives and negatives cancel out, or tags say nothing.
     """
-    asker: _Asker = _CellAsker(index) if table == CELLS else _EntityAsker(index, focus)
-    named = [asker.row_like(text) for text in question.like]
-    unlike = [asker.row_like(text) for text in question.unlike]
-    places = [_point_of(asker.rows, row) for row in named]
-    if question.at is not None:
-        named.append(asker.row_at(question.at))
-        places.insert(0, question.at)
-    named += [asker.row_at(point) for point in question.more_at]
-    places += question.more_at
-    unlike += [asker.row_at(point) for point in question.not_at]
-    vectors = [asker.vectors[row] for row in named]
-    if question.cell is not None:
-        rows, vector = asker.of_cell(question.cell)
-        named += rows
-        vectors.append(vector)
-        lon, lat = centres([question.cell])
-        places.append(LonLat(float(lon[0]), float(lat[0])))
-    if question.tags:
-        vectors.append(_of_tags(index, question.tags, table))
-    away = [asker.vectors[row] for row in unlike]
-    vector = _rocchio(vectors, away, weight=question.negative_weight)
-    return Asked(vector, np.unique(np.array(named + unlike, np.int64)), places, asker.notes)
+    space = open_space(index, table=table, focus=focus, own_weight=own_weight)
+    return resolver(index, space, table)(question)
+
+
+def resolver(
+    index: Index, space: Space, table: str, *, known: Mapping[str, int] | None = None
+) -> Callable[[Question], Asked]:
+    """Return what `resolve` does to a question, for many of one table and space.
+
+    Parameters
+    ----------
+    known
+        Rows of entities by the text that asks for them, found before.
+    """
+    entities = EntityFinder(index, space, known or {}) if table == ENTITIES else None
+
+    def resolved(question: Question) -> Asked:
+        finder = entities
+        if finder is None:
+            finder = CellFinder(index, space, known or {}, resolution=question.resolution)
+        finder.notes = []
+        likes = [finder.part(meaning) for meaning in question.positives]
+        likes += [finder.given(vector, question.vectors_by) for vector in question.vectors]
+        likes += [finder.imagined(question.tags)] if question.tags else []
+        unlikes = [finder.part(meaning) for meaning in question.negatives]
+        weight = question.negative_weight
+        sums = [_rocchio(likes, unlikes, weight, i) for i in range(len(space.matrices))]
+        lengths = tuple(float(np.linalg.norm(vector)) for vector in sums)
+        vectors = tuple(vector.astype(np.float32) for vector in sums)
+        return Asked(index, table, space, likes, unlikes, vectors, lengths, weight, finder.notes)
+
+    return resolved
 
 
 def _rocchio(
-    positive: Sequence[NDArray[np.float32]],
-    negative: Sequence[NDArray[np.float32]],
-    *,
-    weight: float,
-) -> NDArray[np.float32]:
-    vector = _mean_unit(positive)
-    if negative:
-        vector = vector - weight * _mean_unit(negative)
+    likes: Sequence[Part], unlikes: Sequence[Part], weight: float, place: int
+) -> NDArray[np.float64]:
+    """Return the mean of the likes less the weighed mean of the unlikes, in one matrix."""
+    vector = np.mean([part.vectors[place] for part in likes], axis=0)
+    if unlikes:
+        vector = vector - weight * np.mean([part.vectors[place] for part in unlikes], axis=0)
     if np.linalg.norm(vector) < _NO_LENGTH:
         msg = (
             "what was asked for cancels out: likes and unlikes leave no direction to search in. "
             "Leave one of them out"
         )
         raise UsageError(msg)
-    return vector.astype(np.float32)
-
-
-def _mean_unit(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    wide = np.stack(vectors).astype(np.float64)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    mean: NDArray[np.float64] = np.mean(wide / np.where(length > 0, length, 1), axis=0)
-    return mean
-
-
-def _of_tags(index: Index, tags: Mapping[str, str], table: str) -> NDArray[np.float32]:
-    alone = embed_tags(index.encoder, tags)
-    if not alone.any():
-        shown = ", ".join(f"{key}={value}" for key, value in tags.items())
-        msg = f"the tags {shown} say nothing to the encoder. Example: --tags amenity=cafe"
-        raise UsageError(msg)
-    return embed_tags_as_cell(index.encoder, tags) if table == CELLS else alone
-
-
-def _point_of(rows: Rows, row: int) -> LonLat:
-    return LonLat(float(rows.column("lon")[row]), float(rows.column("lat")[row]))
-
-
-def _row_named(index: Index, text: str, notes: list[str]) -> int:
-    row, note = row_named(index, text)
-    if note is not None:
-        notes.append(note)
-    return row
-
-
-class _Asker(Protocol):
-    """Finds rows of the table that is searched by what the user said."""
-
-    rows: Rows
-    vectors: NDArray[np.float32]
-    notes: list[str]
-
-    def row_like(self, text: str) -> int: ...
-
-    def row_at(self, point: LonLat) -> int: ...
-
-    def of_cell(self, cell: int) -> tuple[list[int], NDArray[np.float32]]: ...
-
-
-class _EntityAsker:
-    """Finds entities."""
-
-    def __init__(self, index: Index, focus: str) -> None:
-        self.index = index
-        self.rows = index.entities
-        self.vectors = index.vectors(ENTITIES, focus=focus)
-        self.notes: list[str] = []
-
-    def row_like(self, text: str) -> int:
-        return _row_named(self.index, text, self.notes)
-
-    def row_at(self, point: LonLat) -> int:
-        row = entity_at(self.index, point)
-        found = self.rows.record(row)
-        name = f" {found['name']!r}" if found["name"] else ""
-        self.notes.append(f"at {point}: {found['feature_id']} ({found['kind']}){name}")
-        return row
-
-    def of_cell(self, cell: int) -> tuple[list[int], NDArray[np.float32]]:
-        passing = rows_passing(self.index, Filters(in_cell=cell), table=ENTITIES)
-        if passing is None or not passing.size:
-            msg = (
-                f"no entity of {self.index.path} lives in cell {format_cell(cell)}; "
-                f"`geoindex info {self.index.path}` shows where the map lies"
-            )
-            raise NotInIndexError(msg)
-        mean = np.asarray(self.vectors[passing].mean(axis=0, dtype=np.float64), np.float32)
-        return passing.tolist(), mean
-
-
-class _CellAsker:
-    """Finds cells."""
-
-    def __init__(self, index: Index) -> None:
-        self.index = index
-        self.rows = index.cells
-        self.vectors = index.vectors(CELLS)
-        self.notes: list[str] = []
-
-    def row_like(self, text: str) -> int:
-        row = _row_named(self.index, text, self.notes)
-        home = int(self.index.entities.column("cell")[row])
-        self.notes.append(f"{text} lives in cell {format_cell(home)}")
-        return self.index.cell_row(home)
-
-    def row_at(self, point: LonLat) -> int:
-        resolution = self.index.manifest.resolutions[-1]
-        here = int(cells_at([point.lon], [point.lat], resolution=resolution)[0])
-        self.notes.append(f"at {point}: cell {format_cell(here)}")
-        return self.index.cell_row(here)
-
-    def of_cell(self, cell: int) -> tuple[list[int], NDArray[np.float32]]:
-        row = self.index.cell_row(cell)
-        return [row], self.vectors[row]
+    return np.asarray(vector, np.float64)

@@ -24,6 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from geoindex.embedding import embed, tokenise
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.images.making import ImageStage, add_images, open_stage
+from geoindex.images.request import ImageryRequest
 from geoindex.layout import CELLS, ENTITIES, SCHEMA_VERSION, SearchFiles, search_files, table_path
 from geoindex.manifest import Manifest, package_versions
 from geoindex.models import load_encoder
@@ -32,6 +34,7 @@ from geoindex.places import BBox
 from geoindex.planning import DEFAULT_RESOLUTION, check_request
 from geoindex.progress import Reporter, Silent
 from geoindex.reading import Staged, stage_sources
+from geoindex.searching.indexing import add_indexes, check_kind
 from geoindex.stamp import write_stamp
 from geoindex.tables import (
     cell_schema,
@@ -58,6 +61,8 @@ def build_index(
     resolutions: Sequence[int] = (DEFAULT_RESOLUTION,),
     bbox: BBox | None = None,
     encoder: str = "default",
+    index: str = "none",
+    imagery: ImageryRequest | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -76,6 +81,10 @@ def build_index(
         Keep only entities whose geometry meets this box.
     encoder
         See `geoindex.models.load_encoder`.
+    index
+        Approximate index beside the exact search: one of `geoindex.searching.indexing.KINDS`.
+    imagery
+        What the ground looks like, and how to read it; None for none.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -88,13 +97,25 @@ def build_index(
 
     Raises
     ------
-    UsageError, OutputError, SourceError, SkippedItemsError
+    UsageError, OutputError, SourceError, SkippedItemsError, MissingExtraError
     """
     reporter = reporter or Silent()
+    check_kind(index)
     levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    images = None if imagery is None else open_stage(imagery)
     workspace = Workspace(output)
     with workspace.locked(), _disk_errors(output):
-        manifest = _build(sources, output, workspace, levels, bbox, encoder, reporter)
+        manifest = _build(
+            sources,
+            output,
+            workspace,
+            levels,
+            bbox=bbox,
+            encoder_name=encoder,
+            kind=index,
+            images=images,
+            reporter=reporter,
+        )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
     if strict and lost:
         msg = f"{output} is built, but {_skipped_text(lost)} could not be kept"
@@ -107,8 +128,11 @@ def _build(
     output: Path,
     workspace: Workspace,
     resolutions: Sequence[int],
+    *,
     bbox: BBox | None,
     encoder_name: str,
+    kind: str,
+    images: ImageStage | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
@@ -116,8 +140,11 @@ def _build(
         sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
     )
     rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
-    key = fingerprint(rows=rows_key, encoder=encoder.fingerprint, resolutions=list(resolutions))
-    workspace.forget(keep={"read", f"index-{key}", f"tokens-{key}"})
+    seen = {} if images is None else {"images": images.key}
+    key = fingerprint(
+        rows=rows_key, encoder=encoder.fingerprint, resolutions=list(resolutions), **seen
+    )
+    workspace.forget(keep={"read", f"index-{key}", f"tokens-{key}", f"images-{key}"})
     index = workspace.path(f"index-{key}")
     files = search_files(index)
     files.folder.mkdir(parents=True, exist_ok=True)
@@ -135,10 +162,20 @@ def _build(
     with threadpool_limits(1, "blas"):
         rows = tokenise(files, encoder, folder, num_rows=len(home), reporter=reporter)
         embed(files, encoder, folder, rows, home=home, resolutions=resolutions, reporter=reporter)
+    settings = {}
+    if images is not None:
+        folder = workspace.path(f"images-{key}")
+        settings["imagery"] = add_images(images, files, folder, reporter=reporter)
     _write_tables(index, files, encoder, reporter)
+    indexes = add_indexes(index, kind, reporter=reporter)
+    write_stamp(index)
     manifest = _manifest(staged, files, encoder, resolutions, bbox)
     manifest.notes["too_wide"] = rows.num_too_wide
     manifest.notes["duplicates"] = num_staged - len(home)
+    manifest.indexes.update(indexes)
+    manifest.settings.update(settings)
+    if settings:
+        manifest.notes["cells_without_imagery"] = settings["imagery"]["cells_without"]
     manifest.write(index)
     del rows
     with suppress(OSError):
@@ -181,7 +218,6 @@ def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter
             # a killed build may have left a part of it; Lance cannot go on where it was
             shutil.rmtree(table_path(index, table), ignore_errors=True)
             write_table(index, table, rows, schemas[table])
-    write_stamp(index)
 
 
 def _manifest(

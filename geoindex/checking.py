@@ -19,6 +19,7 @@ from geoindex.index import FOCUSES, Index
 from geoindex.layout import CELLS, ENTITIES
 from geoindex.models import load_encoder
 from geoindex.progress import Reporter, Silent
+from geoindex.searching.indexing import measured_recall
 from geoindex.tables import cell_schema, entity_schema, open_table, vector_matrix
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _UNIT_SLACK = 1e-3
 _K = 10
 # a product in float32 against ours in float64, rounded to six digits
 _SIMILARITY_SLACK = 1e-5
+# three standard deviations of the recall of 200 queries of ten
+_RECALL_SLACK = 0.03
 
 # table, column, and the focus that searches it
 _VECTOR_COLUMNS = (
@@ -73,6 +76,7 @@ def check_index(
         lambda: _vectors(index),
         lambda: _encoder(index),
         lambda: _queries(index, num_queries, seed),
+        lambda: _recall(index, seed),
     ]
     findings = []
     with reporter.stage("check", len(checks)) as advance:
@@ -203,7 +207,7 @@ def _queries(index: Index, num_queries: int, seed: int) -> Finding:
         matrix = np.concatenate([vector_matrix(batch[column]) for batch in batches])
         for row in rows:
             similarity = matrix @ matrix[row]
-            hits = ask(index, Question(like=[ids[row]]), k=_K, focus=focus)
+            hits = ask(index, Question(like=[ids[row]]), k=_K, focus=focus, backend="exact")
             similarity[row] = -np.inf
             expected = np.sort(similarity)[::-1][: len(hits)]
             found = np.array(hits.table["similarity"].to_pylist())
@@ -218,3 +222,25 @@ def _queries(index: Index, num_queries: int, seed: int) -> Finding:
         else ""
     )
     return Finding("queries", f"{asked} queries equal brute force", fault)
+
+
+def _recall(index: Index, seed: int) -> Finding:
+    """Hold what speeds the search against its table, and measure recall again."""
+    found: list[str] = []
+    faults: list[str] = []
+    for key, record in index.manifest.indexes.items():
+        table, name = key.split(".")
+        focus = "own" if name == "own" else "context"
+        searcher = index.searcher(table, focus=focus)
+        faults += searcher.notes
+        if searcher.notes or "approximate" not in record:
+            continue
+        told = record["approximate"]["recall"]
+        again = measured_recall(
+            index.path, record["approximate"], searcher.exact, table=table, name=name, seed=seed
+        )
+        found.append(f"{key} {again['recall']:.3f} (built: {told:.3f})")
+        if again["recall"] < told - _RECALL_SLACK:
+            faults.append(f"recall of {key} is {again['recall']:.3f}, was {told:.3f} when built")
+    detail = f"recall@{_K}: {', '.join(found)}" if found else "every search is exact"
+    return Finding("recall", detail, "; ".join(faults))

@@ -37,9 +37,9 @@ def number_column(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
-def true_column(n: int) -> pa.Array:
-    """Return n times True as an Arrow array."""
-    bits = np.full(-(-n // 8), 255, np.uint8)
+def truth_column(n: int, *, value: bool) -> pa.Array:
+    """Return n times True or False as an Arrow array."""
+    bits = np.full(-(-n // 8), 255 if value else 0, np.uint8)
     return pa.Array.from_buffers(pa.bool_(), n, [None, pa.py_buffer(bits)])
 
 

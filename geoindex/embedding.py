@@ -58,13 +58,13 @@ def tokenise(
     """
     tag_lists = TagLists(files)
     dims = _token_dims(encoder)
-    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry")]
+    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes")]
     shapes: dict[Path, tuple[int, ...]] = {
         path: (num_rows, *dim) for path, dim in zip(paths, dims, strict=True)
     }
     shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
-    matrices = Matrices(folder / "tokens.json", shapes)
-    tags, salience, geometry, own = matrices.arrays
+    matrices = Matrices(folder / "tokens.json", shapes, wide=paths[3:])
+    tags, salience, geometry, boxes, own = matrices.arrays
     with reporter.stage("tokens", num_rows) as advance:
         done = matrices.done
         advance(min(done * SEARCH_BATCH_ROWS, num_rows))
@@ -73,7 +73,7 @@ def tokenise(
         for batch in one_ahead(partial(_tokenised, encoder, tag_lists), batches):
             rows = batch.rows
             tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
-            salience[rows] = batch.tokens.salience
+            salience[rows], boxes[rows] = batch.tokens.salience, batch.tokens.boxes
             own[rows] = encoder.own(batch.tokens)
             _save_touching(_pairs_path(folder, batch.place), batch)
             matrices.advance(batch.place + 1)
@@ -83,7 +83,7 @@ def tokenise(
         for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
     ]
     return RowTokens(
-        entity_tokens(tags, salience, geometry),
+        entity_tokens(tags, salience, geometry, boxes),
         np.concatenate([start + found["row_index"] for start, found in pairs]),
         np.concatenate([found["cell"] for _, found in pairs]),
         sum(len(found["too_wide"]) for _, found in pairs),
@@ -94,7 +94,8 @@ def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
     """Return the row shape of each array of tokens, as the encoder makes them."""
     nothing = tag_codes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
     empty = encoder.tokens(nothing, np.zeros(0, object))
-    return [empty.tags.shape[1:], empty.salience.shape[1:], empty.geometry.shape[1:]]
+    parts = (empty.tags, empty.salience, empty.geometry, empty.boxes)
+    return [part.shape[1:] for part in parts]
 
 
 def _codes(tag_lists: TagLists, rows: slice) -> "TagCodes":
@@ -198,7 +199,13 @@ def _embed_run(
         is_read = np.zeros(len(found.members), np.bool_)
     else:
         is_read = home[found.members] == tile_cell
-    tiles = tiles_of(found.members, found.offsets, is_halo=found.is_halo, is_read=is_read)
+    tiles = tiles_of(
+        found.members,
+        found.offsets,
+        is_halo=found.is_halo,
+        is_read=is_read,
+        centres=np.stack(centres(level.cells[run.start : run.stop]), axis=1),
+    )
     contextual, vectors = encoder.tiles(tokens, tiles)
     return (None if home is None else (found.members[is_read], contextual)), vectors
 

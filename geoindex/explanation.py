@@ -23,6 +23,33 @@ _WORDS = {"geometry": "shape", OWN_TO_SURROUNDINGS: "across", SURROUNDINGS_TO_OW
 
 
 @dataclass(frozen=True)
+class AskedShare:
+    """What one of several things asked about adds to a hit.
+
+    Attributes
+    ----------
+    name
+        An id, a cell, what stands for tags.
+    similarity
+        Of it and the hit, -1 to 1.
+    adds
+        To the hit's similarity; of what was asked to be unlike, mostly below zero.
+    """
+
+    name: str
+    similarity: float
+    adds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values with fixed digits."""
+        return {
+            "name": self.name,
+            "similarity": _rounded(self.similarity, _SIMILARITY_DIGITS),
+            "adds": _rounded(self.adds, _PART_DIGITS),
+        }
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why two things are as similar as they are.
 
@@ -41,6 +68,8 @@ class Explanation:
     around
         Kinds that both surroundings (of cells: both cells) hold, with the smaller of the two
         shares, largest first.
+    asked
+        Where several things were asked about, what each adds; they sum to the hit's similarity.
     """
 
     first: str
@@ -51,6 +80,7 @@ class Explanation:
     tags: TagComparison | None = None
     size: SizeComparison | None = None
     around: Sequence[WeighedTag] = ()
+    asked: Sequence[AskedShare] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values with fixed digits; `tags` and `size` only where there are some."""
@@ -71,16 +101,19 @@ class Explanation:
         found["around"] = [
             {"kind": kind, "share": round(share, _SHARE_DIGITS)} for kind, share in self.around
         ]
+        if self.asked:
+            found["asked"] = [share.as_dict() for share in self.asked]
         return found
 
     def text(self) -> str:
-        """Return two to five lines; "here" and "its" are the second's and the first's."""
+        """Return two to six lines; "here" and "its" are the second's and the first's."""
         lines = [
             f"{self.similarity:.3f} to {self.first} = {self._sum()}",
             _tag_words(self.tags) if self.tags is not None else "",
             self.size.text() if self.size is not None else "",
             self._around_words(),
             self._without_words(),
+            self._asked_words(),
         ]
         return "\n".join(line for line in lines if line)
 
@@ -95,6 +128,16 @@ class Explanation:
         for word, part in others:
             text += f" {'-' if part < 0 else '+'} {word} {abs(part):.3f}"
         return text
+
+    def _asked_words(self) -> str:
+        """Return what the things asked about add, the most first: ``way/1 +0.512``."""
+        if not self.asked:
+            return ""
+        most = sorted(self.asked, key=lambda share: -abs(share.adds))
+        named = ", ".join(f"{item.name} {_rounded(item.adds, 3):+.3f}" for item in most[:_NAMED])
+        others = sum(item.adds for item in most[_NAMED:])
+        rest = f", {len(most) - _NAMED} more {others:+.3f}" if len(most) > _NAMED else ""
+        return f"{sum(item.adds for item in most):.3f} to all asked about = {named}{rest}"
 
     def _around_words(self) -> str:
         where = "around both" if self.tags is not None else "in both"

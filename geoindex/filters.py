@@ -23,8 +23,12 @@ from geoindex.measures import ANY_AREA, ANY_LENGTH, Range, rows_in_ranges
 from geoindex.names import NamePattern
 from geoindex.places import BBox, LonLat, in_bbox, within_geometry, within_radius
 from geoindex.rows import Rows
+from geoindex.towns import place_named
 from geoindex.where_rows import rows_where
 from geoindex.where_tree import EVERYTHING, Where
+
+# a point is held against a box in less time than a cell is: so the cover of a box is coarser
+_BBOX_CELLS = 300
 
 #: Judges points: longitude and latitude in, one boolean each out.
 Judge = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
@@ -40,6 +44,8 @@ class Filters:
         A tag filter, parsed.
     bbox, within
         A box; a valid shapely polygon or multipolygon, degrees.
+    in_place
+        An id, a name or a point: in this area, or this town; see `geoindex.towns`.
     near, radius_m
         Both or neither: at most so far from a point, geodesic.
     in_cell
@@ -59,6 +65,7 @@ class Filters:
     where: Where = EVERYTHING
     bbox: BBox | None = None
     within: Any = None
+    in_place: str | None = None
     near: LonLat | None = None
     radius_m: float | None = None
     in_cell: int | None = None
@@ -94,11 +101,14 @@ def rows_passing(
         If tags, names or measures are asked of cells, or a cell finer than the rows' is given.
     InvalidIdError
         If an id of `Filters.ids` or `Filters.exclude` is none.
+    NotInIndexError
+        If the index does not hold `Filters.in_place`.
     """
     if check_table(table) == CELLS:
         _check_of_cells(filters)
     ground = _ground(index, table)
-    passing = _inside(ground, filters)
+    town = None if filters.in_place is None else place_named(index, filters.in_place)[0]
+    passing = _inside(ground, filters, town)
     for fitting in _called(index, filters, table):
         passing = fitting if passing is None else _both(passing, fitting)
     unwanted = [ground.near(place, filters.apart_m) for place in dict.fromkeys(places)
@@ -204,14 +214,14 @@ def _ground(index: Index, table: str) -> _Ground:
     return kind(index.rows_of(table), finest=index.manifest.resolutions[-1])
 
 
-def _inside(ground: _Ground, filters: Filters) -> NDArray[np.int64] | None:
+def _inside(ground: _Ground, filters: Filters, town: Any) -> NDArray[np.int64] | None:
     """Return the rows that pass the filters of place, None if there is none."""
     passing: NDArray[np.int64] | None = None
     judges: list[Judge] = []
     if filters.in_cell is not None:
         _check_not_finer(filters.in_cell, ground.finest)
         passing = ground.in_cell(filters.in_cell)
-    for cover, judge in _places(filters, ground.finest):
+    for cover, judge in _places(filters, town, ground.finest):
         rows = ground.in_cover(cover)
         judges.append(judge)
         if rows is not None:
@@ -222,16 +232,20 @@ def _inside(ground: _Ground, filters: Filters) -> NDArray[np.int64] | None:
     return passing
 
 
-def _places(filters: Filters, resolution: int) -> Iterator[tuple[NDArray[np.uint64] | None, Judge]]:
+def _places(
+    filters: Filters, town: Any, resolution: int
+) -> Iterator[tuple[NDArray[np.uint64] | None, Judge]]:
     """Yield, for each place, cells that hold all of it, and its judge; the quick judges first."""
     if (bbox := filters.bbox) is not None:
-        yield cover_bbox(bbox, resolution=resolution), partial(in_bbox, bbox=bbox)
+        cover = cover_bbox(bbox, resolution=resolution, max_cells=_BBOX_CELLS)
+        yield cover, partial(in_bbox, bbox=bbox)
     if (near := filters.near) is not None and (radius_m := filters.radius_m) is not None:
         cover = cover_radius(near, radius_m, resolution=resolution)
         yield cover, partial(within_radius, centre=near, radius_m=radius_m)
-    if (area := filters.within) is not None:
-        cover = cover_polygon(area, resolution=resolution)
-        yield cover, partial(within_geometry, geometry=area)
+    for area in (filters.within, town):
+        if area is not None:
+            cover = cover_polygon(area, resolution=resolution)
+            yield cover, partial(within_geometry, geometry=area)
 
 
 def _both(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoindex.cells import format_cell
-from geoindex.columns import bytes_column, number_column, numbers_from, text_column, true_column
+from geoindex.columns import bytes_column, number_column, numbers_from, text_column, truth_column
 from geoindex.errors import UsageError
 from geoindex.layout import CELLS
 from geoindex.places import LonLat, distances_m
@@ -50,10 +50,12 @@ class Hits:
         `distance` (1 - similarity), `kind`, `name`, `tags` (cells: `resolution`,
         `num_entities`), `cell` (H3, hexadecimal), `distance_m` (geodesic, from the first place
         asked about; null where there is none), `osm_url`, `exact`, `lon`, `lat`, `geometry` (WKB).
+        Of a twin search `index` too, of a batch `query` before all.
     query
         What was asked, resolved, as plain values.
     index
-        Which index answered: path, encoder, counts.
+        Which index answered: path, encoder, counts; and `search`: by which backend, whether
+        `exact`, and the `recall` it had when measured (1 of an exact answer).
     num_passing
         How many rows the filters let through.
     notes
@@ -83,7 +85,7 @@ class Hits:
         similarity = first["similarity"].to_pylist()
         shown = [
             f"{name} {how:.3f}"
-            for name, how in zip(first.column(1).to_pylist(), similarity, strict=True)
+            for name, how in zip(first[self._id_name].to_pylist(), similarity, strict=True)
         ]
         more = ", ..." if len(self) > _SHOWN else ""
         return f"<{len(self)} hits of {self.num_passing:,}: {', '.join(shown)}{more}>"
@@ -91,7 +93,12 @@ class Hits:
     @property
     def ids(self) -> list[str]:
         """The ids, nearest first."""
-        return list(self.table.column(1).to_pylist())
+        return list(self.table[self._id_name].to_pylist())
+
+    @property
+    def _id_name(self) -> str:
+        is_cells = "region_id" in self.table.column_names
+        return "region_id" if is_cells else "feature_id"
 
     def explain(self) -> "Hits":
         """Return the same hits, each with `why`; see `geoindex.explaining`.
@@ -144,9 +151,8 @@ class Hits:
         As RFC 7946 has it: outer rings run counter-clockwise, what crosses the antimeridian is cut
         in two, and degrees have seven digits.
         """
-        id_name = self.table.column_names[1]
         return [
-            {"type": "Feature", "id": row.pop(id_name), "geometry": shape, "properties": row}
+            {"type": "Feature", "id": row.pop(self._id_name), "geometry": shape, "properties": row}
             for row, shape in zip(self.records(), _shapes(self.table["geometry"]), strict=True)
         ]
 
@@ -233,12 +239,18 @@ def make_table(rows: Rows, found: Neighbours, *, table: str, place: LonLat | Non
     if not is_cells:
         columns["osm_url"] = _urls(taken)
     columns |= {
-        "exact": true_column(n),
+        "exact": truth_column(n, value=found.is_exact),
         "lon": number_column(np.round(lon, _DEGREE_DIGITS) + 0.0),
         "lat": number_column(np.round(lat, _DEGREE_DIGITS) + 0.0),
         "geometry": _outlines(taken["cell"]) if is_cells else taken["geometry"],
     }
     return pa.table(columns)
+
+
+def with_index(table: pa.Table, path: str) -> pa.Table:
+    """Return a table of hits that says in each row which index it is from, after `exact`."""
+    place = table.column_names.index("exact") + 1
+    return table.add_column(place, "index", text_column([path] * table.num_rows))
 
 
 def _metres(lon: NDArray[np.float64], lat: NDArray[np.float64], place: LonLat) -> pa.Array:

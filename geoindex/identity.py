@@ -121,6 +121,25 @@ def rows_of_ids(
     return np.unique(np.array(list(found.values()), np.int64)), missing
 
 
+def find_entities(index: Index, texts: Iterable[str]) -> dict[str, int]:
+    """Return the row of each text that is the id of an entity of the index; all in one look.
+
+    Names, and ids that are none or not there, are left out.
+    """
+    osm: dict[str, OsmId] = {}
+    others: dict[str, str] = {}
+    for text in texts:
+        try:
+            reference = parse_id(text)
+        except InvalidIdError:
+            continue
+        if isinstance(reference, OsmId):
+            osm[text] = reference
+        else:
+            others[text] = str(reference)
+    return _osm_rows(index.entities, osm) | _text_rows(index.entities, others)
+
+
 def missing_text(index: Index, ids: Sequence[str], option: str, *, table: str) -> str | None:
     """Return what to say of ids that the index does not hold; None if it holds them all."""
     missing = rows_of_ids(index, ids, table=table)[1]

@@ -18,6 +18,8 @@ from geoindex.layout import CELLS, ENTITIES, search_files
 from geoindex.manifest import Manifest, read_manifest
 from geoindex.models import encoder_of
 from geoindex.rows import Rows
+from geoindex.searching.planner import Searcher
+from geoindex.searching.records import BACKEND_OF, open_searcher
 from geoindex.stamp import check_stamp
 from geoindex.tag_lists import TagLists
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 FOCUSES = ("context", "own")
 TABLES = (ENTITIES, CELLS)
+BACKENDS = ("auto", "exact", "faiss", "lance")
 _VECTOR_FILES = {"context": "embedding", "own": "own"}
 _NEAREST_IDS = 3
 # EOFError: NumPy's word for an empty file
@@ -51,6 +54,7 @@ class Index:
         self.manifest: Manifest = read_manifest(path)
         self._files = search_files(path)
         self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
+        self._searchers: dict[tuple[str, str, str], Searcher] = {}
         check_stamp(path)
 
     def __repr__(self) -> str:
@@ -114,6 +118,40 @@ class Index:
         if (table, name) not in self._matrices:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
+
+    def searcher(self, table: str, *, focus: str = "context", backend: str = "auto") -> Searcher:
+        """Return who searches a table's vectors.
+
+        Parameters
+        ----------
+        table, focus
+            As of `vectors`.
+        backend
+            ``"auto"``: exact, unless an approximate index was made and the filters are weak;
+            ``"exact"``; ``"faiss"`` or ``"lance"``: as auto, but such an index must be there.
+
+        Raises
+        ------
+        UsageError
+            If there is no such backend, or no index for it.
+        """
+        vectors = self.vectors(table, focus=focus)
+        name = _VECTOR_FILES[focus] if table == ENTITIES else "embedding"
+        key = (table, name, check_backend(backend))
+        if key not in self._searchers:
+            records = self.manifest.indexes
+            made = records.get(f"{table}.{name}", {}).get("approximate", {}).get("kind")
+            if backend in BACKEND_OF.values() and BACKEND_OF.get(made) != backend:
+                kind = next(kind for kind, who in BACKEND_OF.items() if who == backend)
+                msg = (
+                    f"{self.path} has no index for {backend} over its {table}. "
+                    f"Make one: geoindex index {self.path} --index {kind}"
+                )
+                raise UsageError(msg)
+            self._searchers[key] = open_searcher(
+                self.path, records, vectors, table=table, name=name, backend=backend
+            )
+        return self._searchers[key]
 
     def _load(self, table: str, name: str) -> NDArray[np.float32]:
         path = self._files.vectors(table, name)
@@ -256,3 +294,17 @@ def check_focus(focus: str) -> str:
         msg = f"no focus {focus!r}; want one of {', '.join(FOCUSES)}"
         raise UsageError(msg)
     return focus
+
+
+def check_backend(backend: str) -> str:
+    """Return a backend, if there is such a one.
+
+    Raises
+    ------
+    UsageError
+        If there is not.
+    """
+    if backend not in BACKENDS:
+        msg = f"no backend {backend!r}; want one of {', '.join(BACKENDS)}"
+        raise UsageError(msg)
+    return backend

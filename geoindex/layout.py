@@ -6,14 +6,17 @@
     ├── manifest.json        what was built, from what, with what; written last
     ├── entities.lance/      the tables: a LanceDB database that opens without geoindex
     ├── cells.lance/
-    └── search/              made from the tables, laid out for memory mapping
-        ├── stamp.json           the versions of the tables, the sizes of the files below
-        ├── entities.arrow       all columns but the vectors, in uncompressed batches
-        ├── entities.embedding.npy, entities.own.npy
-        ├── tags.arrow           every key=value once, sorted
-        ├── tag_codes.npy, tag_offsets.npy               row -> tags
-        ├── posting_rows.npy, posting_offsets.npy        tag -> rows
-        └── cells.arrow, cells.embedding.npy
+    ├── search/              made from the tables, laid out for memory mapping
+    │   ├── stamp.json           the versions of the tables, the sizes of the files below
+    │   ├── entities.arrow       all columns but the vectors, in uncompressed batches
+    │   ├── entities.embedding.npy, entities.own.npy
+    │   ├── tags.arrow           every key=value once, sorted
+    │   ├── tag_codes.npy, tag_offsets.npy               row -> tags
+    │   ├── posting_rows.npy, posting_offsets.npy        tag -> rows
+    │   └── cells.arrow, cells.embedding.npy
+    └── indexes/             speeds the search; made from the vectors, may be missing
+        ├── entities.embedding.codes.npy, ...axes.npy    short rows: `geoindex.searching.codes`
+        └── entities.embedding.faiss                     approximate, where asked for
 """
 
 from pathlib import Path
@@ -56,6 +59,24 @@ class SearchFiles(NamedTuple):
         return self.folder / f"{name}.npy"
 
 
+class IndexFiles(NamedTuple):
+    """The paths of what speeds the search of one index."""
+
+    folder: Path
+
+    def codes(self, table: str, column: str) -> Path:
+        """The codes of one vector column."""
+        return self.folder / f"{table}.{column}.codes.npy"
+
+    def axes(self, table: str, column: str) -> Path:
+        """The axes of these codes."""
+        return self.folder / f"{table}.{column}.axes.npy"
+
+    def faiss(self, table: str, column: str) -> Path:
+        """The approximate index of one vector column."""
+        return self.folder / f"{table}.{column}.faiss"
+
+
 def table_path(index: Path, table: str) -> Path:
     """Return the folder of a Lance table."""
     return index / f"{table}.lance"
@@ -64,3 +85,8 @@ def table_path(index: Path, table: str) -> Path:
 def search_files(index: Path) -> SearchFiles:
     """Return the paths of an index's search files."""
     return SearchFiles(index / "search")
+
+
+def index_files(index: Path) -> IndexFiles:
+    """Return the paths of what speeds the search of an index."""
+    return IndexFiles(index / "indexes")

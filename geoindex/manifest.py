@@ -33,6 +33,8 @@ class Manifest:
         What was not kept, by reason.
     notes
         What was kept but mended or decided: `repaired`, `duplicates`, `too_wide`.
+    indexes
+        What speeds the search of each vector column, and its recall; `geoindex.searching.records`.
     """
 
     sources: list[dict[str, Any]]
@@ -46,6 +48,7 @@ class Manifest:
     attribution: str
     geoindex_version: str = __version__
     packages: dict[str, str] = field(default_factory=dict)
+    indexes: dict[str, Any] = field(default_factory=dict)
     format: str = INDEX_FORMAT
     schema_version: int = SCHEMA_VERSION
 
@@ -131,4 +134,5 @@ def _is_whole(manifest: Manifest) -> bool:
         and all(isinstance(number, int) for number in numbers)
         and len(manifest.settings["resolutions"]) > 0
         and isinstance(manifest.sources, list)
+        and isinstance(manifest.indexes, dict)
     )

@@ -4,6 +4,7 @@ Imports happen inside the functions: a query by id needs no encoder at all.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder, EntityTokens, TagCodes, Tiles
+    from encoder.image_tokens import ImageTokeniser
 
-ENCODERS = ("tagpool",)
+ENCODERS = ("geojepa", "tagpool")
 
 
 def load_encoder(name: str = "default") -> "Embedder":
@@ -24,26 +26,45 @@ def load_encoder(name: str = "default") -> "Embedder":
     Parameters
     ----------
     name
-        ``"tagpool"``; ``"tagpool:MODEL"``, its tags read by a text model, a folder or a name that
-        Hugging Face's transformers loads; or ``"default"``, the best that ships with this version.
+        ``"geojepa"``, the checkpoint that ships with this version, which is also ``"default"``; a
+        folder that `geoindex train` made; ``"geojepa:untrained"``, the same with random weights;
+        ``"tagpool"``; or ``"tagpool:MODEL"``, its tags read by a text model, a folder or a name
+        that Hugging Face's transformers loads.
 
     Raises
     ------
     UsageError
-        If there is no encoder of that name, or the text model cannot be loaded.
+        If there is no encoder of that name, or the checkpoint or text model cannot be loaded.
     MissingExtraError
         If transformers is wanted and not installed.
     """
-    known, colon, text_model = name.partition(":")
-    if known not in {"default", *ENCODERS} or (colon and not (known == "tagpool" and text_model)):
-        msg = f"no encoder {name!r}; want default, tagpool, or tagpool:MODEL with a text model"
-        raise UsageError(msg)
     import_encoder()
-    if text_model:
-        return _text_tagpool(text_model)
-    from encoder.tagpool import TagPool
+    if name == "tagpool":
+        from encoder.tagpool import TagPool
 
-    return TagPool()
+        return TagPool()
+    known, _, text_model = name.partition(":")
+    if known == "tagpool" and text_model:
+        return _text_tagpool(text_model)
+    return _geojepa(name)
+
+
+def _geojepa(name: str) -> "Embedder":
+    from encoder.errors import CheckpointError
+    from encoder.geojepa_embedder import GeoJEPAEmbedder
+
+    try:
+        if name in {"default", "geojepa", "geojepa:untrained"}:
+            return GeoJEPAEmbedder(is_untrained=name.endswith(":untrained"))
+        if Path(name).is_dir():
+            return GeoJEPAEmbedder(Path(name))
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
+    msg = (
+        f"no encoder {name!r}, and no folder of that name; want geojepa, tagpool, tagpool:MODEL "
+        "with a text model, or a folder that `geoindex train` made. Example: geojepa"
+    )
+    raise UsageError(msg)
 
 
 def _text_tagpool(text_model: str) -> "Embedder":
@@ -90,13 +111,16 @@ def tag_codes(
 
 
 def entity_tokens(
-    tags: NDArray[np.float32], salience: NDArray[np.float32], geometry: NDArray[np.float32]
+    tags: NDArray[np.float32],
+    salience: NDArray[np.float32],
+    geometry: NDArray[np.float32],
+    boxes: NDArray[np.float64],
 ) -> "EntityTokens":
     """Wrap stored tokens for the encoder."""
     import_encoder()
     from encoder.embedder import EntityTokens
 
-    return EntityTokens(tags, salience, geometry)
+    return EntityTokens(tags, salience, geometry, boxes)
 
 
 def tiles_of(
@@ -105,12 +129,13 @@ def tiles_of(
     *,
     is_halo: NDArray[np.bool_],
     is_read: NDArray[np.bool_],
+    centres: NDArray[np.float64] | None = None,
 ) -> "Tiles":
     """Wrap the members of some tiles for the encoder."""
     import_encoder()
     from encoder.embedder import Tiles
 
-    return Tiles(members, offsets, is_halo, is_read)
+    return Tiles(members, offsets, is_halo, is_read, centres)
 
 
 def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> "EntityTokens":
@@ -152,3 +177,57 @@ def sides_m(geometry: Any) -> tuple[float, float]:
 
     long_m, short_m = canonical_boxes(np.array([geometry], object))[0, 2:4].tolist()
     return long_m, short_m
+
+
+def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
+    """Open what turns chips into patch tokens.
+
+    Parameters
+    ----------
+    name
+        ``"statistics"``: colour, edges and texture, built in; ``"efficientnet"``, which is also
+        ``"default"``: a network of the extra `imagery`; ``"hf:MODEL"``: a vision model that
+        transformers loads, a folder or a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name, or the model cannot be loaded.
+    MissingExtraError
+        If its packages are not installed.
+    """
+    import_encoder()
+    from encoder.errors import MissingHfError, MissingImageryError
+
+    kind, _, model = name.partition(":")
+    try:
+        if name == "statistics":
+            from encoder.image_statistics import StatisticsTokens
+
+            return StatisticsTokens()
+        if name in {"default", "efficientnet"}:
+            from encoder.image_efficientnet import EfficientNetTokens
+
+            return EfficientNetTokens()
+        if kind == "hf" and model:
+            from encoder.image_hugging_face import HuggingFaceImages
+
+            return HuggingFaceImages(model)
+    except MissingImageryError as error:
+        raise MissingExtraError(package="efficientnet-lite-pytorch", extra="imagery") from error
+    except MissingHfError as error:
+        raise MissingExtraError(package="transformers", extra="hf") from error
+    except (OSError, ValueError) as error:
+        msg = f"cannot load the vision model {model!r}: {error}. Want a folder or a model's name"
+        raise UsageError(msg) from error
+    msg = f"no image tokens {name!r}; want default, statistics, efficientnet or hf:MODEL"
+    raise UsageError(msg)
+
+
+def cached_image_tokens(tokeniser: "ImageTokeniser", folder: Path) -> "ImageTokeniser":
+    """Return a tokeniser that keeps its tokens in a folder; the built-in one is faster without."""
+    import_encoder()
+    from encoder.image_cache import CachedTokens
+    from encoder.image_statistics import StatisticsTokens
+
+    return tokeniser if isinstance(tokeniser, StatisticsTokens) else CachedTokens(tokeniser, folder)

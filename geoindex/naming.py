@@ -49,7 +49,7 @@ def row_named(index: Index, text: str) -> tuple[int, str | None]:
     except InvalidIdError:
         if _LIKE_AN_ID.fullmatch(text.strip()):
             raise
-    rows = _rows_named(index, text)
+    rows = rows_named(index, text)
     if not rows.size:
         raise NotInIndexError(_missing_text(index, text))
     if len(rows) > 1:
@@ -57,7 +57,8 @@ def row_named(index: Index, text: str) -> tuple[int, str | None]:
     return int(rows[0]), f"{text!r} is {_shown(index, int(rows[0]))}"
 
 
-def _rows_named(index: Index, text: str) -> NDArray[np.int64]:
+def rows_named(index: Index, text: str) -> NDArray[np.int64]:
+    """Return the entities whose whole name is the text, whatever the case; ascending."""
     wanted = folded(text)
     codes = index.tag_lists.key_codes("name")
     fitting = [
@@ -98,7 +99,7 @@ def _missing_text(index: Index, text: str) -> str:
         (name for name in names if names[name] >= _LEAST_LIKENESS),
         key=lambda name: (-names[name], name),
     )[:_NEAREST]
-    shown = [_shown(index, int(_rows_named(index, name)[0])) for name in near]
+    shown = [_shown(index, int(rows_named(index, name)[0])) for name in near]
     hint = f"; nearest names: {', '.join(shown)}" if shown else ""
     return (
         f"{text!r} is no id, and no entity of {index.path} is named so{hint}. Want an id such as "

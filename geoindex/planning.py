@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geoindex.cells import check_resolution
 from geoindex.errors import OutputError, UsageError
 from geoindex.manifest import is_index
 from geoindex.models import load_encoder
 from geoindex.reading import open_source
+
+if TYPE_CHECKING:
+    from geoindex.images.request import ImageryRequest
 
 DEFAULT_RESOLUTION = 9
 
@@ -19,6 +23,7 @@ def plan_build(
     resolutions: Sequence[int],
     encoder: str,
     overwrite: bool,
+    imagery: "ImageryRequest | None" = None,
 ) -> list[str]:
     """Check everything that a build checks first, and return in lines what it would do.
 
@@ -38,6 +43,11 @@ def plan_build(
     lines.append(
         f"embed with {made_by.name}: entities {made_by.dim} dims, cells of resolution {text}"
     )
+    if imagery is not None:
+        from geoindex.images.making import open_stage
+
+        tokens = open_stage(imagery).tokeniser
+        lines.append(f"read imagery {imagery.source}, tokens by {tokens.name}: {tokens.dim} dims")
     lines.append(f"write {output}" + (", replacing what is there" if is_index(output) else ""))
     return lines
 

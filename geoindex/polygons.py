@@ -50,13 +50,18 @@ def parse_within(text: str | Path) -> shapely.Geometry:
     InvalidPlaceError
         If there is no such file, it cannot be read, holds no polygon, or leaves the Earth.
     """
-    if isinstance(text, str) and _WKT.match(text):
+    if isinstance(text, str) and is_wkt(text):
         return _area([_from_wkt(text, "the WKT")], "the WKT")
     path = Path(text)
     if not str(text).strip() or not path.exists():
         msg = f"--within {str(text)!r} is no WKT, and there is no such file. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
     return _area(_from_file(path), path.name)
+
+
+def is_wkt(text: str) -> bool:
+    """Tell whether a text begins as WKT does."""
+    return _WKT.match(text) is not None
 
 
 def check_area(geometry: object) -> shapely.Geometry:

@@ -1,12 +1,24 @@
-"""What was labelled so far? A GeoJSON FeatureCollection, `label` 1 for likes and 0 for unlikes.
+"""What was labelled so far? A GeoJSON FeatureCollection whose features have a `label`.
 
 ===========================  ====================================================================
-feature                      is
+`label`                      is
 ===========================  ====================================================================
-``id`` is ``way/1234``       this entity: saved answers (``-f geojson``) with a `label` added
-no ``id``, or a bare number  what lies at its Point, as ``--at``: GeoVibes saves labels so
-no `label`, or null          passed over, and counted
+1, true, positive, pos       like
+0, false, negative, neg      unlike
+none, null, -100             passed over, and counted
 ===========================  ====================================================================
+
+===========================  ====================================================================
+feature                      stands for
+===========================  ====================================================================
+``id`` is ``way/1234``       this entity; a cell for an H3 cell: saved answers (``-f geojson``)
+                             with a `label` added
+no ``id``, or a bare number  what lies at its Point, as ``--at``; or its polygon
+===========================  ====================================================================
+
+GeoVibes (https://github.com/Epoch-blue/geovibes) saves so: Points, `label` 1 or 0, -100 for what
+was erased, and `class`, ``geovibes_pos`` or ``relabel_neg``, which is read where there is no
+`label`. Its `id` and `embedding` are those of its own database, and are passed over.
 """
 
 import json
@@ -16,9 +28,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geoindex.errors import UsageError
-from geoindex.places import LonLat, check_point
+from geoindex.errors import InvalidIdError, UsageError
+from geoindex.ids import parse_reference
+from geoindex.places import check_point
+from geoindex.polygons import check_area
+from geoindex.things import point_text
 
+_LIKE = {"1", "1.0", "true", "positive", "pos", "like"}
+_UNLIKE = {"0", "0.0", "false", "negative", "neg", "unlike"}
+_ERASED = {"-100", "-100.0", ""}
 _EXAMPLE = (
     'Example: {"type": "FeatureCollection", "features": [{"type": "Feature", "id": "way/1234", '
     '"geometry": null, "properties": {"label": 1}}]}'
@@ -32,17 +50,13 @@ class Session:
     Attributes
     ----------
     like, unlike
-        Ids.
-    at, not_at
-        Points.
+        Ids, cells, points and areas, as texts that `geoindex.things.meaning_of` reads.
     num_unlabelled
         How many features have no label.
     """
 
     like: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
-    at: tuple[LonLat, ...] = ()
-    not_at: tuple[LonLat, ...] = ()
     num_unlabelled: int = 0
 
 
@@ -72,49 +86,72 @@ def _session(content: Any, name: str) -> Session:
     if not isinstance(features, list) or content.get("type") != "FeatureCollection":
         msg = f"{name} is no GeoJSON FeatureCollection. {_EXAMPLE}"
         raise UsageError(msg)
-    labelled: dict[str | LonLat, bool] = {}
+    labelled: dict[str, bool] = {}
     num_unlabelled = 0
     for number, feature in enumerate(features, 1):
         where = f"feature {number} of {name}"
         if not isinstance(feature, Mapping):
             msg = f"{where} is {feature!r}; want a Feature. {_EXAMPLE}"
             raise UsageError(msg)
-        label = (feature.get("properties") or {}).get("label")
-        if label is None:
+        is_like = _label(feature.get("properties") or {}, where)
+        if is_like is None:
             num_unlabelled += 1
             continue
-        if label not in (0, 1):
-            msg = f"{where} has the label {label!r}; want 1 (like) or 0 (unlike)"
-            raise UsageError(msg)
         thing = _thing(feature, where)
-        if labelled.setdefault(thing, bool(label)) != bool(label):
-            msg = f"{where} labels {thing} {label}, and another does {1 - label}; want one of them"
+        if labelled.setdefault(thing, is_like) != is_like:
+            said, other = int(is_like), int(not is_like)
+            msg = f"{where} labels {thing} {said}, and another does {other}; want one of them"
             raise UsageError(msg)
     return Session(
-        tuple(thing for thing, liked in labelled.items() if liked and isinstance(thing, str)),
-        tuple(thing for thing, liked in labelled.items() if not liked and isinstance(thing, str)),
-        tuple(thing for thing, liked in labelled.items() if liked and isinstance(thing, LonLat)),
-        tuple(
-            thing for thing, liked in labelled.items() if not liked and isinstance(thing, LonLat)
-        ),
+        tuple(thing for thing, is_like in labelled.items() if is_like),
+        tuple(thing for thing, is_like in labelled.items() if not is_like),
         num_unlabelled,
     )
 
 
-def _thing(feature: Mapping[str, Any], where: str) -> str | LonLat:
-    """Return the id of a feature, or its point."""
+def _label(properties: Mapping[str, Any], where: str) -> bool | None:
+    """Return whether a feature is like, or None where it has no label."""
+    label = properties.get("label")
+    if label is None:
+        sort = properties.get("class")
+        is_class = isinstance(sort, str) and sort.endswith(("_pos", "_neg"))
+        return str(sort).endswith("_pos") if is_class else None
+    text = str(label).strip().lower()
+    if text in _ERASED:
+        return None
+    if text not in _LIKE | _UNLIKE:
+        msg = f"{where} has the label {label!r}; want 1 (like) or 0 (unlike)"
+        raise UsageError(msg)
+    return text in _LIKE
+
+
+def _thing(feature: Mapping[str, Any], where: str) -> str:
+    """Return the id of a feature, its point or its area, as text."""
     name = feature.get("id")
-    if isinstance(name, str) and name.strip() and not name.strip().isdigit():
+    if isinstance(name, str) and name.strip() and not _is_number(name.strip()):
         return name.strip()
     geometry = feature.get("geometry") or {}
     try:
         if geometry["type"] == "Point":
             lon, lat, *_ = map(float, geometry["coordinates"])
-            return check_point(lon, lat)
+            return point_text(check_point(lon, lat))
+        if geometry["type"] in {"Polygon", "MultiPolygon"}:
+            return str(check_area(geometry).wkt)
     except UsageError as error:
         msg = f"{where}: {error}"
         raise UsageError(msg) from error
     except (KeyError, TypeError, ValueError):
         pass
-    msg = f"{where} has neither an id such as way/1234 nor a Point. {_EXAMPLE}"
+    msg = f"{where} has neither an id such as way/1234 nor a Point or Polygon. {_EXAMPLE}"
     raise UsageError(msg)
+
+
+def _is_number(name: str) -> bool:
+    """Tell whether an id is a bare number; a cell may be written in decimal digits alone."""
+    if not name.isdigit():
+        return False
+    try:
+        parse_reference(name)
+    except InvalidIdError:
+        return True
+    return False

@@ -16,7 +16,7 @@ Ties go to what comes first in the ranking.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from geoindex.errors import UsageError
 from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.names import folded
-from geoindex.search import Neighbours, nearest
+from geoindex.search import Neighbours
 
 _POOL_FACTOR, _POOL_LEAST = 10, 200
 _GROWTH = 4
@@ -72,19 +72,21 @@ class Shape:
 
 
 def shaped(
-    vectors: NDArray[np.float32],
-    query: NDArray[np.float32],
+    search: Callable[[int], Neighbours],
+    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     shape: Shape,
     *,
     k: int,
-    passing: NDArray[np.int64] | None,
-    exclude: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
 ) -> Neighbours:
-    """Return the k rows to show, as `geoindex.search.nearest` does for a plain shape.
+    """Return the k rows to show, as a search finds them for a plain shape.
 
     Parameters
     ----------
+    search
+        Returns the nearest rows, as many as it is asked for.
+    joined
+        Returns rows so that the product of two is their similarity; see `Space.joined`.
     groups
         The group of every row of the table, shape ``(n,)``, where `Shape.one_per` is given; see
         `groups_of`.
@@ -94,18 +96,14 @@ def shaped(
     found
         Nearest first; with `Shape.diversity` in the order in which they were chosen.
     """
-
-    def search(n: int) -> Neighbours:
-        return nearest(vectors, query, k=n, passing=passing, exclude=exclude)
-
     if shape.is_plain:
         return search(k)
     wanted = max(_POOL_FACTOR * k, _POOL_LEAST) if shape.diversity else k
     pool = _ranked(search, wanted, shape, groups)
     if not shape.diversity:
         return pool
-    chosen = _diverse(vectors, pool, k=k, diversity=shape.diversity)
-    return Neighbours(pool.rows[chosen], pool.similarity[chosen], pool.num_passing)
+    chosen = _diverse(joined(pool.rows), pool.similarity, k=k, diversity=shape.diversity)
+    return replace(pool, rows=pool.rows[chosen], similarity=pool.similarity[chosen])
 
 
 def groups_of(index: Index, one_per: str, *, table: str) -> NDArray[np.int64]:
@@ -179,18 +177,15 @@ def _ranked(
             first = np.sort(np.unique(groups[rows], return_index=True)[1])
         if is_all or len(first) >= wanted or groups is None:
             first = first[:wanted]
-            return Neighbours(rows[first], similarity[first], found.num_passing)
+            return replace(found, rows=rows[first], similarity=similarity[first])
         reach *= _GROWTH
 
 
 def _diverse(
-    vectors: NDArray[np.float32], pool: Neighbours, *, k: int, diversity: float
+    units: NDArray[np.float64], similarity: NDArray[np.float64], *, k: int, diversity: float
 ) -> list[int]:
     """Choose places in the pool, one after another, by maximal marginal relevance."""
-    units = np.asarray(vectors[pool.rows], np.float64)
-    length = np.sqrt((units * units).sum(axis=1, keepdims=True))
-    units /= np.where(length > 0, length, 1)
-    relevance = (1 - diversity) * pool.similarity
+    relevance = (1 - diversity) * similarity
     closest = np.full(len(units), -np.inf)
     is_left = np.ones(len(units), np.bool_)
     chosen = [0] if len(units) else []

@@ -12,7 +12,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,14 @@ class Matrices:
     progress
         The file that keeps how many steps are done.
     shapes
-        Path of each ``.npy`` file to its shape; all float32.
+        Path of each ``.npy`` file to its shape.
+    wide
+        Which of them are float64; all others are float32.
     """
 
-    def __init__(self, progress: Path, shapes: dict[Path, tuple[int, ...]]) -> None:
+    def __init__(
+        self, progress: Path, shapes: dict[Path, tuple[int, ...]], *, wide: Collection[Path] = ()
+    ) -> None:
         self._progress = progress
         self._boot = _boot_id()
         self.done: int = 0
@@ -145,8 +149,10 @@ class Matrices:
             kept = json.loads(progress.read_text("utf-8"))
             self.done = kept["done"] if kept["boot"] == self._boot else 0
         mode = "r+" if self.done else "w+"
-        self.arrays: list[NDArray[np.float32]] = [
-            np.lib.format.open_memmap(path, mode=mode, dtype=np.float32, shape=shape)
+        self.arrays: list[NDArray[Any]] = [
+            np.lib.format.open_memmap(
+                path, mode=mode, dtype=np.float64 if path in wide else np.float32, shape=shape
+            )
             for path, shape in shapes.items()
         ]
 

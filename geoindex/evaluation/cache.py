@@ -1,23 +1,31 @@
 """What has been judged before? Scores on disk, under the hash of all that decides them.
 
-One small JSON file a task, masking, row, head and seed: an evaluation that was stopped goes on
-where it was, and one more row costs only that row. The hash holds the code of this package too.
+One small JSON file a task, masking, row and seed: an evaluation that was stopped goes on where it
+was, and one more row costs only that row. Maps, labels and folds are in the hash by their content.
+Code is, too, but only what decides the score: how heads judge, how this one row makes vectors.
+Comments and docstrings decide nothing.
 """
 
+import ast
 import hashlib
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geoindex.workspace import fingerprint, write_json
 
-# these show scores, or are of the other command, and decide none
-_OTHERS = (
-    "report", "markdown", "results", "retrieval", "collapse", "pictures", "cache", "leaks",
-    "label", "knn", "predictions",
+_HERE = Path(__file__).parent
+#: From vectors, labels and folds to scores.
+JUDGING = (
+    "judging", "heads", "matrix", "linear", "mlp", "neighbours", "top_k", "scores", "metric_sums",
 )  # fmt: skip
+# what a row's own module leaves to others; an encoder's code is in its fingerprint
+_HELPERS = {"peers": ("baselines/counts",)}
 
 
 class ScoreCache:
@@ -35,7 +43,7 @@ class ScoreCache:
 
     def get(self, **parts: Any) -> Any:
         """Return what was kept for these parts, None if nothing was."""
-        key = fingerprint(code=code_version(), **parts)
+        key = fingerprint(**parts)
         if key in self._memory or self.folder is None:
             return self._memory.get(key)
         try:
@@ -45,7 +53,7 @@ class ScoreCache:
 
     def put(self, content: Any, **parts: Any) -> None:
         """Keep plain values for these parts."""
-        key = fingerprint(code=code_version(), **parts)
+        key = fingerprint(**parts)
         self._memory[key] = content
         if self.folder is not None:
             path = self._path(key)
@@ -65,12 +73,51 @@ class ScoreCache:
         return self.folder / key[:2] / f"{key}.json"
 
 
+def code_of(modules: Iterable[str]) -> str:
+    """Hash what some modules do, named by their path from this folder without ``.py``."""
+    return fingerprint(code=[_meaning(_HERE / f"{module}.py") for module in modules])
+
+
+def code_of_row(row: Any) -> str:
+    """Hash what the module of a row does, and its helpers; "" for a class typed by hand."""
+    try:
+        source = Path(inspect.getfile(type(row)))
+        own = _meaning(source)
+    except (OSError, TypeError):
+        return ""
+    return fingerprint(own=own, helpers=code_of(_HELPERS.get(source.stem, ())))
+
+
 @cache
 def code_version() -> str:
-    """Hash the files of this package that decide a score."""
-    folder = Path(__file__).parent
-    digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(folder.rglob("*.py")):
-        if not path.stem.startswith(_OTHERS):
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+    """Hash the code from vectors to scores: results of two versions are not to be compared."""
+    return code_of(JUDGING)
+
+
+def digest(*parts: Any) -> str:
+    """Hash arrays and texts by their content (BLAKE2b, 16 hex digits)."""
+    found = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        is_numeric = isinstance(part, np.ndarray) and part.dtype != object
+        found.update(np.ascontiguousarray(part).tobytes() if is_numeric else repr(part).encode())
+        found.update(b"\x1f")
+    return found.hexdigest()
+
+
+@cache
+def _meaning(path: Path) -> str:
+    """Hash a file's code without comments, docstrings and layout."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            body[0] = ast.Pass()
+    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=8).hexdigest()
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,102 +1,134 @@
 """What can be read off frozen vectors? Heads that learn labels from them, fold by fold.
 
-==========  ==========================  =====================================================
-head        task                        chosen on validation rows
-==========  ==========================  =====================================================
-knn         both                        k; see `geoindex.evaluation.neighbours`
-ridge       regression                  the penalty
-logistic    classification              the penalty
-mlp         both                        how many epochs
-==========  ==========================  =====================================================
+==========  ==============  ===================================  ================================
+head        task            learns from                          chosen on validation rows
+==========  ==============  ===================================  ================================
+knn         both            directions, by cosine                k; `geoindex.evaluation.neighbours`
+ridge       both            standardised columns                 the penalty; classes are columns
+                                                                 of 0 and 1, and scores rank
+logistic    classification  standardised columns                 the penalty
+mlp         both            the strongest directions             how many epochs
+==========  ==============  ===================================  ================================
 
-All but kNN see standardised inputs. A head learns from the training rows, chooses its setting by
-the squared error (of classes the Brier score) on the validation rows, then learns again from both
-with that setting. The same seed gives the same predictions.
+A head learns from the training rows and chooses its setting by the squared error (of classes the
+Brier score) on the validation rows. Then kNN, ridge and logistic learn again from both with that
+setting; the network is stopped where the validation rows are told best. The same seed gives the
+same predictions. ``geoindex knn`` and ``geoindex evaluate`` ask the same heads.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.linear import Logistic, Ridge
-from geoindex.evaluation.mlp import Mlp
-from geoindex.evaluation.neighbours import (
-    DEFAULT_KS,
-    KnnPrediction,
-    knn_folds,
-    unit_rows,
-    votes,
-    winners,
-)
+from geoindex.evaluation.linear import logistic_answer, ridge_answer
+from geoindex.evaluation.matrix import Answer, Matrix, Told, one_thread
+from geoindex.evaluation.mlp import mlp_answer
+from geoindex.evaluation.neighbours import DEFAULT_KS, knn_folds, winners
 from geoindex.evaluation.splits import Fold
-from geoindex.evaluation.top_k import blocked_top_k
 
 HEADS = ("knn", "ridge", "logistic", "mlp")
 TASKS = ("regression", "classification")
 
-Vectors = NDArray[np.floating[Any]]
-Validation = tuple[Vectors, NDArray[Any]]
 
-
-class Head(Protocol):
-    """Learns labels from vectors.
-
-    Attributes
-    ----------
-    classes
-        What the columns of `predict_proba` stand for, sorted; empty in a regression.
-    """
-
-    classes: NDArray[Any]
-
-    def fit(
-        self, vectors: Vectors, y: NDArray[Any], validation: Validation | None = None
-    ) -> "Head":
-        """Learn from rows; with validation rows also choose the settings, then learn from both.
-
-        Settings that were chosen stay for the next fit without validation rows.
-        """
-        ...
-
-    def predict(self, vectors: Vectors) -> NDArray[Any]:
-        """Return a number or class for each row, shape ``(n,)``."""
-        ...
-
-    def predict_proba(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Return the probability of each class, shape ``(n, classes)``."""
-        ...
-
-
-def make_head(name: str, *, task: str, seed: int = 0, **settings: Any) -> Head:
-    """Make a head that has learnt nothing yet.
+def tell(
+    head: str,
+    matrix: Matrix,
+    y: NDArray[Any],
+    folds: Sequence[Fold],
+    *,
+    task: str,
+    seed: int = 0,
+    ks: Sequence[int] = DEFAULT_KS,
+    weighted: bool = True,
+) -> Told:
+    """Predict every test row by a head that saw only the rest of its fold.
 
     Parameters
     ----------
-    name
+    head
         One of `HEADS`.
+    matrix
+        Of n vectors.
+    y
+        Numbers or classes, shape ``(n,)``.
+    folds
+        A row is tested once at most.
     task
         ``"regression"`` or ``"classification"``.
     seed
         Of the MLP's first weights and batches.
-    settings
-        Of the head's class: `ks` and `weighted` of `Knn`.
+    ks, weighted
+        Of kNN: see `geoindex.evaluation.neighbours.knn_folds`.
 
     Raises
     ------
     UsageError
         If there is no such head or task, or the head cannot do the task.
+    MissingExtraError
+        If ``logistic`` is asked for and scikit-learn is not installed.
     """
-    check_head(name, task)
-    if name == "knn":
-        return Knn(task, **settings)
-    if name == "ridge":
-        return Ridge(**settings)
-    if name == "logistic":
-        return Logistic(**settings)
-    return Mlp(task, seed=seed, **settings)
+    check_head(head, task)
+    y = np.asarray(y)
+    if head == "knn":
+        return knn_folds(matrix.vectors, y, folds, ks=ks, weighted=weighted, task=task)
+    wanted, classes = wanted_columns(y, task)
+    found = np.full(wanted.shape, np.nan)
+    answers = []
+    with one_thread():
+        for number, fold in enumerate(folds):
+            answers.append(_answer(head, matrix, wanted, fold, None, task, [seed, number]))
+            found[fold.test] = answers[-1].test
+    rest = tuple(each.validation for each in answers), tuple(each.setting for each in answers)
+    if task == "regression":
+        return Told(found[:, 0], None, *rest)
+    return Told(winners(found, classes), found, *rest)
+
+
+def tell_rest(
+    head: str,
+    seen: NDArray[np.floating[Any]],
+    y: NDArray[Any],
+    asked: NDArray[np.floating[Any]],
+    fold: Fold,
+    *,
+    task: str,
+    seed: int = 0,
+) -> Told:
+    """Predict rows without a label by a head that learnt from all rows that have one.
+
+    Parameters
+    ----------
+    head
+        One of `HEADS` but ``knn``, whose neighbours are wanted too: see
+        `geoindex.evaluation.predictions`.
+    seen, y
+        The labelled rows, shapes ``(n, D)`` and ``(n,)``.
+    asked
+        Shape ``(m, D)``.
+    fold
+        Of the labelled rows: its test rows choose the setting, the rest is for training.
+    task, seed
+        As in `tell`.
+
+    Returns
+    -------
+    told
+        Of `asked` alone.
+    """
+    check_head(head, task)
+    wanted, classes = wanted_columns(np.asarray(y), task)
+    matrix = Matrix(np.concatenate([seen, asked]))
+    train = np.concatenate([fold.train, fold.validation])
+    rest = Fold(train, np.arange(len(seen), len(seen) + len(asked)), fold.test)
+    with one_thread():
+        found = _answer(head, matrix, wanted, rest, np.arange(len(seen)), task, [seed, 0])
+    rest_of = (found.validation,), (found.setting,)
+    if task == "regression":
+        return Told(found.test[:, 0], None, *rest_of)
+    return Told(winners(found.test, classes), found.test, *rest_of)
 
 
 def check_head(name: str, task: str) -> None:
@@ -113,165 +145,31 @@ def check_head(name: str, task: str) -> None:
     if task not in TASKS:
         msg = f"no task {task!r}; want one of {', '.join(TASKS)}. Example: --task regression"
         raise UsageError(msg)
-    wrong = {("ridge", "classification"): "logistic", ("logistic", "regression"): "ridge"}
-    if (name, task) in wrong:
-        other = wrong[name, task]
-        msg = f"the {name} head cannot do a {task}; want --head {other}, knn or mlp"
+    if (name, task) == ("logistic", "regression"):
+        msg = "the logistic head cannot do a regression; want --head ridge, knn or mlp"
         raise UsageError(msg)
 
 
-@overload
-def fit_predict(
+def _answer(
     head: str,
-    vectors: Vectors,
-    y: NDArray[Any],
-    folds: Sequence[Fold],
-    *,
+    matrix: Matrix,
+    wanted: NDArray[np.float64],
+    fold: Fold,
+    pool: NDArray[np.int64] | None,
     task: str,
-    seed: int = 0,
-    with_probabilities: Literal[False] = False,
-    **settings: Any,
-) -> NDArray[Any]: ...
-
-
-@overload
-def fit_predict(
-    head: str,
-    vectors: Vectors,
-    y: NDArray[Any],
-    folds: Sequence[Fold],
-    *,
-    task: str,
-    seed: int = 0,
-    with_probabilities: Literal[True],
-    **settings: Any,
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]: ...
-
-
-def fit_predict(
-    head: str,
-    vectors: Vectors,
-    y: NDArray[Any],
-    folds: Sequence[Fold],
-    *,
-    task: str,
-    seed: int = 0,
-    with_probabilities: bool = False,
-    **settings: Any,
-) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Predict every test row by a head that saw only the rest of its fold.
-
-    Parameters
-    ----------
-    head
-        One of `HEADS`.
-    vectors
-        Shape ``(n, D)``, finite.
-    y
-        Numbers or classes, shape ``(n,)``.
-    folds
-        A row is tested once at most.
-    task
-        ``"regression"`` or ``"classification"``.
-    seed
-        The same seed gives the same predictions.
-    with_probabilities
-        Return them too.
-    settings
-        Of the head: `ks` and `weighted` of kNN.
-
-    Returns
-    -------
-    predicted
-        Shape ``(n,)``: floats, NaN where a row was never tested; or classes (objects), None there.
-    probabilities
-        If asked for: shape ``(n, classes)`` in the order of ``np.unique(y)``, NaN where a row was
-        never tested; None in a regression. Classes that training lacks have 0.
-
-    Raises
-    ------
-    UsageError
-        If there is no such head or task, or the head cannot do the task.
-    MissingExtraError
-        If a head but kNN or ridge is asked for and scikit-learn is not installed.
-    """
-    check_head(head, task)
-    y = np.asarray(y)
-    if head == "knn":
-        told = knn_folds(vectors, y, folds, task=task, **settings)
-    else:
-        told = _by_fold(head, np.asarray(vectors, np.float64), y, folds, task, seed, settings)
-    return (told.predicted, told.probabilities) if with_probabilities else told.predicted
-
-
-def _by_fold(
-    head: str,
-    vectors: Vectors,
-    y: NDArray[Any],
-    folds: Sequence[Fold],
-    task: str,
-    seed: int,
-    settings: dict[str, Any],
-) -> KnnPrediction:
+    seed: Sequence[int],
+) -> Answer:
+    if head == "ridge":
+        return ridge_answer(matrix, wanted, fold, pool)
+    if head == "logistic":
+        return logistic_answer(matrix, wanted, fold, pool)
     is_regression = task == "regression"
-    classes = np.unique(y) if not is_regression else np.zeros(0)
-    found = np.full((len(y), max(1, len(classes))), np.nan)
-    for fold in folds:
-        validation = vectors[fold.validation], y[fold.validation]
-        fitted = make_head(head, task=task, seed=seed, **settings).fit(
-            vectors[fold.train], y[fold.train], validation
-        )
-        if is_regression:
-            found[fold.test, 0] = fitted.predict(vectors[fold.test])
-        else:
-            found[fold.test] = _spread(fitted, vectors[fold.test], classes)
-    if is_regression:
-        return KnnPrediction(found[:, 0], None, ())
-    return KnnPrediction(winners(found, classes), found, ())
+    return mlp_answer(matrix, wanted, fold, pool, is_regression=is_regression, seed=seed)
 
 
-def _spread(fitted: Head, vectors: Vectors, classes: NDArray[Any]) -> NDArray[np.float64]:
-    """Return probabilities over all classes; 0 of those that the head never saw."""
-    told = np.zeros((len(vectors), len(classes)))
-    told[:, np.searchsorted(classes, fitted.classes)] = fitted.predict_proba(vectors)
-    return told
-
-
-class Knn:
-    """The k nearest by cosine; k chosen if there are validation rows, else the first of `ks`."""
-
-    def __init__(self, task: str, *, ks: Sequence[int] = DEFAULT_KS, weighted: bool = True) -> None:
-        self.ks, self.weighted, self.task = tuple(ks), weighted, task
-        self.k = self.ks[0]
-        self.classes: NDArray[Any] = np.zeros(0)
-
-    def fit(self, vectors: Vectors, y: NDArray[Any], validation: Validation | None = None) -> "Knn":
-        """Remember the rows; see `Head`."""
-        n = len(y)
-        if validation is not None:
-            vectors = np.concatenate([vectors, validation[0]])
-            y = np.concatenate([y, validation[1]])
-            rows = np.arange(len(y))
-            if len(self.ks) > 1:
-                # validation rows stand in for test rows: only the choice of k is used
-                fold = Fold(rows[:n], rows[n:], rows[n:])
-                told = knn_folds(
-                    vectors, y, [fold], ks=self.ks, weighted=self.weighted, task=self.task
-                )
-                self.k = told.ks[0]
-        self._unit = unit_rows(vectors)
-        self._codes = np.asarray(y)
-        if self.task == "classification":
-            self.classes, codes = np.unique(y, return_inverse=True)
-            self._codes = codes.ravel()
-        return self
-
-    def predict_proba(self, vectors: Vectors) -> NDArray[np.float64]:
-        """Return each class's share of the votes."""
-        near = blocked_top_k(unit_rows(vectors), self._unit, self.k)
-        return votes(near, self._codes, len(self.classes), weighted=self.weighted)
-
-    def predict(self, vectors: Vectors) -> NDArray[Any]:
-        """Return the mean, or the class with the most votes."""
-        told = self.predict_proba(vectors)
-        return winners(told, self.classes) if len(self.classes) else told[:, 0]
+def wanted_columns(y: NDArray[Any], task: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Return numbers as a column, or classes as columns of 0 and 1; and the classes."""
+    if task == "regression":
+        return np.asarray(y, np.float64)[:, None], np.zeros(0)
+    classes, codes = np.unique(y, return_inverse=True)
+    return np.eye(len(classes))[codes.ravel()], classes

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from geoindex.cells import parents, resolution_of
 from geoindex.errors import UsageError
-from geoindex.evaluation.heads import check_head, fit_predict
+from geoindex.evaluation.heads import check_head, tell
 from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
-from geoindex.evaluation.neighbours import DEFAULT_KS, check_k, knn_folds
+from geoindex.evaluation.matrix import Matrix
+from geoindex.evaluation.neighbours import DEFAULT_KS, check_k
 from geoindex.evaluation.scores import Score, score_predictions
 from geoindex.evaluation.splits import (
     DEFAULT_FOLDS,
@@ -123,20 +124,15 @@ def evaluate_labels(
     UsageError
         If an option is none, or the labels leave nothing to learn.
     """
-    check_head(head, labels.task)
+    check_label_head(head, labels.task)
     settings = knn_settings(head, k=k, weighted=weighted)
     check_learnable(labels, num_folds)
     vectors, cells = vectors_of(index, labels, focus=focus), cells_of(index, labels)
     folds = _folds(cells, split, num_folds, seed)
-    ks: tuple[int, ...] = ()
-    if head == "knn":
-        told = knn_folds(vectors, labels.y, folds, task=labels.task, **settings)
-        predicted, probabilities, ks = told.predicted, told.probabilities, told.ks
-    else:
-        predicted, probabilities = fit_predict(
-            head, vectors, labels.y, folds, task=labels.task, seed=seed, with_probabilities=True
-        )
+    told = tell(head, Matrix(vectors), labels.y, folds, task=labels.task, seed=seed, **settings)
+    ks = tuple(map(int, told.settings)) if head == "knn" else ()
     judged: dict[str, Any] = {"task": labels.task, "blocks": folds.blocks, "seed": seed}
+    scores = score_predictions(labels.y, told.predicted, folds, probabilities=told.scores, **judged)
     return LabelReport(
         label=labels.name,
         task=labels.task,
@@ -151,13 +147,30 @@ def evaluate_labels(
         split_words=folds.words,
         num_folds=len(folds),
         seed=seed,
-        scores=score_predictions(labels.y, predicted, folds, probabilities=probabilities, **judged),
+        scores=scores,
         constant=score_predictions(labels.y, _constant(labels, folds), folds, **judged),
         counts=labels.counts,
         num_classes=0 if labels.task == "regression" else len(np.unique(labels.y)),
         notes=_notes(labels, len(folds)),
         index=about(index),
     )
+
+
+def check_label_head(head: str, task: str) -> None:
+    """Check that a head can tell labels, and how likely each class is.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    check_head(head, task)
+    if (head, task) == ("ridge", "classification"):
+        msg = (
+            "the ridge head ranks classes and knows no probabilities; want --head logistic, knn "
+            "or mlp for a classification"
+        )
+        raise UsageError(msg)
 
 
 def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:

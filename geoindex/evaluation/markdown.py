@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from geoindex.evaluation.results import Record, Results, best_heads, goodness, label_of
+from geoindex.evaluation.judging import CHOSEN
+from geoindex.evaluation.markdown_compare import COMPARED_WORDS, comparison_tables
+from geoindex.evaluation.markdown_tables import Line, table
+from geoindex.evaluation.results import Record, Results, chosen_heads, goodness, label_of
 
 T = TypeVar("T")
-#: A row of text cells.
-Line = list[str]
 
 
 def markdown(results: Results) -> str:
@@ -20,6 +21,8 @@ def markdown(results: Results) -> str:
         parts += [f"## Scores, {split} folds", _SCORES_WORDS, *score_tables(results, split)]
     if results.ranks:
         parts += ["## Mean rank over tasks, 1 is best", table(rank_lines(results))]
+    if results.comparisons:
+        parts += ["## Row against row", COMPARED_WORDS, *comparison_tables(results)]
     if results.retrieval:
         parts += ["## Retrieval, without labels", table(retrieval_lines(results))]
     if results.collapse:
@@ -30,29 +33,10 @@ def markdown(results: Results) -> str:
 
 
 _SCORES_WORDS = (
-    "Each row with its best head; 95 % interval in brackets; bold leads. "
+    "Each row with the heads that its validation rows chose; 95 % interval in brackets; bold "
+    "leads. "
     "R² and macro-F1: 1 is best; AUROC: .5 is chance."
 )
-
-
-def table(lines: Sequence[Line]) -> str:
-    """Return a Markdown table; the first line is its head."""
-    head, *rest = lines
-    rule = ["---"] + ["--:"] * (len(head) - 1)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rest])
-
-
-def plain(lines: Sequence[Line]) -> str:
-    """Return a table in columns of plain text."""
-    clean = [[text.replace("**", "") for text in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in clean
-    )
 
 
 def score_tables(results: Results, split: str) -> list[str]:
@@ -65,16 +49,16 @@ def score_tables(results: Results, split: str) -> list[str]:
 
 
 def score_lines(results: Results, split: str, unit: str, *, intervals: bool = True) -> list[Line]:
-    """Return one line a task and masking, one column a row of the table, best heads."""
-    best = [
+    """Return one line a task and masking, one column a row of the table, with chosen heads."""
+    chosen = [
         record
-        for record in best_heads(results.records)
+        for record in chosen_heads(results.records)
         if (record.split, record.unit) == (split, unit)
     ]
-    labels = _unique([record.label for record in best])
+    labels = _unique([record.label for record in chosen])
     lines = [["task", "metric", "n", *labels]]
-    for key in _unique([(record.task, record.masked) for record in best]):
-        raced = {record.label: record for record in best if (record.task, record.masked) == key}
+    for key in _unique([(record.task, record.masked) for record in chosen]):
+        raced = {record.label: record for record in chosen if (record.task, record.masked) == key}
         some = next(iter(raced.values()))
         lead = max(raced.values(), key=goodness).label
         name = some.task + (" (masked)" if some.masked and some.unit == "cell" else "")
@@ -90,7 +74,8 @@ def score_lines(results: Results, split: str, unit: str, *, intervals: bool = Tr
 
 def rank_lines(results: Results) -> list[Line]:
     """Return one line a row and unit, one column a head."""
-    heads = _unique([rank.head for rank in results.ranks])
+    # the chosen heads first
+    heads = sorted(_unique([rank.head for rank in results.ranks]), key=lambda head: head != CHOSEN)
     lines = [["row", "split", "unit", "tasks", *heads]]
     keys = _unique([(rank.split, rank.unit, rank.row, rank.focus) for rank in results.ranks])
     for split, unit, row, focus in keys:

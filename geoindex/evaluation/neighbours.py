@@ -11,37 +11,18 @@ Votes are weighed by 1 / distance, the distance being 1 - cosine, at least `MIN_
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
+from geoindex.evaluation.matrix import Told, unit_rows
 from geoindex.evaluation.splits import Fold
 from geoindex.evaluation.top_k import FORBIDDEN, Nearest, blocked_top_k
 
 DEFAULT_KS = (1, 3, 5, 10, 20, 50)
 _VOTE_NUMBERS = 1 << 24
-
-
-@dataclass(frozen=True, eq=False)
-class KnnPrediction:
-    """What neighbours say about every tested row.
-
-    Attributes
-    ----------
-    predicted
-        Shape ``(n,)``; NaN (numbers) or None (classes) where a row was never tested.
-    probabilities
-        Share of the votes, shape ``(n, classes)``, NaN where never tested; None in a regression.
-    ks
-        The k chosen in each fold.
-    """
-
-    predicted: NDArray[Any]
-    probabilities: NDArray[np.float64] | None
-    ks: tuple[int, ...]
 
 
 def knn_folds(
@@ -52,7 +33,7 @@ def knn_folds(
     ks: Sequence[int] = DEFAULT_KS,
     weighted: bool = True,
     task: str,
-) -> KnnPrediction:
+) -> Told:
     """Predict every test row from its nearest neighbours, k chosen on each fold's validation rows.
 
     Parameters
@@ -65,7 +46,8 @@ def knn_folds(
         A row is tested once at most.
     ks
         To choose from: the one with the smallest squared error, of classes the smallest Brier
-        score, on validation rows. A single one is taken as it is.
+        score, on validation rows. A single one is taken as it is, and validation rows are told
+        nothing.
     weighted
         Weigh votes by 1 / distance rather than alike.
     task
@@ -75,8 +57,8 @@ def knn_folds(
     unit = unit_rows(vectors)
     classes, codes = _encoded(y, task)
     nearest = _Folded(unit, folds, with_validation=len(ks) > 1).nearest(ks[-1])
-    chosen = []
-    predicted = np.full((len(y), max(1, len(classes))), np.nan)
+    chosen, validation = [], []
+    found = np.full((len(y), max(1, len(classes))), np.nan)
     for number, fold in enumerate(folds):
         k = ks[0]
         if len(ks) > 1:
@@ -85,13 +67,14 @@ def knn_folds(
                 _loss(seen.first(k), codes, fold.validation, len(classes), weighted) for k in ks
             ]
             k = ks[int(np.argmin(losses))]
-        chosen.append(k)
-        predicted[fold.test] = votes(
+            validation.append(votes(seen.first(k), codes, len(classes), weighted=weighted))
+        chosen.append(float(k))
+        found[fold.test] = votes(
             nearest[number, "test"].first(k), codes, len(classes), weighted=weighted
         )
     if task == "regression":
-        return KnnPrediction(predicted[:, 0], None, tuple(chosen))
-    return KnnPrediction(winners(predicted, classes), predicted, tuple(chosen))
+        return Told(found[:, 0], None, tuple(validation), tuple(chosen))
+    return Told(winners(found, classes), found, tuple(validation), tuple(chosen))
 
 
 def votes(
@@ -135,13 +118,6 @@ def winners(shares: NDArray[np.float64], classes: NDArray[Any]) -> NDArray[Any]:
     found = np.full(len(shares), None, object)
     found[is_known] = classes[np.argmax(shares[is_known], axis=1)]
     return found
-
-
-def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Return rows of length 1 as float32; a row of zeros stays, and is at a right angle to all."""
-    wide = np.asarray(vectors, np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.where(length > 0, length, 1), np.float32)
 
 
 def check_k(k: int) -> int:

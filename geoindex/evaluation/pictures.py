@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row, unit_rows
-from geoindex.evaluation.cache import ScoreCache
+from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row
+from geoindex.evaluation.cache import ScoreCache, code_of, code_of_row
+from geoindex.evaluation.matrix import unit_rows
 from geoindex.evaluation.results import Results
 from geoindex.evaluation.retrieval import nearest
 from geoindex.evaluation.view import MapView
@@ -18,7 +19,7 @@ NUM_POINTS = 2000
 NUM_EXAMPLES = 6
 NUM_HITS = 5
 _MOST_SEARCHED = 50_000
-_CACHED = 1
+_CODE = ("pictures", "retrieval", "matrix")
 
 
 def add_pictures(
@@ -28,7 +29,8 @@ def add_pictures(
     shown = [row for row in rows if row.name != CONSTANT and row.focuses]
     with reporter.stage("pictures", len(shown)) as advance:
         for row in shown:
-            key = {"pictures": _CACHED, "map": view.source, "row": [row.name, row.fingerprint]}
+            who = [row.name, row.fingerprint, code_of_row(row)]
+            key = {"pictures": code_of(_CODE), "map": view.content, "row": who}
             found = cache.kept_or_made(partial(pictures_of, row, view), **key)
             results.maps[row.name] = found["map"]
             results.examples += found["examples"]

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from geoindex.boundaries import boundaries
 from geoindex.cells import format_cell
 from geoindex.errors import NotInIndexError
-from geoindex.evaluation.heads import check_head, make_head
-from geoindex.evaluation.knn import about, cells_of, knn_settings, vectors_of
+from geoindex.evaluation.heads import tell_rest
+from geoindex.evaluation.knn import about, cells_of, check_label_head, knn_settings, vectors_of
 from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
-from geoindex.evaluation.neighbours import unit_rows, votes, winners
+from geoindex.evaluation.matrix import unit_rows
+from geoindex.evaluation.neighbours import votes, winners
 from geoindex.evaluation.splits import spatial_folds
 from geoindex.evaluation.top_k import Nearest, blocked_top_k
 from geoindex.index import Index
@@ -63,7 +64,7 @@ def predict_labels(
     NotInIndexError
         If all rows have a label.
     """
-    check_head(head, labels.task)
+    check_label_head(head, labels.task)
     settings = knn_settings(head, k=k or (DEFAULT_K if head == "knn" else k), weighted=weighted)
     check_learnable(labels, 1)
     rows = _unlabelled(index, labels)
@@ -154,16 +155,11 @@ def _told_by_head(
     seen: NDArray[np.float32],
     asked: NDArray[np.float32],
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    fitted = make_head(head, task=labels.task, seed=seed)
     fold = spatial_folds(cells_of(index, labels), seed=seed)[0]
-    train = np.concatenate([fold.train, fold.validation])
-    fitted.fit(seen[train], labels.y[train], (seen[fold.test], labels.y[fold.test]))
-    # the settings are chosen: now from all labels, those in the gap included
-    fitted.fit(seen, labels.y)
-    if labels.task == "regression":
-        return fitted.predict(asked), np.full(len(asked), np.nan)
-    shares = fitted.predict_proba(asked)
-    return winners(shares, fitted.classes), shares.max(axis=1)
+    told = tell_rest(head, seen, labels.y, asked, fold, task=labels.task, seed=seed)
+    if told.scores is None:
+        return told.predicted, np.full(len(asked), np.nan)
+    return told.predicted, told.scores.max(axis=1)
 
 
 def _place_columns(index: Index, table: str, rows: NDArray[np.int64]) -> dict[str, Any]:

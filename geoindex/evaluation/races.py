@@ -9,21 +9,27 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row, check_vectors
-from geoindex.evaluation.cache import ScoreCache
-from geoindex.evaluation.judging import Judgement, judge
-from geoindex.evaluation.quick_heads import Matrix
+from geoindex.evaluation.cache import ScoreCache, code_of_row, code_version, digest
+from geoindex.evaluation.judging import CHOSEN, Judgement, judge
+from geoindex.evaluation.matrix import Matrix
 from geoindex.evaluation.results import Record
 from geoindex.evaluation.settings import Settings
 from geoindex.evaluation.splits import Folds
 from geoindex.evaluation.tasks import Labels, Task
-from geoindex.evaluation.view import MapView, content_fingerprint
+from geoindex.evaluation.view import MapView
 
 _LEAST_UNITS = 50
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be judged, and how."""
+    """What is to be judged, and how.
+
+    Attributes
+    ----------
+    shared
+        The vectors of cells of maps that several tasks see, by row and map.
+    """
 
     tasks: list[Task]
     rows: list[Row]
@@ -31,6 +37,18 @@ class Run:
     settings: Settings
     num_seeds: int
     cache: ScoreCache
+    shared: dict[tuple[str, str], NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def maskings(self) -> list[tuple[Task, bool]]:
+        """The tasks, each with whether what tells the answer is hidden."""
+        return [
+            (task, is_masked)
+            for task in self.tasks
+            for is_masked in (
+                (True,) if task.unit == "entity" or self.settings.hide == "all" else (False, True)
+            )
+        ]
 
 
 @dataclass
@@ -39,20 +57,12 @@ class Race:
 
     run: Run
     whole: MapView
+    view: MapView
     task: Task
     labels: Labels
     is_masked: bool
-    all_units: NDArray[np.int64]
-    _view: MapView | None = None
     _folds: dict[int, Folds] = field(default_factory=dict)
     _fitted: dict[str, Fitted] = field(default_factory=dict)
-
-    @property
-    def view(self) -> MapView:
-        """The map that rows see."""
-        if self._view is None:
-            self._view = hidden(self.whole, self.task, self.all_units, is_masked=self.is_masked)
-        return self._view
 
     def folds(self, seed: int) -> Folds:
         """Return the folds of a seed; of the whole map, so the same for every row."""
@@ -63,35 +73,39 @@ class Race:
 
     def vectors(self, row: Row, focus: str | None) -> NDArray[np.float32]:
         """Return a row's vectors of the units."""
-        if row.name not in self._fitted:
-            self._fitted[row.name] = row.fit(self.view)
-        fitted, units = self._fitted[row.name], self.labels.units
-        if focus is None:
-            found = fitted.cell_vectors(self.view)[units]
-        else:
-            found = fitted.entity_vectors(self.view, units, focus=focus)
+        units = self.labels.units
+        found = (
+            self._cell_vectors(row)[units]
+            if focus is None
+            else self._fit(row).entity_vectors(self.view, units, focus=focus)
+        )
         return check_vectors(found, row.name, f"the {self.task.unit} vectors of {self.task.name}")
 
+    def _cell_vectors(self, row: Row) -> NDArray[np.float32]:
+        key = (row.name, self.view.fingerprint)
+        if key in self.run.shared:
+            return self.run.shared[key]
+        found = self._fit(row).cell_vectors(self.view)
+        if not self.is_masked or self.run.settings.hide == "all":
+            self.run.shared[key] = found
+        return found
 
-def hidden(whole: MapView, task: Task, units: NDArray[np.int64], *, is_masked: bool) -> MapView:
-    """Return the map that rows see in a task: whole, or without what tells the answer."""
-    if not is_masked:
-        return whole
-    return whole.hide(task.telling, units if task.unit == "entity" else None)
+    def _fit(self, row: Row) -> Fitted:
+        if row.name not in self._fitted:
+            self._fitted[row.name] = row.fit(self.view)
+        return self._fitted[row.name]
 
 
 def make_race(
     run: Run, whole: MapView, task: Task, labels: Labels, *, is_masked: bool
 ) -> tuple[Race | None, str]:
     """Return the race, None if it cannot be held, and what is to be said of it."""
+    view = _hidden(run, whole, task, labels.units) if is_masked else whole
     can_be_asked, note = np.ones(len(labels.units), np.bool_), ""
     if task.unit == "cell":
         # a cell in which nothing lives is asked about by nobody: in the whole map such cells are
         # the far corners of large polygons, and one that hiding emptied would tell by being empty
-        lived = [
-            _is_lived_in(view)[labels.units]
-            for view in (whole, hidden(whole, task, labels.units, is_masked=is_masked))
-        ]
+        lived = [_is_lived_in(each)[labels.units] for each in (whole, view)]
         can_be_asked = lived[-1]
         emptied = int((lived[0] & ~can_be_asked).sum())
         note = f"{emptied:,} cells that hiding empties are not asked about" if emptied else ""
@@ -99,13 +113,27 @@ def make_race(
     lack = run.settings.too_few(sampled)
     if len(sampled.units) < _LEAST_UNITS:
         lack = f"{len(sampled.units)} units have a label, want {_LEAST_UNITS} or more"
-    race = Race(run, whole, task, sampled, is_masked, labels.units)
+    race = Race(run, whole, view, task, sampled, is_masked)
     if not lack:
         try:
             race.folds(0)
         except UsageError as error:
             lack = str(error)
     return (None, f"left out: {lack}") if lack else (race, note)
+
+
+def _hidden(run: Run, whole: MapView, task: Task, units: NDArray[np.int64]) -> MapView:
+    """Return the map without what tells the answer; see `Settings.hide`."""
+    if run.settings.hide == "each":
+        return whole.hide(task.telling, units if task.unit == "entity" else None)
+    if any(each.unit == "entity" for each in run.tasks):
+        names = ", ".join(each.name for each in run.tasks if each.unit == "cell")
+        msg = f"what tells of entities cannot be hidden for all tasks at once; want tasks: {names}"
+        raise UsageError(msg)
+    view = whole
+    for each in run.tasks:
+        view = view.hide(each.telling)
+    return view
 
 
 def _is_lived_in(view: MapView) -> NDArray[np.bool_]:
@@ -116,38 +144,43 @@ def _is_lived_in(view: MapView) -> NDArray[np.bool_]:
 
 
 def judgements_of(race: Race, row: Row, focus: str | None) -> dict[str, list[Judgement]]:
-    """Return what each head reached with each seed, from the cache where it is known."""
+    """Return what each head, and the chosen ones, reached with each seed; known ones are kept."""
     run, matrix = race.run, None
-    found: dict[str, list[Judgement]] = {head: [] for head in run.heads}
-    for head in run.heads:
-        # nothing is known to any head: the mean of training is the answer of them all
-        used = "ridge" if row.name == CONSTANT else head
-        for seed in range(run.num_seeds):
-            key = _key(race, row, focus, used, seed)
-            kept = run.cache.get(**key)
-            if kept is None:
-                if matrix is None:
-                    matrix = Matrix(race.vectors(row, focus))
-                judged = judge(
-                    matrix, race.labels.values, race.folds(seed), race.task, used,
-                    seed=seed, num_draws=run.settings.num_draws,
-                )  # fmt: skip
-                kept = judged.as_dict()
-                run.cache.put(kept, **key)
-            found[head].append(Judgement(**kept))
+    # nothing is known to any head: the mean of training is the answer of them all
+    heads = ("ridge",) if row.name == CONSTANT else run.heads
+    found: dict[str, list[Judgement]] = {head: [] for head in (*run.heads, CHOSEN)}
+    for seed in range(run.num_seeds):
+        key = _key(race, row, focus, heads, seed)
+        kept = run.cache.get(**key)
+        if kept is None:
+            if matrix is None:
+                matrix = Matrix(race.vectors(row, focus))
+            judged = judge(
+                matrix, race.labels.values, race.folds(seed), race.task, heads,
+                seed=seed, num_draws=run.settings.num_draws,
+            )  # fmt: skip
+            kept = {head: one.as_dict() for head, one in judged.items()}
+            run.cache.put(kept, **key)
+        for head, judgements in found.items():
+            judgements.append(Judgement(**kept.get(head, kept[CHOSEN])))
     return found
 
 
-def _key(race: Race, row: Row, focus: str | None, head: str, seed: int) -> dict[str, Any]:
-    labels = content_fingerprint([*map(str, race.labels.units), *map(str, race.labels.values)])
+def _key(
+    race: Race, row: Row, focus: str | None, heads: Sequence[str], seed: int
+) -> dict[str, Any]:
+    folds = race.folds(seed)
+    rows = [part for fold in folds for part in (fold.train, fold.test, fold.validation)]
     return {
-        "map": race.whole.source,
-        "task": [race.task.name, race.task.kind, race.task.telling, labels],
-        "masked": race.is_masked,
-        "row": [row.name, row.fingerprint, focus],
-        "head": head,
-        "settings": race.run.settings,
+        "code": code_version(),
+        "map": race.view.content,
+        "task": [race.task.kind, race.task.metric],
+        "labels": digest(race.labels.units, race.labels.values.tolist()),
+        "folds": digest(folds.blocks, *rows),
+        "row": [row.fingerprint, code_of_row(row), focus],
+        "heads": list(heads),
         "seed": seed,
+        "draws": race.run.settings.num_draws,
     }
 
 
@@ -160,6 +193,8 @@ def records_of(
         values = [judged.scores[metric]["value"] for judged in judgements]
         lows = [judged.scores[metric]["low"] for judged in judgements]
         highs = [judged.scores[metric]["high"] for judged in judgements]
+        is_main = metric == race.task.metric
+        picked = [name for judged in judgements for name in judged.picked]
         found.append(
             Record(
                 split=race.run.settings.split,
@@ -178,7 +213,12 @@ def records_of(
                 per_seed=values,
                 per_fold=[judged.scores[metric]["per_fold"] for judged in judgements],
                 n=len(race.labels.units),
-                is_main=metric == race.task.metric,
+                is_main=is_main,
+                validation=[judged.validation for judged in judgements] if is_main else [],
+                picked={
+                    name: sum(judged.picked.get(name, 0) for judged in judgements)
+                    for name in dict.fromkeys(picked)
+                },
             )
         )
     return found

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from geoindex._version import __version__
-from geoindex.evaluation.report_charts import legend_mark, shapes
+from geoindex.evaluation.judging import CHOSEN
+from geoindex.evaluation.report_charts import CHOSEN_SHAPE, legend_mark, shapes
+from geoindex.evaluation.report_compare import compared
 from geoindex.evaluation.report_content import SPLIT_NAMES, UNIT_NAMES, Content, unique
 from geoindex.evaluation.report_errors import errors
 from geoindex.evaluation.report_examples import examples
@@ -72,12 +74,15 @@ def report_html(results: dict[str, Any]) -> str:
     )
     parts = [
         _section("Ranks", _ranks(content), "Over all tasks. 1 is best."),
+        _section("Row against row", compared(content), "Paired on the same units, folds and seeds. "
+                 "A row wins where the whole 95 % interval of the difference is above 0; over 20 "
+                 "tasks one such verdict is to be expected by chance."),
         *_task_sections(content),
         _section("Retrieval", retrieval(content), "No label is asked: do like things find like?"),
         _section("Collapse", collapse(content), "Do the vectors use the room that they have?"),
         _section("Maps of vectors", maps(content), "Each dot is an entity on the first two "
                  "principal axes of its row; dots that are close are alike to it."),
-        _section("Worst errors", errors(content), "Of the best row and head in each masked task of "
+        _section("Worst errors", errors(content), "Of the best row in each masked task of "
                  "cells. Larger marks are farther off, within a task; classes have one size."),
         _section("Retrieval examples", examples(content), "The nearest vectors, with cosine "
                  "similarity. Similarities of two rows cannot be compared."),
@@ -103,7 +108,7 @@ def _ranks(content: Content) -> Html | None:
     told = joined(
         element("span", "best", class_="first"), " of its task; ",
         element("span", "not clear of it", class_="near"), ": the 95 % intervals "
-        "meet. Each row under its best head.",
+        "meet. Each row under the heads that its validation rows chose.",
     )  # fmt: skip
     return joined(*parts, element("p", told, class_="about")) if parts else None
 
@@ -128,7 +133,11 @@ def _task_sections(content: Content) -> list[Html | None]:
 def _head_picker(content: Content, name: str) -> Html | None:
     if len(content.heads) < 2:
         return None
-    chips = [("", "all heads", None), *((head, head, i) for i, head in enumerate(content.heads))]
+    chips = [
+        ("", "all heads", None),
+        (CHOSEN, "chosen", CHOSEN_SHAPE),
+        *((head, head, i) for i, head in enumerate(content.heads)),
+    ]
     labels = (
         element(
             "label",

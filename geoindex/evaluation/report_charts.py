@@ -13,7 +13,7 @@ from geoindex.evaluation.report_html import Html, element, joined, number
 
 #: Marks of the style sheet's page: circle, diamond, triangle, square, cross.
 NUM_SHAPES = 5
-BEST_SHAPE = "best"
+CHOSEN_SHAPE = "best"
 _STEP, _TOP, _AXIS = 9, 16, 20
 # a name of more letters needs two lines
 _LONG, _TWO_LINES = 15, 27
@@ -59,7 +59,7 @@ class Mark:
     Attributes
     ----------
     shape
-        Place in the list of shapes, or `BEST_SHAPE`.
+        Place in the list of shapes, or `CHOSEN_SHAPE`.
     value, low, high
         On the scale; an interval that is not known is NaN.
     told
@@ -182,7 +182,7 @@ def shapes() -> Html:
         "s2": element("path", d="M0-4.6 4.6 3.6-4.6 3.6z"),
         "s3": element("path", d="M-3.4-3.4h6.8v6.8h-6.8z"),
         "s4": element("path", d="M-1.4-4.4h2.8v3h3v2.8h-3v3h-2.8v-3h-3v-2.8h3z"),
-        "s" + BEST_SHAPE: element(
+        "s" + CHOSEN_SHAPE: element(
             "path", d="M0-7l2 4.7 5.1.4-3.9 3.4 1.2 5L0 3.9-4.4 6.5l1.2-5-3.9-3.4 5.1-.4z"
         ),
     }

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from geoindex.evaluation.baselines.base import CONSTANT
-from geoindex.evaluation.results import Rank, Record, best_heads, label_of
+from geoindex.evaluation.judging import CHOSEN
+from geoindex.evaluation.results import Rank, Record, chosen_heads, label_of
 
 #: How many colours the style sheet has for rows.
 NUM_COLOURS = 8
@@ -54,9 +55,9 @@ class Content:
         return [_record(item) for item in self.items("records")]
 
     @cached_property
-    def best(self) -> list[Record]:
-        """Main scores of each row's best head."""
-        return best_heads(self.records)
+    def chosen(self) -> list[Record]:
+        """Main scores of rows under the heads that validation rows chose."""
+        return chosen_heads(self.records)
 
     @cached_property
     def ranks(self) -> list[Rank]:
@@ -80,7 +81,8 @@ class Content:
     @cached_property
     def heads(self) -> list[str]:
         """Names of the heads."""
-        return list(self.meta.get("heads") or unique(record.head for record in self.records))
+        seen = unique(record.head for record in self.records if record.head != CHOSEN)
+        return list(self.meta.get("heads") or seen)
 
     @cached_property
     def rows(self) -> list[str]:

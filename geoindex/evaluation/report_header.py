@@ -1,7 +1,7 @@
 """What was measured? The top of the report: who leads, places, split, seeds, and the legend."""
 
 from geoindex.evaluation.baselines.base import CONSTANT
-from geoindex.evaluation.report_charts import BEST_SHAPE, legend_mark
+from geoindex.evaluation.report_charts import CHOSEN_SHAPE, legend_mark
 from geoindex.evaluation.report_content import SPLIT_NAMES, UNIT_NAMES, Content, unique
 from geoindex.evaluation.report_html import Html, element, joined, name_of, plural
 from geoindex.evaluation.report_lead import Lead, lead_of
@@ -78,7 +78,7 @@ def _legend(content: Content) -> Html:
         for row in content.rows
     )
     heads = [element("span", legend_mark(i), head) for i, head in enumerate(content.heads)]
-    heads.append(element("span", legend_mark(BEST_SHAPE), "best head, in ranks"))
+    heads.append(element("span", legend_mark(CHOSEN_SHAPE), "chosen by validation, fold by fold"))
     if CONSTANT in content.rows:
         heads.append(element("span", element("i", class_="dash"), "constant: nothing is known"))
     heads.append(

@@ -1,6 +1,6 @@
 """Which row leads, and how sure is that? One plain sentence, and what speaks against it.
 
-The two rows in front are compared task by task, each with its best head. A sign test asks whether
+The two rows in front are compared task by task, each with its chosen heads. A sign test asks if
 so many wins could be chance (two-sided, exact, ties go half to each: Demšar, "Statistical
 comparisons of classifiers over multiple data sets", JMLR 2006, section 3.1.4). A task has one vote,
 since its masked and its visible labels are the same: a tie if they disagree. Tasks of one map are
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geoindex.evaluation.baselines.base import CONSTANT
+from geoindex.evaluation.judging import CHOSEN
 from geoindex.evaluation.report_content import (
     SPLIT_NAMES,
     UNIT_NAMES,
@@ -23,7 +24,6 @@ from geoindex.evaluation.report_content import (
 from geoindex.evaluation.report_html import listed, number, plural
 from geoindex.evaluation.results import Rank, Record
 
-BEST = "best"
 _SIGNIFICANT = 0.05
 # floating point: mean ranks are sums of halves over a few tasks
 _LEVEL = 1e-9
@@ -51,13 +51,13 @@ class Lead:
 def lead_of(content: Content, split: str, unit: str) -> Lead | None:
     """Return who leads in one split among cells or entities; None where nobody was ranked."""
     ranks = [r for r in content.ranks if (r.split, r.unit) == (split, unit)]
-    pooled = [rank for rank in ranks if rank.head == BEST] or ranks
+    pooled = [rank for rank in ranks if rank.head == CHOSEN] or ranks
     if not pooled or not math.isfinite(pooled[0].mean_rank or math.nan):
         return None
     first = pooled[0]
     chasers = [rank for rank in pooled[1:] if rank.row != CONSTANT and rank.head == first.head]
-    race = _race(content.best, first, chasers) if chasers else None
-    single = [rank for rank in ranks if rank.head != BEST]
+    race = _race(content.chosen, first, chasers) if chasers else None
+    single = [rank for rank in ranks if rank.head != CHOSEN]
     return Lead(
         _headline(content, first, race), _doubt(race) if race else "", _heads(first, single)
     )
@@ -100,7 +100,9 @@ def _headline(content: Content, first: Rank, race: _Race | None) -> str:
     tasks = plural(len({record.task for record in records}) or first.num_tasks, "task")
     if {record.masked for record in records} == {True, False}:
         tasks += " with labels masked and visible"
-    under = "each row under its best head" if first.head == BEST else f"under {first.head}"
+    under = f"under {first.head}"
+    if first.head == CHOSEN:
+        under = "each row under the heads that its validation rows chose"
     units = UNIT_NAMES.get(first.unit, first.unit)
     if len(content.splits) > 1:
         units += f" ({SPLIT_NAMES.get(first.split, first.split)})"
@@ -129,8 +131,8 @@ def _doubt(race: _Race) -> str:
     )
 
 
-def _race(best: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Race:
-    pairs = _pairs(best, first, chasers[0])
+def _race(chosen: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Race:
+    pairs = _pairs(chosen, first, chasers[0])
     votes: dict[str, int] = {}
     for left, right in pairs:
         vote = is_better(left, right) - is_better(right, left)
@@ -144,9 +146,9 @@ def _race(best: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Race
     return _Race(chasers[0], pairs, p, is_sure, level)
 
 
-def _pairs(best: Sequence[Record], first: Rank, second: Rank) -> list[tuple[Record, Record]]:
+def _pairs(chosen: Sequence[Record], first: Rank, second: Rank) -> list[tuple[Record, Record]]:
     found: dict[tuple[str, bool], dict[tuple[str, str | None], Record]] = {}
-    for record in best:
+    for record in chosen:
         if (record.split, record.unit) == (first.split, first.unit):
             by_row = found.setdefault((record.task, record.masked), {})
             by_row[record.row, record.focus] = record

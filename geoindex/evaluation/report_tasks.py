@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from geoindex.evaluation.baselines.base import CONSTANT
-from geoindex.evaluation.report_charts import BEST_SHAPE, Band, Mark, Scale, chart, scale_of
+from geoindex.evaluation.judging import CHOSEN
+from geoindex.evaluation.report_charts import CHOSEN_SHAPE, Band, Mark, Scale, chart, scale_of
 from geoindex.evaluation.report_content import (
     METRIC_NAMES,
     UNIT_NAMES,
@@ -33,7 +34,6 @@ from geoindex.evaluation.report_html import (
     plural,
     table,
 )
-from geoindex.evaluation.report_lead import BEST
 from geoindex.evaluation.results import Rank, Record
 
 # a table of more rows takes the whole width
@@ -50,12 +50,12 @@ def rank_chart(content: Content, split: str, unit: str) -> Html | None:
     for rank in ranks:
         by_row.setdefault((rank.row, rank.focus), {})[rank.head] = rank
     order = sorted(by_row, key=lambda key: _front(by_row[key]))
-    heads = [BEST, *content.heads]
+    heads = [CHOSEN, *content.heads]
     bands = [
         Band(
             name_row(*key),
             content.colour(key[0]),
-            number(by_row[key][BEST].mean_rank, 2) if BEST in by_row[key] else "",
+            number(by_row[key][CHOSEN].mean_rank, 2) if CHOSEN in by_row[key] else "",
             [_rank_mark(content, by_row[key][head]) for head in heads if head in by_row[key]],
         )
         for key in order
@@ -75,20 +75,20 @@ def rank_chart(content: Content, split: str, unit: str) -> Html | None:
             f" over {plural(num_tasks, 'task')}{apart}",
         ),
         chart(bands, Scale(0.8, max(len(order), 2) + 0.2), title=title),
-        folded("Table", table(["row", "best head", *content.heads], rows, caption=title)),
+        folded("Table", table(["row", "chosen heads", *content.heads], rows, caption=title)),
         class_="card",
     )
 
 
 def glance(content: Content, split: str, unit: str) -> list[Html]:
-    """Return tables of each row's best head in every task: masked labels, then visible ones."""
-    best = [record for record in content.best if (record.split, record.unit) == (split, unit)]
+    """Return tables of each row's chosen heads in every task: masked labels, then visible."""
+    chosen = [record for record in content.chosen if (record.split, record.unit) == (split, unit)]
     found = []
     for masked, words in MASKINGS.items():
-        records = [record for record in best if record.masked == masked]
+        records = [record for record in chosen if record.masked == masked]
         if records:
             title = f"{UNIT_NAMES.get(unit, unit).capitalize()}, {words.lower()}"
-            shown = _glance(content, records, f"{title}: main scores under each row's best head")
+            shown = _glance(content, records, f"{title}: main scores under the chosen heads")
             caption = element("figcaption", element("b", title))
             is_wide = len(content.labels(records)) > _MOST_NARROW
             kind = "card glance span" if is_wide else "card glance"
@@ -152,7 +152,7 @@ def _panel(content: Content, records: Sequence[Record], scale: Scale) -> Html:
         own = [record for record in records if (record.row, record.focus) == key]
         own.sort(key=lambda record: _place(content.heads, record.head))
         marks = [_mark(content, record) for record in own]
-        shown = number(_best_of(own).value)
+        shown = number(_shown(own).value)
         bands.append(Band(name_row(*key), content.colour(key[0]), shown, marks))
     words = MASKINGS[records[0].masked]
     size = plural(records[0].n, *_UNITS.get(records[0].unit, ("unit", "units")))
@@ -167,15 +167,13 @@ def _panel(content: Content, records: Sequence[Record], scale: Scale) -> Html:
 
 def _verdict(records: Sequence[Record]) -> str:
     """Say who is in front, and whether the next row's interval lets that stand."""
-    best: dict[tuple[str, str | None], Record] = {}
-    for record in records:
-        key = (record.row, record.focus)
-        if key not in best or is_better(record, best[key]):
-            best[key] = record
-    front = _best_of(list(best.values()))
-    if math.isnan(front.value) or len(best) < 2:
+    chosen = [record for record in records if record.head == CHOSEN]
+    if len(chosen) < 2:
         return ""
-    others = [record for record in best.values() if record is not front]
+    front = _best_of(chosen)
+    if math.isnan(front.value):
+        return ""
+    others = [record for record in chosen if record is not front]
     near = [record for record in others if not is_clear(front, record)]
     if not near:
         return f"{label(front)} leads, clear of all."
@@ -210,20 +208,25 @@ def _score(record: Record | None) -> Html:
 
 
 def _mark(content: Content, record: Record) -> Mark:
-    told = f"{label(record)}, {record.head}: {number(record.value)}"
+    head = "chosen heads" if record.head == CHOSEN else record.head
+    told = f"{label(record)}, {head}: {number(record.value)}"
     reach = interval(record.low, record.high)
     if reach:
         told += f" (95 %: {reach})"
     if len(record.per_seed) > 1:
         told += f"; seeds {', '.join(number(value) for value in record.per_seed)}"
-    place = _place(content.heads, record.head)
-    return Mark(place, record.value, told, record.low, record.high, record.head)
+    if record.picked:
+        chose = (f"{head} in {plural(num, 'fold')}" for head, num in record.picked.items())
+        told += f"; {', '.join(chose)}"
+    is_chosen = record.head == CHOSEN
+    shape = CHOSEN_SHAPE if is_chosen else _place(content.heads, record.head)
+    return Mark(shape, record.value, told, record.low, record.high, record.head)
 
 
 def _rank_mark(content: Content, rank: Rank) -> Mark:
-    shape = BEST_SHAPE if rank.head == BEST else _place(content.heads, rank.head)
+    shape = CHOSEN_SHAPE if rank.head == CHOSEN else _place(content.heads, rank.head)
     value = rank.mean_rank if is_number(rank.mean_rank) else math.nan
-    head = "best head" if rank.head == BEST else rank.head
+    head = "chosen heads" if rank.head == CHOSEN else rank.head
     return Mark(shape, value, f"{label(rank)}, {head}: mean rank {number(value, 2)}")
 
 
@@ -232,9 +235,9 @@ def _mean_rank(rank: Rank | None) -> str:
 
 
 def _front(ranks: dict[str, Rank]) -> tuple[float, str]:
-    """Return what rows are sorted by: the rank of the best head, or the best rank there is."""
+    """Return what rows are sorted by: the rank of the chosen heads, or the best rank there is."""
     known = [rank.mean_rank for rank in ranks.values() if is_number(rank.mean_rank)]
-    front = ranks[BEST].mean_rank if BEST in ranks else None
+    front = ranks[CHOSEN].mean_rank if CHOSEN in ranks else None
     value = front if front is not None and is_number(front) else min(known, default=math.inf)
     return value, label(next(iter(ranks.values())))
 
@@ -255,6 +258,11 @@ def _best_of(records: Sequence[Record]) -> Record:
     for record in records[1:]:
         front = record if is_better(record, front) else front
     return front
+
+
+def _shown(records: Sequence[Record]) -> Record:
+    """Return the record of the chosen heads; where there is none, the first."""
+    return next((record for record in records if record.head == CHOSEN), records[0])
 
 
 def _scale(records: Sequence[Record], zeros: Sequence[float]) -> Scale:

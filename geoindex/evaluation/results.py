@@ -2,11 +2,11 @@
 
 The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
 
-    format, schema_version   "geoindex-evaluation", 1
+    format, schema_version   "geoindex-evaluation", 2
     meta
         geoindex_version, code_version, created, seconds
         resolution           H3 resolution of the cells
-        split                {name, num_folds, block_resolution, gap, most_units}
+        split                {name, num_folds, block_resolution, gap, most_units, hide}
         seeds                [0, 1, 2]
         fingerprint          hash of all entities
         places               [{name, path, entities, cells, attribution}]
@@ -17,7 +17,9 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
                              `base`: share of the commonest class, or the mean
     records                  one a split, task, unit, masked, row, focus, head and metric
         split, task, title, unit ("cell" | "entity"), masked (bool)
-        row, focus (null for cells, else "own" | "context"), head
+        row, focus (null for cells, else "own" | "context")
+        head                 a head, or "chosen": in every fold the head that was best on its
+                             validation rows answers; test scores choose nothing
         metric, higher_is_better
         value                mean over seeds of the score over all held-out units
         low, high            95 % interval of `value`: bootstrap of units within each seed, widened
@@ -26,9 +28,18 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
         per_fold             [[score]]    one list a seed; null where a fold has one class only
         n                    units scored
         is_main              True for the one metric of a task that ranks are made of
-    ranks                    one a split, unit, row, focus and head
+        validation           [[score]] of the main metric on each fold's validation rows, one list a
+                             seed, by which heads are chosen; null where it is not defined
+        picked               of "chosen": {head: number of folds, over seeds, that chose it}
+    ranks                    one a split, unit, row, focus and head, "chosen" among them
         split, unit, row, focus, head, mean_rank (1 is best), num_tasks
-        and with "head": "best" the rank of each row's best head
+    comparisons              one a split, task, unit, masked and pair of rows (each with the chosen
+                             heads); see `geoindex.evaluation.comparing`
+        split, task, unit, masked, metric
+        row, focus, other, other_focus
+        difference           how much better `row` is, in the metric; below 0 it is worse
+        low, high            its 95 % interval: paired bootstrap of blocks and seeds
+        verdict              "wins" | "ties" | "loses": what `row` does
     retrieval                one a row, focus and score
         row, focus, score, value, higher_is_better, n, chance
         score                half_to_half_mrr, half_to_half_recall@1, ...@10, tags_to_geometry_mrr,
@@ -48,15 +59,16 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from geoindex.errors import UsageError
+from geoindex.evaluation.judging import CHOSEN
 from geoindex.workspace import write_json
 
 FORMAT = "geoindex-evaluation"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,8 @@ class Record:
     per_fold: list[list[float | None]]
     n: int
     is_main: bool
+    validation: list[list[float | None]] = field(default_factory=list)
+    picked: dict[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -107,6 +121,7 @@ class Results:
     meta: dict[str, Any]
     records: list[Record] = field(default_factory=list)
     ranks: list[Rank] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
     retrieval: list[dict[str, Any]] = field(default_factory=list)
     collapse: list[dict[str, Any]] = field(default_factory=list)
     maps: dict[str, Any] = field(default_factory=dict)
@@ -152,32 +167,21 @@ def label_of(row: str, focus: str | None) -> str:
     return row if focus is None else f"{row} {focus}"
 
 
-def best_heads(records: Sequence[Record]) -> list[Record]:
-    """Return, of each split, task, masking and row, the record of the best head.
-
-    Only main metrics. The best head is chosen on the scores themselves: with three heads that
-    flatters every row by the same little; the ranks per head do not.
-    """
-    best: dict[tuple[Any, ...], Record] = {}
-    for record in records:
-        if not record.is_main:
-            continue
-        key = (record.split, record.task, record.masked, record.row, record.focus)
-        if key not in best or goodness(record) > goodness(best[key]):
-            best[key] = record
-    return list(best.values())
+def chosen_heads(records: Sequence[Record]) -> list[Record]:
+    """Return the main scores of rows under the heads that validation rows chose."""
+    return [record for record in records if record.is_main and record.head == CHOSEN]
 
 
 def ranks_of(records: Sequence[Record]) -> list[Rank]:
-    """Return the mean rank of each row over tasks, for each head and for each row's best head.
+    """Return the mean rank of each row over tasks, for each head and for the chosen ones.
 
     Rows are ranked within a split, task, masking and head; equal scores share the mean of their
     ranks. A row that lacks a task is ranked by the others.
     """
-    main = [record for record in records if record.is_main]
-    pooled = [*main, *(replace(record, head="best") for record in best_heads(main))]
     races: dict[tuple[str, str, str, str, bool], list[Record]] = {}
-    for record in pooled:
+    for record in records:
+        if not record.is_main:
+            continue
         race = (record.split, record.unit, record.head, record.task, record.masked)
         races.setdefault(race, []).append(record)
     places: dict[tuple[str, str, str, str | None, str], list[float]] = {}

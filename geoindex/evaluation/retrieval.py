@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row, unit_rows
+from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row
 from geoindex.evaluation.baselines.encoders import EncoderRow
-from geoindex.evaluation.cache import ScoreCache
+from geoindex.evaluation.cache import ScoreCache, code_of, code_of_row
 from geoindex.evaluation.collapse import collapse_numbers
+from geoindex.evaluation.matrix import unit_rows
 from geoindex.evaluation.results import Results
 from geoindex.evaluation.view import MapView
 from geoindex.progress import Reporter
@@ -40,7 +41,8 @@ _LEAST_USES = K + 1
 # one entity in so many loses a tag: where all did, their surroundings would know nothing either
 _ASKED_AT_ONCE = 10
 _UNTELLING = ("source*", "addr:*", "*name*", "created_by", "note*", "fixme*", "website", "phone")
-_CACHED = 4  # raised when a score of this file is defined anew
+# what decides these scores, besides the row
+_CODE = ("retrieval", "collapse", "matrix")
 
 
 def add_retrieval(
@@ -50,7 +52,8 @@ def add_retrieval(
     known = [row for row in rows if row.name != CONSTANT]
     with reporter.stage("retrieval", len(known)) as advance:
         for row in known:
-            key = {"retrieval": _CACHED, "map": view.source, "row": [row.name, row.fingerprint]}
+            who = [row.name, row.fingerprint, code_of_row(row)]
+            key = {"retrieval": code_of(_CODE), "map": view.content, "row": who}
             found = cache.kept_or_made(partial(retrieval_of, row, view), **key)
             results.retrieval += found["retrieval"]
             results.collapse += found["collapse"]

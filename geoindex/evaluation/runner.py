@@ -17,11 +17,13 @@ from geoindex.errors import UsageError
 from geoindex.evaluation.baselines import DEFAULT_ROWS, find_rows
 from geoindex.evaluation.baselines.base import Row
 from geoindex.evaluation.cache import ScoreCache, code_version
+from geoindex.evaluation.comparing import compared
+from geoindex.evaluation.judging import CHOSEN, HEADS, Judgement, check_heads
 from geoindex.evaluation.loading import load_view
+from geoindex.evaluation.matrix import one_thread
 from geoindex.evaluation.pictures import add_pictures, errors_of
-from geoindex.evaluation.quick_heads import HEADS, check_heads, one_thread_each
 from geoindex.evaluation.races import Race, Run, judgements_of, make_race, records_of
-from geoindex.evaluation.results import Results, best_heads, goodness, ranks_of
+from geoindex.evaluation.results import Record, Results, chosen_heads, goodness, ranks_of
 from geoindex.evaluation.retrieval import add_retrieval
 from geoindex.evaluation.settings import DEFAULT_SEEDS, Settings
 from geoindex.evaluation.tasks import Labels, Task, find_tasks
@@ -88,11 +90,11 @@ def evaluate(
     with reporter.stage("read", None):
         view = load_view(opened, resolution=resolution)
     results = Results(meta=_meta(run, opened, view))
-    with one_thread_each():
+    with one_thread():
         _judge_all(run, view, results, reporter)
     results.ranks = ranks_of(results.records)
     if retrieval:
-        with one_thread_each():
+        with one_thread():
             add_retrieval(results, run.rows, view, cache=run.cache, reporter=reporter)
             add_pictures(results, run.rows, view, cache=run.cache, reporter=reporter)
     results.meta["seconds"] = round(time.perf_counter() - started, 1)
@@ -100,14 +102,10 @@ def evaluate(
 
 
 def _judge_all(run: Run, view: MapView, results: Results, reporter: Reporter) -> None:
-    maskings = [
-        (task, is_masked)
-        for task in run.tasks
-        for is_masked in ((True,) if task.unit == "entity" else (False, True))
-    ]
     found: dict[str, Labels] = {}
-    with reporter.stage(f"{run.settings.split} folds", len(maskings)) as advance:
-        for task, is_masked in maskings:
+    results.notes += _without_entities(run)
+    with reporter.stage(f"{run.settings.split} folds", len(run.maskings)) as advance:
+        for task, is_masked in run.maskings:
             if task.name not in found:
                 found[task.name] = task.labels(view)
                 results.meta["tasks"].append(_task_meta(task, found[task.name]))
@@ -124,33 +122,32 @@ def _judge_all(run: Run, view: MapView, results: Results, reporter: Reporter) ->
 
 
 def _judge_rows(race: Race, results: Results) -> None:
-    told_worst: dict[tuple[str, str], Any] = {}
+    chosen: dict[tuple[str, str | None], list[Judgement]] = {}
+    raced: list[Record] = []
     for row in race.run.rows:
         for focus in row.focuses if race.task.unit == "entity" else (None,):
             judgements = judgements_of(race, row, focus)
-            for head in race.run.heads:
-                found = records_of(race, row, focus, head, judgements[head])
-                results.records += found
-                if race.task.unit == "cell" and race.is_masked:
-                    worst = [
-                        (int(race.labels.units[place]), truth, told)
-                        for place, truth, told in judgements[head][0].worst
-                    ]
-                    told_worst[row.name, head] = worst
-    _add_errors(race, results, told_worst)
+            chosen[row.name, focus] = judgements[CHOSEN]
+            for head, judged in judgements.items():
+                raced += records_of(race, row, focus, head, judged)
+    results.records += raced
+    results.comparisons += compared(race, chosen)
+    if race.task.unit == "cell" and race.is_masked:
+        best = max(chosen_heads(raced), key=goodness)
+        worst = [
+            (int(race.labels.units[place]), truth, told)
+            for place, truth, told in chosen[best.row, None][0].worst
+        ]
+        if worst:
+            results.errors.append(errors_of(race.whole, race.task.name, best.row, CHOSEN, worst))
 
 
-def _add_errors(race: Race, results: Results, told_worst: dict[tuple[str, str], Any]) -> None:
-    """Add the worst errors of the row and head that were best."""
-    raced = [
-        record
-        for record in results.records
-        if record.task == race.task.name and record.masked == race.is_masked
-    ]
-    best = max(best_heads(raced), key=goodness, default=None)
-    worst = None if best is None else told_worst.get((best.row, best.head))
-    if best is not None and worst:
-        results.errors.append(errors_of(race.whole, race.task.name, best.row, best.head, worst))
+def _without_entities(run: Run) -> list[str]:
+    """Say which rows take no part in tasks of entities."""
+    rows = [row.name for row in run.rows if not row.focuses]
+    if not rows or all(task.unit == "cell" for task in run.tasks):
+        return []
+    return [f"{', '.join(rows)}: embeds cells only, and takes no part in tasks of entities"]
 
 
 def _opened(indexes: Index | Path | str | Sequence[Index | Path | str]) -> list[Index]:

@@ -159,7 +159,7 @@ def score_predictions(
     Parameters
     ----------
     y, predicted
-        Shape ``(n,)``, as `geoindex.evaluation.heads.fit_predict` gives them.
+        Shape ``(n,)``, as `geoindex.evaluation.heads.tell` gives them.
     folds
         Their test rows are judged; others are not.
     task
@@ -178,32 +178,72 @@ def score_predictions(
         If there is no such task.
     """
     names = metrics_of(task)
-    y, predicted = np.asarray(y), np.asarray(predicted)
-    known = np.unique(y) if classes is None else np.asarray(classes)
-    if probabilities is None or len(known) > MAX_RANKED_CLASSES:
+    judged = _Judged(y, predicted, probabilities, classes, folds, blocks)
+    if judged.guessed is None or len(judged.classes) > MAX_RANKED_CLASSES:
         names = tuple(name for name in names if name != "auroc")
-    tested = np.unique(np.concatenate([fold.test for fold in folds]))
-    codes = _codes(None if blocks is None else np.asarray(blocks)[tested], len(tested))
-    guessed = None if probabilities is None else _columns(probabilities)
     found = []
     for name in names:
-
-        def judge(
-            rows: NDArray[np.int64], codes: NDArray[np.int64], draws: Draws, name: str = name
-        ) -> NDArray[np.float64]:
-            if name == "auroc" and guessed is not None:
-                return ranked_metric(y[rows], guessed[rows], known, codes, draws)
-            return summed_metric(name, y[rows], predicted[rows], codes, draws)
-
-        whole = np.ones((1, int(codes.max()) + 1))
-        value = float(judge(tested, codes, [whole])[0])
-        low, high = _interval(judge(tested, codes, _draws(whole.size, num, seed)))
-        per_fold = tuple(
-            float(judge(fold.test, np.zeros(fold.test.size, np.int64), [np.ones((1, 1))])[0])
-            for fold in folds
-        )
-        found.append(Score(name, value, low, high, per_fold))
+        low, high = _interval(judged.drawn(name, num, seed))
+        per_fold = tuple(judged.value(name, fold.test) for fold in folds)
+        found.append(Score(name, judged.value(name), low, high, per_fold))
     return tuple(found)
+
+
+def drawn_metric(
+    name: str,
+    y: ArrayLike,
+    predicted: ArrayLike,
+    folds: Sequence[Fold],
+    *,
+    probabilities: ArrayLike | None = None,
+    classes: ArrayLike | None = None,
+    blocks: ArrayLike | None = None,
+    num: int = DEFAULT_DRAWS,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return a metric in each draw of the bootstrap of `score_predictions`, shape ``(num,)``.
+
+    Draw i depends on the number of blocks, on `num` and on `seed` alone: two rows that were judged
+    on the same folds can be compared draw by draw. NaN where the metric is not defined.
+    """
+    return _Judged(y, predicted, probabilities, classes, folds, blocks).drawn(name, num, seed)
+
+
+class _Judged:
+    """Predictions out of fold, ready to be scored."""
+
+    def __init__(
+        self,
+        y: ArrayLike,
+        predicted: ArrayLike,
+        probabilities: ArrayLike | None,
+        classes: ArrayLike | None,
+        folds: Sequence[Fold],
+        blocks: ArrayLike | None,
+    ) -> None:
+        self._y, self._predicted = np.asarray(y), np.asarray(predicted)
+        self.classes = np.unique(self._y) if classes is None else np.asarray(classes)
+        self.guessed = None if probabilities is None else _columns(probabilities)
+        self._tested = np.unique(np.concatenate([fold.test for fold in folds]))
+        of_tested = None if blocks is None else np.asarray(blocks)[self._tested]
+        self._codes = _codes(of_tested, len(self._tested))
+
+    def value(self, name: str, rows: NDArray[np.int64] | None = None) -> float:
+        """Return a metric over some rows, or over all that were tested."""
+        rows = self._tested if rows is None else rows
+        return float(self._metric(name, rows, np.zeros(rows.size, np.int64), [np.ones((1, 1))])[0])
+
+    def drawn(self, name: str, num: int, seed: int) -> NDArray[np.float64]:
+        """Return a metric in each draw."""
+        num_blocks = int(self._codes.max()) + 1
+        return self._metric(name, self._tested, self._codes, _draws(num_blocks, num, seed))
+
+    def _metric(
+        self, name: str, rows: NDArray[np.int64], codes: NDArray[np.int64], draws: Draws
+    ) -> NDArray[np.float64]:
+        if name == "auroc" and self.guessed is not None:
+            return ranked_metric(self._y[rows], self.guessed[rows], self.classes, codes, draws)
+        return summed_metric(name, self._y[rows], self._predicted[rows], codes, draws)
 
 
 def metrics_of(task: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from geoindex.evaluation.tasks.base import Labels, Task
 from geoindex.evaluation.view import MapView
 
 SPLITS = ("spatial", "places", "random")
+HIDINGS = ("each", "all")
 DEFAULT_SEEDS = 3
 
 
@@ -36,6 +37,11 @@ class Settings:
         A task with fewer units off its commonest label is left out: chance would decide.
     num_draws
         Of the bootstrap.
+    hide
+        ``"each"``: a task of cells is judged with labels visible, and with what tells its answer
+        hidden. ``"all"``: what tells the answer of any of the tasks is hidden at once, and labels
+        are never visible. All tasks then see one map, so that a row which has to learn it learns
+        once; but scores are lower, and not to be compared with others. Tasks of cells only.
     """
 
     split: str = "spatial"
@@ -45,10 +51,14 @@ class Settings:
     most_units: int = 5000
     least_rare: int = 20
     num_draws: int = 300
+    hide: str = "each"
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             msg = f"no split {self.split!r}; want one of {', '.join(SPLITS)}. Example: spatial"
+            raise UsageError(msg)
+        if self.hide not in HIDINGS:
+            msg = f"hide is {self.hide!r}; want one of {', '.join(HIDINGS)}. Example: each"
             raise UsageError(msg)
 
     def folds(self, view: MapView, task: Task, units: NDArray[np.int64], seed: int) -> Folds:
@@ -98,4 +108,5 @@ class Settings:
             "block_resolution": self.block_resolution,
             "gap": self.gap,
             "most_units": self.most_units,
+            "hide": self.hide,
         }

@@ -121,6 +121,17 @@ class MapView:
         """The tag that names each entity, "" where none is left."""
         return [kind_of(self.tags_of(row)) or "" for row in range(len(self))]
 
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that rows can see: what scores are kept under, however the view was made."""
+        found = hashlib.blake2b((self.source + self.fingerprint).encode(), digest_size=8)
+        for part in (
+            self.codes, self.offsets, self.home, self.pair_row, self.pair_cell, self.cell_ids,
+            self.cell_place, self.source_row, self.is_changed,
+        ):  # fmt: skip
+            found.update(np.ascontiguousarray(part).tobytes())
+        return content_fingerprint([found.hexdigest(), *self.unique])
+
     def tags_of(self, row: int) -> dict[str, str]:
         """Return the tags of an entity."""
         texts = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.cells import centres
 from geoindex.evaluation.view import MapView
 from geoindex.membership import CellMembers, tile_rows, tile_runs
 from geoindex.models import entity_tokens, tag_codes, tiles_of
@@ -52,12 +53,12 @@ class ViewEncoder:
         return found
 
     def _patched(self, view: MapView, whole: "EntityTokens") -> "EntityTokens":
-        arrays = [part[view.source_row] for part in (whole.tags, whole.salience, whole.geometry)]
+        patched = whole.take(view.source_row)
         changed = np.flatnonzero(view.is_changed)
         fresh = self._fresh(view, changed)
-        for part, new in zip(arrays, (fresh.tags, fresh.salience, fresh.geometry), strict=True):
-            part[changed] = new
-        return entity_tokens(*arrays)
+        for name in ("tags", "salience", "geometry", "boxes"):
+            getattr(patched, name)[changed] = getattr(fresh, name)
+        return patched
 
     def _fresh(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
         starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
@@ -66,6 +67,7 @@ class ViewEncoder:
             np.concatenate([part.tags for part in made]),
             np.concatenate([part.salience for part in made]),
             np.concatenate([part.geometry for part in made]),
+            np.concatenate([part.boxes for part in made]),
         )
 
     def _run(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
@@ -77,9 +79,7 @@ class ViewEncoder:
 
     def own(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the vectors of some entities, each alone, shape ``(k, dim)``."""
-        tokens = self.tokens(view)
-        picked = entity_tokens(tokens.tags[rows], tokens.salience[rows], tokens.geometry[rows])
-        return self.encoder.own(picked)
+        return self.encoder.own(self.tokens(view).take(rows))
 
     def context(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the vectors of some entities in their surroundings, shape ``(k, dim)``."""
@@ -111,7 +111,13 @@ class ViewEncoder:
             found = tile_rows(members, run)
             tile_cell = np.repeat(members.cells[run.start : run.stop], np.diff(found.offsets))
             is_read = is_asked[found.members] & (view.home[found.members] == tile_cell)
-            tiles = tiles_of(found.members, found.offsets, is_halo=found.is_halo, is_read=is_read)
+            tiles = tiles_of(
+                found.members,
+                found.offsets,
+                is_halo=found.is_halo,
+                is_read=is_read,
+                centres=np.stack(centres(members.cells[run.start : run.stop]), axis=1),
+            )
             read, regions[run.start : run.stop] = self.encoder.tiles(tokens, tiles)
             if rows is not None:
                 contextual[found.members[is_read]] = read

@@ -50,7 +50,7 @@ def tokens_of(drawn, *, is_placed=True) -> EntityTokens:
 
 
 def picked(tokens: EntityTokens, rows) -> EntityTokens:
-    return EntityTokens(tokens.tags[rows], tokens.salience[rows], tokens.geometry[rows])
+    return tokens.take(rows)
 
 
 def tiles_of(*tiles: tuple[list[int], list[int]]) -> Tiles:

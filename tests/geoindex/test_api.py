@@ -124,7 +124,8 @@ def test_the_module_asks_as_the_index_does(small_index, names):
         ({"not_within": True}, InvalidPlaceError, "not_within is True"),
         ({"in_cell": "8a1f1d48177ffff"}, UsageError, "cell|H3"),
         ({"k": -1}, UsageError, "k is -1"),
-        ({"focus": "both"}, UsageError, "no focus"),
+        ({"focus": "all"}, UsageError, "no focus"),
+        ({"focus": "both", "own_weight": 2}, UsageError, "own weight is 2"),
     ],
 )
 def test_a_value_that_is_none_shows_one_that_works(small_index, options, error, said):

@@ -34,7 +34,7 @@ def test_likes_are_averaged_and_unlikes_taken_away(small_index, focus):
     rows = [small_index.row_of(name) for name in (*likes, *unlikes)]
     first, second, third = (unit(vectors[row]) for row in rows)
     expected = (first + second) / 2 - NEGATIVE_WEIGHT * third
-    assert asked.vector == pytest.approx(expected, abs=1e-6)
+    assert asked.vectors[0] == pytest.approx(expected, abs=1e-6)
     assert asked.rows.tolist() == sorted(rows)
     column = small_index.entities.column
     assert asked.places == [LonLat(column("lon")[row], column("lat")[row]) for row in rows[:2]]
@@ -46,7 +46,7 @@ def test_a_cell_is_the_mean_of_those_that_live_in_it(small_index):
     home = parents(small_index.entities.column("cell"), 5)
     rows = np.flatnonzero(home == cell)
     expected = unit(small_index.vectors("entities", focus="own")[rows].mean(axis=0))
-    assert asked.vector == pytest.approx(expected, abs=1e-6)
+    assert asked.vectors[0] == pytest.approx(expected, abs=1e-6)
     assert asked.rows.tolist() == rows.tolist()
     lat, lon = h3.cell_to_latlng(h3.int_to_str(cell))
     assert asked.places == [LonLat(lon, lat)]
@@ -60,17 +60,17 @@ def test_cells_are_asked_by_their_own_vectors(small_index):
     for question in (Question(like=[name]), Question(cell=home), Question(at=place)):
         asked = resolve(small_index, question, table="cells", focus="context")
         assert asked.rows.tolist() == [row]
-        assert asked.vector == pytest.approx(small_index.vectors("cells")[row], abs=1e-6)
+        assert asked.vectors[0] == pytest.approx(small_index.vectors("cells")[row], abs=1e-6)
 
 
 def test_tags_ask_for_what_need_not_exist(small_index):
     question = Question(tags={"amenity": "ice_cream"})
     asked = resolve(small_index, question, table="entities", focus="own")
-    assert asked.vector.shape == (small_index.encoder.dim,)
+    assert asked.vectors[0].shape == (small_index.encoder.dim,)
     assert asked.rows.size == 0
     assert asked.places == []
     of_cells = resolve(small_index, question, table="cells", focus="context")
-    assert of_cells.vector.shape == (small_index.encoder.region_dim,)
+    assert of_cells.vectors[0].shape == (small_index.encoder.region_dim,)
 
 
 @pytest.mark.parametrize("table", ["entities", "cells"])

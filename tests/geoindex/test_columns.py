@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoindex.columns import bytes_column, number_column, numbers_from, text_column, true_column
+from geoindex.columns import bytes_column, number_column, numbers_from, text_column, truth_column
 
 
 @given(st.lists(st.none() | st.text()))
@@ -23,7 +23,8 @@ def test_bytes(items):
 
 @given(st.integers(0, 40))
 def test_flags(n):
-    assert true_column(n).to_pylist() == [True] * n
+    for value in (True, False):
+        assert truth_column(n, value=value).to_pylist() == [value] * n
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint64, np.float64])

@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from geoindex.errors import NotInIndexError, UsageError
-from geoindex.explaining import Explainer, explain_pair
+from geoindex.explaining import Explainer
 from geoindex.models import load_encoder
+from geoindex.reasons import explain_pair
 from geoindex.sizes import SizeComparison, measure
 from geoindex.tag_comparison import MOST_NAMED, NEAR_COSINE, compare_tags
 from tests.osm_files import TOWN
 
-FOCUSES = ("own", "context")
+FOCUSES = ("own", "context", "both")
+OWN_WEIGHT = 0.3
 
 
 @pytest.fixture(scope="module")
 def explainers(small_index):
-    return {focus: Explainer(small_index, focus=focus) for focus in FOCUSES}
+    return {focus: Explainer(small_index, focus=focus, own_weight=OWN_WEIGHT) for focus in FOCUSES}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,14 @@ def of_cells(small_index):
 def ids_of(index, kind):
     rows = index.entities.where_equal("kind", kind)
     return [index.entities.record(row)["feature_id"] for row in rows.tolist()]
+
+
+def similarity(index, focus, first, second):
+    """Return what the ranking has of two rows, by another way."""
+    if focus != "both":
+        return cosine(index.vectors("entities", focus=focus), first, second)
+    own, context = (cosine(index.vectors("entities", focus=f), first, second) for f in FOCUSES[:2])
+    return OWN_WEIGHT * own + (1 - OWN_WEIGHT) * context
 
 
 def cosine(vectors, first, second):
@@ -47,8 +57,8 @@ def test_parts_sum_to_the_similarity(small_index, explainers, focus, data):
     first, second = data.draw(row), data.draw(row)
     explainer = explainers[focus]
     why = explainer.explain(explainer.thing(first), explainer.thing(second))
-    vectors = small_index.vectors("entities", focus=focus)
-    assert why.similarity == pytest.approx(cosine(vectors, first, second), abs=1e-9)
+    expected = similarity(small_index, focus, first, second)
+    assert why.similarity == pytest.approx(expected, abs=1e-9)
     assert sum(why.parts.values()) == pytest.approx(why.similarity, abs=1e-9)
     plain = why.as_dict()
     assert sum(plain["parts"].values()) == pytest.approx(plain["similarity"], abs=1e-6)
@@ -168,6 +178,56 @@ def test_what_cannot_be_explained_says_why(small_index):
         small_index.similar(cafe, "way/999999999")
     with pytest.raises(UsageError, match="focus"):
         small_index.similar(cafe, cafe, focus="sideways")
+
+
+@pytest.mark.parametrize("focus", FOCUSES)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_what_things_asked_add_sums_to_the_similarity_of_the_hit(small_index, focus, data):
+    names = small_index.entities.table["feature_id"].to_pylist()
+    some = st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)
+    home = f"{int(small_index.entities.column('cell')[0]):x}"
+    likes = [*data.draw(some), *data.draw(st.sampled_from([[], [home]]))]
+    unlikes = data.draw(st.one_of(st.just([]), some))
+    tags = data.draw(st.sampled_from([None, "amenity=cafe"]))
+    options = {"unlike": unlikes, "tags": tags, "focus": focus, "own_weight": OWN_WEIGHT}
+    hits = small_index.query(likes, negative_weight=0.3, k=3, **options).explain()
+    for hit in hits:
+        asked = hit["why"].get("asked")
+        if len(likes) + len(unlikes) + bool(tags) == 1:
+            assert asked is None
+            continue
+        assert len(asked) == len(likes) + len(unlikes) + bool(tags)
+        assert sum(share["adds"] for share in asked) == pytest.approx(hit["similarity"], abs=2e-6)
+        assert sum(hit["why"]["parts"].values()) == pytest.approx(
+            hit["why"]["similarity"], abs=2e-6
+        )
+
+
+def test_what_cells_asked_add_sums_too(small_index):
+    finest = small_index.cells.column("resolution") == 9
+    cells = [f"{cell:x}" for cell in small_index.cells.column("cell")[finest][:4].tolist()]
+    hits = small_index.query(cells[:2], unlike=cells[2], cells=True, k=5).explain()
+    for hit in hits:
+        adds = [share["adds"] for share in hit["why"]["asked"]]
+        assert sum(adds) == pytest.approx(hit["similarity"], abs=2e-6)
+        assert set(hit["why"]["parts"]) == {"mean", "counts"}
+
+
+def test_cells_points_names_and_areas_are_compared(small_index):
+    cafes = ids_of(small_index, "amenity=cafe")
+    lon, lat = TOWN
+    by_point = small_index.similar(f"{lon},{lat}", cafes[1])[1]
+    assert by_point.first in cafes
+    row = small_index.row_of(cafes[1])
+    home = f"{int(small_index.entities.column('cell')[row]):x}"
+    same, why = small_index.similar(home, cafes[1])
+    assert same == pytest.approx(1)
+    assert (why.first, why.second) == (home, home)
+    area = shapely.box(lon - 0.002, lat - 0.002, lon + 0.002, lat + 0.002).wkt
+    alike, why = small_index.similar(area, home)
+    assert why.first == "the area asked for"
+    assert sum(why.parts.values()) == pytest.approx(alike, abs=1e-9)
 
 
 def test_tags_are_sorted_into_shared_near_and_missing():

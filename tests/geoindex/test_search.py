@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoindex import search
 from geoindex.errors import UsageError
 from geoindex.search import nearest
+from geoindex.searching import scan
 
 
 def brute_force(vectors, query, rows, k):
@@ -64,8 +64,8 @@ def test_the_same_bits_however_the_rows_are_cut(asked, block_rows, scan_share):
     vectors, query, k, passing, exclude = asked
     whole = nearest(vectors, query, k=k, passing=passing, exclude=exclude)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_BLOCK_ROWS", block_rows)
-        patch.setattr(search, "_SCAN_SHARE", scan_share)
+        patch.setattr(scan, "_BLOCK_ROWS", block_rows)
+        patch.setattr(scan, "_SCAN_SHARE", scan_share)
         cut = nearest(vectors, query, k=k, passing=passing, exclude=exclude)
     assert cut.rows.tolist() == whole.rows.tolist()
     assert cut.similarity.tobytes() == whole.similarity.tobytes()

@@ -9,6 +9,7 @@ from geoindex.cells import parents
 from geoindex.errors import UsageError
 from geoindex.search import nearest
 from geoindex.shaping import Shape, groups_of, shaped
+from geoindex.spaces import Space
 from tests.geoindex.test_search import unit_rows
 
 session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -65,10 +66,12 @@ def walk(full, vectors, shape, groups, k):
 def test_a_walk_down_the_ranking_agrees(ranking, k, min_similarity, one_per, diversity):
     vectors, query, groups, passing, exclude = ranking
     shape = Shape(min_similarity=min_similarity, one_per=one_per, diversity=diversity)
-    found = shaped(
-        vectors, query, shape, k=k, passing=passing, exclude=exclude,
-        groups=None if one_per is None else groups,
-    )  # fmt: skip
+
+    def search(n):
+        return nearest(vectors, query, k=n, passing=passing, exclude=exclude)
+
+    space = Space(("own",), (vectors,), (1.0,))
+    found = shaped(search, space.joined, shape, k=k, groups=None if one_per is None else groups)
     full = nearest(vectors, query, k=len(vectors), passing=passing, exclude=exclude)
     assert found.rows.tolist() == walk(full, vectors, shape, groups, k)
     similarity = dict(zip(full.rows.tolist(), full.similarity.tolist(), strict=True))

@@ -15,6 +15,9 @@ from geoindex.evaluation.baselines.peers import PEERS
 
 __all__ = ["BASELINES", "DEFAULT_ROWS", "EncoderRow", "NoVarianceError", "Row", "find_rows"]
 
+#: The architecture of the encoder that ships, with random weights: what training has to beat.
+UNTRAINED = "untrained"
+_UNTRAINED_ENCODER = "geojepa:untrained"
 #: The rows that are no encoders of ours; peers need the extra ``peers``.
 BASELINES: dict[str, Row] = {CONSTANT: Constant(), "counts": Counts(), "svd": Svd(), **PEERS}
 DEFAULT_ROWS = (CONSTANT, "counts", "svd", "tagpool")
@@ -22,6 +25,13 @@ DEFAULT_ROWS = (CONSTANT, "counts", "svd", "tagpool")
 
 def find_rows(wanted: Iterable[str | Row] = DEFAULT_ROWS) -> list[Row]:
     """Return rows by name: baselines, and else encoders as ``geoindex build --encoder`` names them.
+
+    Parameters
+    ----------
+    wanted
+        Names of baselines; ``untrained``; or what `geoindex.models.load_encoder` takes, a name or
+        a checkpoint's folder, which then bears the encoder's own name; ``NAME=ENCODER`` gives it
+        another. Rows of your own go through.
 
     Raises
     ------
@@ -33,7 +43,10 @@ def find_rows(wanted: Iterable[str | Row] = DEFAULT_ROWS) -> list[Row]:
     found = [_row(item) if isinstance(item, str) else item for item in wanted]
     names = [row.name for row in found]
     if not names or len(set(names)) < len(names):
-        msg = f"rows are {', '.join(names) or 'none'}; want each once. Example: counts,tagpool"
+        msg = (
+            f"rows are {', '.join(names) or 'none'}; want each once. Example: counts,tagpool. "
+            "NAME=FOLDER names a checkpoint"
+        )
         raise UsageError(msg)
     return found
 
@@ -43,8 +56,12 @@ def _row(name: str) -> Row:
         return BASELINES[name]
     from geoindex.models import load_encoder
 
+    given, _, encoder = name.rpartition("=")
+    if name == UNTRAINED:
+        given, encoder = UNTRAINED, _UNTRAINED_ENCODER
     try:
-        return EncoderRow(load_encoder(name))
+        return EncoderRow(load_encoder(encoder), name=given or None)
     except UsageError as error:
-        msg = f"no row {name!r}; want some of {', '.join(BASELINES)}, or an encoder ({error})"
+        known = ", ".join((*BASELINES, UNTRAINED))
+        msg = f"no row {name!r}; want some of {known}, or an encoder ({error})"
         raise UsageError(msg) from error

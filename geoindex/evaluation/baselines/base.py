@@ -94,9 +94,3 @@ def check_vectors(vectors: NDArray[np.float32], row: str, what: str) -> NDArray[
         )
         raise NoVarianceError(msg)
     return vectors
-
-
-def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to length 1; a zero row stays zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)

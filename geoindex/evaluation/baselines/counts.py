@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from geoindex.evaluation.baselines.base import FOCUSES, unit_rows
+from geoindex.evaluation.baselines.base import FOCUSES
+from geoindex.evaluation.matrix import unit_rows
 from geoindex.evaluation.view import MapView
 from geoindex.workspace import fingerprint
 

@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 from geoindex.evaluation.baselines.base import FOCUSES
 from geoindex.evaluation.view import MapView
 from geoindex.evaluation.view_vectors import ViewEncoder
+from geoindex.workspace import fingerprint
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
+
+# raised when `geoindex.evaluation.view_vectors` makes other vectors of the same encoder: scores
+# are kept under it
+_VERSION = 1
 
 
 class EncoderRow:
@@ -30,7 +35,7 @@ class EncoderRow:
         self._view_encoder = ViewEncoder(encoder)
         self.name = name or encoder.name
         self.title = f"encoder {encoder.name}, {encoder.dim} dims, cells {encoder.region_dim}"
-        self.fingerprint = encoder.fingerprint
+        self.fingerprint = fingerprint(encoder=encoder.fingerprint, version=_VERSION)
 
     def fit(self, view: MapView) -> "EncoderRow":
         """Learn nothing more: its weights were trained before."""

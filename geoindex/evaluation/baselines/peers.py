@@ -8,8 +8,10 @@ yet srai groups rows in no fixed order, so two runs of Hex2Vec or GeoVex differ 
 ============  ==================================================================================
 srai-counts   CountEmbedder: how many entities have each word
 srai-context  ContextualCountEmbedder: beside them the means of rings 1 and 2
-hex2vec       Hex2VecEmbedder (Woźniak & Szymański, 2021): skip-gram with negative sampling
-geovex        GeoVexEmbedder (Donghi & Morvan, 2023): a hexagonal convolutional autoencoder
+hex2vec       Hex2VecEmbedder (Woźniak & Szymański, 2021): skip-gram with negative sampling,
+              10 epochs
+geovex        GeoVexEmbedder (Donghi & Morvan, 2023): a hexagonal convolutional autoencoder,
+              5 epochs
 ============  ==================================================================================
 
 srai: https://github.com/kraina-ai/srai
@@ -34,7 +36,9 @@ from geoindex.evaluation.view import MapView
 from geoindex.workspace import fingerprint
 
 _NUM_WORDS = 300
-_EPOCHS = 10
+_HEX2VEC_EPOCHS = 10
+# an epoch of a thousand cells takes a minute on one core
+_GEOVEX_EPOCHS = 5
 _HEX2VEC_SIZES = [150, 75, 50]
 _GEOVEX_RADIUS = 4
 
@@ -63,7 +67,8 @@ class Peer:
             found = version("srai")
         except PackageNotFoundError:
             found = ""
-        return fingerprint(name=self.name, srai=found, words=_NUM_WORDS, epochs=_EPOCHS, version=1)
+        epochs = [_HEX2VEC_EPOCHS, _GEOVEX_EPOCHS]
+        return fingerprint(name=self.name, srai=found, words=_NUM_WORDS, epochs=epochs, version=1)
 
     def fit(self, view: MapView) -> "FittedPeer":
         """Take the commonest words; the embedder learns with the cells it embeds."""
@@ -173,7 +178,12 @@ def _hex2vec(regions: Any, features: Any, joint: Any) -> Any:
     embedder = _srai("srai.embedders").Hex2VecEmbedder(_HEX2VEC_SIZES, count_subcategories=False)
     neighbourhood = _srai("srai.neighbourhoods").H3Neighbourhood(regions)
     return embedder.fit_transform(
-        regions, features, joint, neighbourhood, trainer_kwargs=_trainer(), batch_size=128
+        regions,
+        features,
+        joint,
+        neighbourhood,
+        trainer_kwargs=_trainer(_HEX2VEC_EPOCHS),
+        batch_size=128,
     )
 
 
@@ -187,12 +197,14 @@ def _geovex(regions: Any, features: Any, joint: Any) -> Any:
         neighbourhood_radius=_GEOVEX_RADIUS,
     )
     neighbourhood = _srai("srai.neighbourhoods").H3Neighbourhood(wide)
-    return embedder.fit_transform(wide, features, joint, neighbourhood, trainer_kwargs=_trainer())
+    return embedder.fit_transform(
+        wide, features, joint, neighbourhood, trainer_kwargs=_trainer(_GEOVEX_EPOCHS)
+    )
 
 
-def _trainer() -> dict[str, Any]:
+def _trainer(num_epochs: int) -> dict[str, Any]:
     return {
-        "max_epochs": _EPOCHS,
+        "max_epochs": num_epochs,
         "accelerator": "cpu",
         "logger": False,
         "enable_checkpointing": False,
@@ -204,8 +216,8 @@ def _trainer() -> dict[str, Any]:
 _PEERS = (
     Peer("srai-counts", "srai CountEmbedder", _counted),
     Peer("srai-context", "srai ContextualCountEmbedder, rings 1 and 2", _contextual),
-    Peer("hex2vec", "srai Hex2Vec", _hex2vec),
-    Peer("geovex", "srai GeoVex", _geovex),
+    Peer("hex2vec", f"srai Hex2Vec, {_HEX2VEC_EPOCHS} epochs", _hex2vec),
+    Peer("geovex", f"srai GeoVex, {_GEOVEX_EPOCHS} epochs", _geovex),
 )
 #: The peers, by name.
 PEERS: dict[str, Row] = {peer.name: peer for peer in _PEERS}

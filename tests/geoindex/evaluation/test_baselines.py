@@ -82,6 +82,34 @@ def test_unknown_rows_are_refused_with_what_there_is():
         find_rows(["bert"])
 
 
+def test_an_encoder_can_be_given_a_name():
+    plain, named = find_rows(["tagpool", "mine=tagpool"])
+    assert (plain.name, named.name) == ("tagpool", "mine")
+    # its scores are the same, and are kept but once
+    assert plain.fingerprint == named.fingerprint
+
+
+def test_a_checkpoint_is_a_row_by_its_folder(monkeypatch, tmp_path):
+    asked = []
+
+    class Checkpoint:
+        name, fingerprint, dim, region_dim = "geojepa-small", "abc", 8, 8
+
+    def load(name):
+        asked.append(name)
+        return Checkpoint()
+
+    monkeypatch.setattr("geoindex.models.load_encoder", load)
+    rows = find_rows(["counts", str(tmp_path), "untrained", f"new={tmp_path}"])
+    assert [row.name for row in rows] == ["counts", "geojepa-small", "untrained", "new"]
+    assert asked == [str(tmp_path), "geojepa:untrained", str(tmp_path)]
+
+
+def test_two_rows_of_one_name_are_refused_with_a_way_out():
+    with pytest.raises(UsageError, match="NAME=FOLDER"):
+        find_rows(["tagpool", "tagpool"])
+
+
 def test_peers_say_what_to_install(grid):
     row = BASELINES["srai-counts"]
     try:

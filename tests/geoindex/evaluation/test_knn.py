@@ -55,8 +55,14 @@ def test_random_labels_are_told_by_chance(grid, kinds, head):
 
 
 def test_one_seed_makes_the_same_report(grid, kinds):
-    first, again = (evaluate_labels(grid, kinds, seed=4).as_dict() for _ in range(2))
-    assert first == again
+    first, again = (evaluate_labels(grid, kinds, seed=4) for _ in range(2))
+    # BLAS may round otherwise where an array lies otherwise in memory
+    for one, other in zip(first.scores, again.scores, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-4)
+        assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-4)
+    assert (first.notes, first.counts, first.split_words) == (
+        again.notes, again.counts, again.split_words,
+    )  # fmt: skip
 
 
 def test_the_report_says_how_rows_were_split(grid, kinds):

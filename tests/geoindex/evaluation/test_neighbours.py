@@ -39,7 +39,7 @@ def test_folds_agree_with_brute_force_neighbours(seed, k, weighted, task):
             np.testing.assert_allclose(told.predicted[fold.test], wanted, rtol=1e-3, atol=1e-4)
         else:
             wanted = fitted.predict_proba(vectors[fold.test])
-            np.testing.assert_allclose(told.probabilities[fold.test], wanted, atol=1e-3)
+            np.testing.assert_allclose(told.scores[fold.test], wanted, atol=1e-3)
 
 
 def test_k_is_the_best_on_validation_rows():
@@ -47,14 +47,15 @@ def test_k_is_the_best_on_validation_rows():
     vectors, y = rng.normal(size=(300, 4)), rng.normal(size=300)
     ks, folds = (1, 4, 16), random_folds(300, num_folds=3)
     told = knn_folds(vectors, y, folds, ks=ks, task="regression")
-    for fold, chosen in zip(folds, told.ks, strict=True):
+    for fold, chosen in zip(folds, told.settings, strict=True):
         losses = []
         for k in ks:
             fitted = peer("regression", k, weighted=True).fit(vectors[fold.train], y[fold.train])
             losses.append(
                 np.mean((fitted.predict(vectors[fold.validation]) - y[fold.validation]) ** 2)
             )
-        assert chosen == ks[int(np.argmin(losses))]
+        # products are summed in another order: a loss within rounding of the best will do
+        assert losses[ks.index(chosen)] <= min(losses) * (1 + 1e-4)
 
 
 def test_rows_that_are_never_tested_have_no_prediction():

@@ -1,5 +1,6 @@
 """The page holds every score, loads nothing, and no name from a map becomes markup."""
 
+import html
 import math
 import re
 from html.parser import HTMLParser
@@ -9,6 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from geoindex.errors import OutputError
+from geoindex.evaluation.comparing import verdict_of
+from geoindex.evaluation.judging import CHOSEN
 from geoindex.evaluation.report import report_html, write_report
 from geoindex.evaluation.report_charts import Scale, scale_of
 from geoindex.evaluation.report_lead import sign_test
@@ -68,7 +71,7 @@ def records(num_tasks=2, *, seed=0):
     found = []
     for i in range(num_tasks):
         for row in ROWS:
-            for head in HEADS:
+            for head in (*HEADS, CHOSEN):
                 for masked in (False, True):
                     value = 0.0 if row == "constant" else float(rng.uniform(-0.2, 0.95))
                     found.append(record(f"task{i}", row, head, value, masked=masked))
@@ -78,7 +81,28 @@ def records(num_tasks=2, *, seed=0):
     for row in ROWS:
         for focus in ("own", "context"):
             entity = {"unit": "entity", "focus": focus, "metric": "macro_f1"}
-            found.append(record("road_class", row, "knn", float(rng.uniform(0, 1)), **entity))
+            found.append(record("road_class", row, CHOSEN, float(rng.uniform(0, 1)), **entity))
+    return found
+
+
+def comparisons(scores):
+    """Every chosen main score against tagpool's, with an interval of 0.1 both ways."""
+    chosen = [item for item in scores if item.is_main and item.head == CHOSEN]
+    trial = {(item.task, item.masked, item.focus): item for item in chosen if item.row == "tagpool"}
+    found = []
+    for item in chosen:
+        if item.row in {"constant", "tagpool"}:
+            continue
+        apart = item.value - trial[item.task, item.masked, item.focus].value
+        low, high = apart - 0.1, apart + 0.1
+        found.append(
+            {
+                "split": "spatial", "task": item.task, "unit": item.unit, "masked": item.masked,
+                "metric": item.metric, "row": item.row, "focus": item.focus, "other": "tagpool",
+                "other_focus": item.focus, "difference": apart, "low": low, "high": high,
+                "verdict": verdict_of(low, high),
+            }
+        )  # fmt: skip
     return found
 
 
@@ -106,6 +130,7 @@ def results(num_tasks=2, num_points=50, name="Café"):
         },
         records=scores,
         ranks=ranks_of(scores),
+        comparisons=comparisons(scores),
         retrieval=[
             {"row": row, "focus": "own", "score": "half_to_half_mrr", "value": 0.123456 + i,
              "higher_is_better": True, "n": 10, "chance": 0.01}
@@ -197,7 +222,18 @@ def test_an_address_that_is_not_openstreetmap_is_no_link(url):
 
 
 @pytest.mark.parametrize(
-    "part", ["records", "ranks", "retrieval", "collapse", "maps", "errors", "examples", "notes"]
+    "part",
+    [
+        "records",
+        "ranks",
+        "comparisons",
+        "retrieval",
+        "collapse",
+        "maps",
+        "errors",
+        "examples",
+        "notes",
+    ],
 )
 def test_a_part_that_is_empty_is_left_out(part):
     made = results()
@@ -230,7 +266,7 @@ def test_scores_that_are_not_known_are_said_to_be_so():
 
 
 def test_one_task_one_row_one_head_is_a_page():
-    alone = [record("shops", "tagpool", "knn", 0.5)]
+    alone = [record("shops", "tagpool", CHOSEN, 0.5)]
     made = Results(meta={}, records=alone, ranks=ranks_of(alone)).as_dict()
     text = Page(report_html(made)).text
     assert "tagpool leads on cells: mean rank 1.00 over 1 task" in text
@@ -274,6 +310,25 @@ def test_constant_is_the_zero_line_of_a_task_and_no_band():
     assert not any("constant" in name for name in names)
 
 
+def test_the_row_on_trial_is_compared_in_each_task():
+    made = results()
+    # what opened before the heading closes after it
+    told = html.unescape(section(report_html(made), "Row against row"))
+    for item in made["comparisons"]:
+        # from tagpool's side, which was named last
+        shown = f"[{-item['high']:+.3f}, {-item['low']:+.3f}]"
+        assert shown in told
+    verdicts = [item["verdict"] for item in made["comparisons"] if item["unit"] == "cell"]
+    assert {"wins", "loses"} <= set(verdicts)
+    assert "won / tied / lost" in told
+
+
+def test_the_picker_fades_all_but_the_chosen_heads():
+    cards = section(report_html(results()), "Tasks of cells")
+    assert cards.count('value="chosen"') == 1
+    assert 'data-in="chosen"' in cards
+
+
 def test_a_random_split_is_said_aloud():
     made = results()
     assert "Neighbours leak" not in report_html(made)
@@ -293,7 +348,7 @@ def test_the_page_names_its_source_and_version():
 def lead(num_tasks, *, gap):
     """A row ahead of another by `gap` in every task; intervals reach 0.03 both ways."""
     scores = [
-        record(f"t{i}", row, "knn", value)
+        record(f"t{i}", row, CHOSEN, value)
         for i in range(num_tasks)
         for row, value in (("tagpool", 0.6), ("svd", 0.6 - gap), ("constant", 0.0))
     ]
@@ -314,7 +369,7 @@ def test_a_lead_in_every_one_of_many_tasks_is_significant():
 
 def test_rows_of_the_same_mean_rank_share_the_lead():
     scores = [
-        record(f"t{i}", row, "knn", value)
+        record(f"t{i}", row, CHOSEN, value)
         for i in range(4)
         for row, value in (("tagpool", 0.5 + i % 2 / 10), ("svd", 0.6 - i % 2 / 10))
     ]
@@ -324,7 +379,7 @@ def test_rows_of_the_same_mean_rank_share_the_lead():
 
 def test_a_task_has_one_vote_whether_its_labels_are_masked_or_visible():
     scores = [
-        record(f"t{i}", row, "knn", value, masked=masked)
+        record(f"t{i}", row, CHOSEN, value, masked=masked)
         for i in range(4)
         for masked in (True, False)
         for row, value in (("tagpool", 0.6), ("svd", 0.5))
@@ -345,7 +400,7 @@ def test_intervals_that_meet_are_not_clear():
 def test_a_score_where_less_is_better_leads_when_it_is_less():
     less = {"metric": "mae", "higher_is_better": False}
     scores = [
-        record(f"t{i}", row, "knn", value, **less)
+        record(f"t{i}", row, CHOSEN, value, **less)
         for i in range(8)
         for row, value in (("tagpool", 2.0), ("svd", 3.0))
     ]
@@ -384,7 +439,7 @@ def test_ticks_are_round():
 
 def test_ranks_of_another_split_stay_apart():
     made = results()
-    other = [Rank("random", "cell", "svd", None, "best", 1.0, 2)]
+    other = [Rank("random", "cell", "svd", None, CHOSEN, 1.0, 2)]
     made["ranks"] += [vars(rank) for rank in other]
     made["records"] += [{**item, "split": "random"} for item in made["records"]]
     text = Page(report_html(made)).text

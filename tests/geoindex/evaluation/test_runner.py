@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -7,12 +6,12 @@ import pytest
 from geoindex.errors import UsageError
 from geoindex.evaluation import races, runner
 from geoindex.evaluation.baselines.base import NoVarianceError
-from geoindex.evaluation.markdown import markdown, plain, score_lines
-from geoindex.evaluation.quick_heads import HEADS, Matrix, predict
-from geoindex.evaluation.results import Record, best_heads, ranks_of, read_results
+from geoindex.evaluation.judging import CHOSEN, HEADS
+from geoindex.evaluation.markdown import markdown, score_lines
+from geoindex.evaluation.markdown_tables import plain
+from geoindex.evaluation.results import Record, chosen_heads, ranks_of, read_results
 from geoindex.evaluation.runner import evaluate
 from geoindex.evaluation.settings import Settings
-from geoindex.evaluation.splits import random_folds
 from tests.geoindex.evaluation.planted_maps import grid_view
 
 OPTIONS = {"tasks": ["shops"], "rows": ["constant", "counts"], "seeds": 2, "retrieval": False}
@@ -35,49 +34,6 @@ def found(results, **wanted):
     ]
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_heads_learn_a_line_and_a_class(head):
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((600, 4)).astype(np.float32)
-    y = vectors @ np.array([3.0, 0, 0, 0]) + 10
-    folds = random_folds(600)
-    told = predict(head, Matrix(vectors), y, folds, kind="regression", seed=0)
-    assert np.corrcoef(told.predicted, y)[0, 1] > 0.9
-    told = predict(head, Matrix(vectors), y > 10, folds, kind="classification", seed=0)
-    assert (told.predicted == (y > 10)).mean() > 0.85
-    assert told.scores.shape == (600, 2)
-
-
-def test_ridge_agrees_with_scikit_learn():
-    from sklearn.linear_model import Ridge
-
-    rng = np.random.default_rng(0)
-    vectors = (rng.standard_normal((200, 30)) * rng.uniform(0.1, 9, 30)).astype(np.float32)
-    y = vectors @ rng.standard_normal(30) + rng.standard_normal(200)
-    folds = random_folds(200, seed=1)
-    told = predict("ridge", Matrix(vectors), y, folds, kind="regression", seed=0)
-    fold = folds[0]
-    scaled = Matrix(vectors).standard
-    rows = np.concatenate([fold.train, fold.validation])
-    answers = [
-        Ridge(penalty).fit(scaled[rows], y[rows]).predict(scaled[fold.test])
-        for penalty in (10.0, 100.0, 1000.0, 10000.0)
-    ]
-    assert min(np.abs(answer - told.predicted[fold.test]).max() for answer in answers) < 1e-3
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_one_seed_gives_the_same_predictions(head):
-    rng = np.random.default_rng(0)
-    vectors, y = rng.standard_normal((100, 5)).astype(np.float32), rng.standard_normal(100)
-    folds = random_folds(100)
-    first, again = (
-        predict(head, Matrix(vectors), y, folds, kind="regression", seed=3).predicted
-        for _ in range(2)
-    )
-    assert np.array_equal(first, again)
-
-
 def test_planted_labels_are_recovered(grid):
     results = evaluate("any", **OPTIONS)
     for masked in (False, True):
@@ -95,7 +51,7 @@ def test_planted_labels_are_recovered(grid):
 def test_every_split_gives_a_score_for_every_head(grid, split):
     results = evaluate("any", **{**OPTIONS, "split": split, "seeds": 1})
     heads = {record.head for record in found(results, split=split, row="counts", masked=True)}
-    assert heads == set(HEADS)
+    assert heads == {*HEADS, CHOSEN}
     folds = found(results, split=split)[0].per_fold
     assert len(folds[0]) == (4 if split == "places" else 5)
 
@@ -115,9 +71,14 @@ def test_the_cache_is_used_and_a_stopped_run_goes_on(grid, tmp_path, monkeypatch
     again = evaluate("any", **{**OPTIONS, "heads": ["ridge"], "cache": tmp_path})
     assert not judged
     assert again.records == first.records
+    assert again.comparisons == first.comparisons
     next(tmp_path.rglob("*.json")).unlink()
     evaluate("any", **{**OPTIONS, "heads": ["ridge"], "cache": tmp_path})
     assert len(judged) == 1
+    judged.clear()
+    rows = [*OPTIONS["rows"], "svd"]
+    evaluate("any", **{**OPTIONS, "rows": rows, "heads": ["ridge"], "cache": tmp_path})
+    assert len(judged) == 2 * 1 * 2  # one row more costs that row
 
 
 def test_results_survive_the_file(grid, tmp_path):
@@ -183,9 +144,62 @@ def test_ranks_by_hand():
     ranks = {(rank.row, rank.head): rank.mean_rank for rank in ranks_of(records)}
     assert ranks["x", "ridge"] == pytest.approx((1 + 2) / 2)
     assert ranks["y", "ridge"] == pytest.approx((2.5 + 1) / 2)
-    assert ranks["z", "best"] == pytest.approx(2.5)
+    assert ranks["z", "ridge"] == pytest.approx(2.5)
 
 
-def test_the_best_head_is_the_one_with_the_better_score():
-    records = [record("x", 0.2), dataclasses.replace(record("x", 0.4), head="mlp")]
-    assert [item.head for item in best_heads(records)] == ["mlp"]
+def test_only_validation_rows_choose_the_head(grid):
+    """The chosen head of every fold has the best validation score, whatever the test says."""
+    results = evaluate("any", **{**OPTIONS, "rows": ["counts", "svd"]})
+    for row in ("counts", "svd"):
+        for masked in (False, True):
+            records = {r.head: r for r in found(results, row=row, masked=masked, metric="r2")}
+            chosen = records.pop(CHOSEN)
+            for seed, folds in enumerate(chosen.validation):
+                for fold, value in enumerate(folds):
+                    heads = {head: r.validation[seed][fold] for head, r in records.items()}
+                    assert value == max(heads.values())
+                    best = max(heads, key=heads.get)
+                    wanted = records[best].per_fold[seed][fold]
+                    assert chosen.per_fold[seed][fold] == pytest.approx(wanted)
+            assert sum(chosen.picked.values()) == 2 * 5
+
+
+def test_ranks_and_tables_take_the_chosen_heads(grid):
+    results = evaluate("any", **{**OPTIONS, "rows": ["counts", "tagpool"]})
+    assert {rank.head for rank in results.ranks} == {*HEADS, CHOSEN}
+    assert {r.head for r in chosen_heads(results.records)} == {CHOSEN}
+    line = next(line for line in score_lines(results, "spatial", "cell") if "(masked)" in line[0])
+    for label, cell in zip(("counts", "tagpool"), line[3:], strict=True):
+        chosen = found(results, row=label, masked=True, metric="r2", head=CHOSEN)[0]
+        assert f"{chosen.value:.3f}" in cell
+
+
+def test_all_that_tells_can_be_hidden_at_once(grid):
+    options = {**OPTIONS, "split": Settings(hide="all")}
+    alone = evaluate("any", **{**options, "rows": ["counts"]})
+    # benches are as many as shops
+    assert found(alone, task="shops", metric="r2", head=CHOSEN)[0].value > 0.9
+    assert all(record.masked for record in alone.records)
+    # they are amenities: hidden too, nothing is left but a bus stop in each cell
+    with pytest.raises(NoVarianceError, match="counts"):
+        evaluate("any", **{**options, "rows": ["counts"], "tasks": ["shops", "amenities"]})
+
+
+def test_what_tells_of_entities_is_not_hidden_for_all(grid):
+    options = {**OPTIONS, "tasks": ["shops", "road_class"], "split": Settings(hide="all")}
+    with pytest.raises(UsageError, match="want tasks: shops"):
+        evaluate("any", **options)
+
+
+def test_a_row_of_cells_alone_is_said_to_miss_the_entities(grid):
+    class Cells:
+        name, title, fingerprint, focuses = "mine", "number of the cell", "0", ()
+
+        def fit(self, view):
+            return self
+
+        def cell_vectors(self, view):
+            return np.arange(len(view.cell_ids), dtype=np.float32)[:, None]
+
+    results = evaluate("any", **{**OPTIONS, "tasks": ["road_class", "shops"], "rows": [Cells()]})
+    assert any("mine: embeds cells only" in note for note in results.notes)

@@ -1,0 +1,225 @@
+"""What do image vectors know of the ground, and how fast are they made?
+
+Run ``python bench/imagery.py FOLDER``: folders of places, each with XYZ tiles of zoom 20 and a
+``buildings.geojson``, beside ``geotiff/*.tif``. Prints Markdown.
+
+1. The share of each tile that buildings cover, told by ridge regression (its strength chosen on the
+   training tiles) from frozen vectors. Either a whole place is held out, or a block of tiles
+   (tiles of zoom 17) inside the places. R² is of all held-out tiles together; the interval is a
+   bootstrap over blocks.
+2. Chips a second, read from GeoTIFF and tokenised, beside bare rasterio reads of the same windows
+   and a bare forward pass over images that are in memory already. Each is the best of three.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from encoder.image_efficientnet import EfficientNetTokens
+from encoder.image_statistics import StatisticsTokens
+from encoder.image_tokens import ImageTokeniser
+from geoindex.chips import read_chips
+from geoindex.sources.imagery import ChipFrame, open_imagery
+from geoindex.sources.imagery_tiles import decode_tile
+
+ZOOM, BLOCK_ZOOM = 20, 17
+RUNS = 3
+SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 24
+
+
+def main() -> None:
+    """Measure and print."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/imagery")
+    tiles, share, place, block = read_tiles(folder)
+    places = np.unique(place)
+    print(f"{len(tiles)} tiles of zoom {ZOOM} of {len(places)} places; ", end="")
+    print(f"buildings cover {share.mean():.2f} of them on average, deviation {share.std():.2f}\n")
+    print("| vectors | dims | R², places held out | R², blocks held out |")
+    print("| :-- | --: | --: | --: |")
+    for name, make in VECTORS.items():
+        x = make(tiles)
+        scores = [_told(x, share, groups, block) for groups in (place, block)]
+        print(f"| {name} | {x.shape[1]} | {scores[0]} | {scores[1]} |", flush=True)
+    speed(folder)
+
+
+def read_tiles(
+    folder: Path,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+    """Return tiles, the share of each under buildings, its place and its block."""
+    import geopandas
+
+    images, shares, places, blocks = [], [], [], []
+    for place in sorted(path.parent for path in folder.glob("*/buildings.geojson")):
+        found = geopandas.read_file(place / "buildings.geojson").to_crs("EPSG:3857").geometry
+        whole = shapely.union_all(shapely.make_valid(found.to_numpy()))
+        for path in sorted((place / str(ZOOM)).glob("*/*.png")):
+            x, y = int(path.parent.name), int(path.stem)
+            side = 2 * np.pi * 6_378_137 / 2**ZOOM
+            west, north = x * side - np.pi * 6_378_137, np.pi * 6_378_137 - y * side
+            square = shapely.box(west, north - side, west + side, north)
+            images.append(decode_tile(path.read_bytes()).rgb.transpose(1, 2, 0))
+            shares.append(shapely.area(shapely.intersection(whole, square)) / side**2)
+            places.append(place.name)
+            blocks.append(f"{place.name} {x >> (ZOOM - BLOCK_ZOOM)} {y >> (ZOOM - BLOCK_ZOOM)}")
+    return np.stack(images), np.array(shares), np.array(places), np.array(blocks)
+
+
+def _colour_moments(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
+    flat = tiles.reshape(len(tiles), -1, 3).astype(np.float64) / 255
+    mean = flat.mean(axis=1, keepdims=True)
+    moments = [((flat - mean) ** power).mean(axis=1) for power in (2, 3)]
+    return np.concatenate([mean[:, 0], np.sqrt(moments[0]), np.cbrt(moments[1])], axis=1)
+
+
+def _pooled(tokeniser: ImageTokeniser) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Return what pools the patch tokens of a tile: their mean and deviation."""
+
+    def make(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
+        known = np.ones(tiles.shape[:3], np.bool_)
+        found = tokeniser.tokens(tiles, known, gsd_m=0.15).tokens.astype(np.float64)
+        return np.concatenate([found.mean(axis=1), found.std(axis=1)], axis=1)
+
+    return make
+
+
+def _whole_network(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the classifier's last features, averaged over the tile: no token, a yardstick."""
+    import torch
+
+    network = EfficientNetTokens(32, device="cpu")._network
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), 8):
+            images = torch.from_numpy(tiles[start : start + 8]).permute(0, 3, 1, 2).float()
+            found.append(network.extract_features((images - 127) / 128).mean(dim=(2, 3)).numpy())
+    return np.concatenate(found).astype(np.float64)
+
+
+VECTORS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float64]]] = {
+    "colour moments of the tile": _colour_moments,
+    "`statistics`, 32 px": _pooled(StatisticsTokens(32)),
+    "`efficientnet`, stage 3": _pooled(EfficientNetTokens(32, stages=(3,))),
+    "`efficientnet`, stages 3 and 4 (default)": _pooled(EfficientNetTokens(32)),
+    "`efficientnet`, stages 3 to 5": _pooled(EfficientNetTokens(32, stages=(3, 4, 5))),
+    "EfficientNet-Lite0, last features of the whole tile": _whole_network,
+}
+
+
+def _told(
+    x: NDArray[np.float64], y: NDArray[np.float64], groups: NDArray[Any], block: NDArray[Any]
+) -> str:
+    """Return R² with its 95 % interval, every group told by the others."""
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    predicted = np.zeros_like(y)
+    for group in np.unique(groups):
+        is_test = groups == group
+        head = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
+        predicted[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
+    rng = np.random.default_rng(0)
+    names, rows = np.unique(block, return_inverse=True)
+    drawn = []
+    for _ in range(1000):
+        picked = rng.integers(0, len(names), len(names))
+        at = np.concatenate([np.flatnonzero(rows == i) for i in picked])
+        drawn.append(_r2(y[at], predicted[at]))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{_r2(y, predicted):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _r2(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    return float(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def speed(folder: Path) -> None:
+    """Print chips a second."""
+    rasters = sorted((folder / "geotiff").glob("*.tif"), key=lambda path: -path.stat().st_size)
+    source, frames = open_imagery(rasters[0]), _frames(rasters[0])
+    chips = list(read_chips(source, frames, workers=2))
+    images, known = np.stack([chip.rgb for chip in chips]), np.stack([c.is_valid for c in chips])
+    bare = _best(lambda: _bare_reads(rasters[0], frames))
+    cut = _best(lambda: list(read_chips(source, frames, workers=2)))
+    size = f"{SPEED_PX} x {SPEED_PX} px at {SPEED_GSD_M} m"
+    print(f"\n{len(frames)} chips of {size}, of {rasters[0].name}\n")
+    print("| what | chips/s | of the slower of its two bare parts |")
+    print("| :-- | --: | --: |")
+    print(f"| bare rasterio reads of the same windows | {len(frames) / bare:.1f} | |")
+    print(f"| our reading: warped to local metres, with validity | {len(frames) / cut:.1f} | |")
+    for tokeniser in (StatisticsTokens(32), EfficientNetTokens(32)):
+        forward = _best(lambda: _forward(tokeniser, images, known))  # noqa: B023
+        both = _best(lambda: _read_and_tokenise(tokeniser, source, frames))  # noqa: B023
+        name = tokeniser.name
+        print(f"| `{name}`: bare forward pass, images in memory | {len(frames) / forward:.1f} | |")
+        share = max(bare, forward) / both
+        print(f"| `{name}`: read and tokenised | {len(frames) / both:.1f} | {share:.0%} |")
+
+
+def _frames(path: Path) -> list[ChipFrame]:
+    import rasterio
+    from rasterio.warp import transform
+
+    with rasterio.open(path) as raster:
+        rng = np.random.default_rng(0)
+        rows = rng.integers(raster.height // 4, 3 * raster.height // 4, NUM_CHIPS)
+        columns = rng.integers(raster.width // 4, 3 * raster.width // 4, NUM_CHIPS)
+        lon, lat = transform(raster.crs, "EPSG:4326", *raster.xy(rows, columns))
+    side_m = SPEED_PX * SPEED_GSD_M
+    return [
+        ChipFrame(float(x), float(y), side_m, SPEED_GSD_M) for x, y in zip(lon, lat, strict=True)
+    ]
+
+
+def _bare_reads(path: Path, frames: list[ChipFrame]) -> None:
+    import rasterio
+    from rasterio.warp import transform
+    from rasterio.windows import from_bounds
+
+    with rasterio.open(path) as raster:
+        lon, lat = [frame.lon for frame in frames], [frame.lat for frame in frames]
+        x, y = transform("EPSG:4326", raster.crs, lon, lat)
+        for frame, east, north in zip(frames, x, y, strict=True):
+            half = frame.side_m / 2
+            bounds = east - half, north - half, east + half, north + half
+            window = from_bounds(*bounds, transform=raster.transform)
+            raster.read([1, 2, 3], window=window, out_shape=(3, SPEED_PX, SPEED_PX))
+
+
+def _forward(tokeniser: Any, images: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
+    if isinstance(tokeniser, StatisticsTokens):
+        tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
+        return
+    import torch
+
+    with torch.inference_mode():
+        for start in range(0, len(images), 4):
+            pixels = torch.from_numpy(images[start : start + 4]).permute(0, 3, 1, 2).float()
+            tokeniser._features((pixels - 127) / 128)
+
+
+def _read_and_tokenise(tokeniser: Any, source: Any, frames: list[ChipFrame]) -> None:
+    chips = read_chips(source, frames, workers=2)
+    for batch in zip(*[chips] * 4, strict=True):
+        images, known = (np.stack(part) for part in zip(*batch, strict=True))
+        tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
+
+
+def _best(run: Callable[[], Any]) -> float:
+    found = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""How does the cost of a query grow with the rows? A table, and a plot as SVG."""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.search_measure import K, cost, numpy_scan
+from bench.search_world import boxes
+
+SIZES = (10_000, 100_000, 1_000_000)
+PLOT = Path(__file__).parents[1] / "docs" / "search-growth.svg"
+_COLOURS = ("#888888", "#1b6ca8", "#2a9d57", "#c2571a")
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 360, 60, 40
+
+
+def grown(bench: Any) -> str:
+    """Measure at each size, draw, and say the slopes: the power of the rows that cost grows by."""
+    from bench.search_cases import Bench
+
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for n in [*(size for size in SIZES if size < bench.n), bench.n]:
+        one = bench if n == bench.n else Bench(bench.folder / f"of-{n}", n)
+        made = one.world
+        queries = made.queries[:40]
+        anything = partial(lambda *_: 1.0)
+        asked = {
+            "NumPy, all rows": (partial(numpy_scan, made.vectors), queries),
+            "geoindex, exact, all rows": (lambda q, one=one: one.exact.search(q, k=K), queries),
+            "geoindex, exact, a box of 1 %": (
+                lambda a, one=one: one.exact.search(a[0], k=K, passing=one.passing(a[1])).rows,
+                list(zip(queries, boxes(made, 0.01, len(queries)), strict=True)),
+            ),
+            "geoindex, ivf, all rows": (
+                lambda q, one=one: one.approximate.search(q, k=K), queries,
+            ),
+        }  # fmt: skip
+        for name, (search, over) in asked.items():
+            lines.setdefault(name, []).append((n, cost(search, over, anything).cpu_ms))
+    PLOT.write_text(_svg(lines), "utf-8")
+    sizes = [n for n, _ in next(iter(lines.values()))]
+    header = f"| CPU ms | {' | '.join(f'{n:,}' for n in sizes)} | slope |"
+    header += f"\n|---|{'---:|' * (len(sizes) + 1)}"
+    rows = [
+        f"| {name} | {' | '.join(f'{ms:.2f}' for _, ms in points)} | {_slope(points):.2f} |"
+        for name, points in lines.items()
+    ]
+    return "\n".join([header, *rows])
+
+
+def _slope(points: list[tuple[int, float]]) -> float:
+    rows, ms = np.log(np.array(points)).T
+    return float(np.polyfit(rows, ms, 1)[0])
+
+
+def _svg(lines: dict[str, list[tuple[int, float]]]) -> str:
+    """Draw lines over logarithmic axes."""
+    sizes = [n for points in lines.values() for n, _ in points]
+    costs = [ms for points in lines.values() for _, ms in points]
+    low_n, high_n = math.log10(min(sizes)), math.log10(max(sizes))
+    low, high = math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs)))
+
+    def place(n: float, ms: float) -> tuple[float, float]:
+        right = (math.log10(n) - low_n) / max(high_n - low_n, 1e-9)
+        up = (math.log10(ms) - low) / max(high - low, 1)
+        return _LEFT + right * (_WIDTH - _LEFT - 210), _HEIGHT - _BOTTOM - up * (
+            _HEIGHT - _BOTTOM - 20
+        )
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">',
+        "<style>text {font: 12px sans-serif}</style>",
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+    ]
+    for power in range(low, high + 1):
+        x, y = place(min(sizes), 10**power)
+        parts.append(f'<path d="M{x:.1f} {y:.1f}H{_WIDTH - 210}" stroke="#dddddd"/>')
+        parts.append(
+            f'<text x="{x - 6:.1f}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>'
+        )
+    for n in sorted(set(sizes)):
+        x, y = place(n, 10**low)
+        parts.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{n:,}</text>')
+    parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 4}">rows</text><text x="8" y="14">CPU ms</text>')
+    for (name, points), colour in zip(lines.items(), _COLOURS, strict=True):
+        places = [place(*point) for point in points]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        x, y = places[-1]
+        parts.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"

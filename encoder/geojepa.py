@@ -1,0 +1,201 @@
+"""What does a map tile mean? A transformer over tag and geometry tokens, and what it pools.
+
+GeoJEPA (arXiv 2503.05774) with its defects mended: one stream of entity tokens with canonical-box
+positions, registers, pooling that padding cannot see. Three outputs: a latent for every token, the
+same in context, and one latent for the region. A mean over tokens forgets *how many* there are,
+and plain tag counts win on such questions; so a second path counts: every token is judged alone by
+a small network to be so much of each of `num_counts` learned kinds, and the logarithm of one plus
+the sum over the tile, and over what lies around it, goes to the region's latent beside the rest.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoder.errors import CheckpointError
+from encoder.geojepa_config import WEIGHTS_NAME, GeoJEPAConfig
+from encoder.geojepa_layers import PLACE_FEATURES, Block, place_features
+from encoder.token_batch import TokenBatch, padded_layout
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the model says of B tiles.
+
+    Attributes
+    ----------
+    tokens
+        In context, shape ``(N, width)``.
+    region
+        Shape ``(B, region_dim)``.
+    counts
+        Of `GeoJEPA.log_counts` inside the tiles, shape ``(B, num_counts)``.
+    """
+
+    tokens: Tensor
+    region: Tensor
+    counts: Tensor
+
+
+class GeoJEPA(nn.Module):
+    """The encoder.
+
+    Parameters
+    ----------
+    config
+        Its shape; weights are random until they are loaded or trained.
+    """
+
+    geometry_mean: Tensor
+    geometry_deviation: Tensor
+    prototypes: Tensor
+    region_scale: Tensor
+
+    def __init__(self, config: GeoJEPAConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, entity_dim = config.width, config.tag_dim + config.geometry_dim + 2
+        self.register_buffer("geometry_mean", torch.zeros(config.geometry_dim))
+        self.register_buffer("geometry_deviation", torch.ones(config.geometry_dim))
+        # unit tag vectors: what lies around a tile is counted by the one it is most like
+        self.register_buffer("prototypes", torch.zeros(config.num_counts, config.tag_dim))
+        # beside the region's latent in every region vector, so that its length tells under a cosine
+        self.register_buffer("region_scale", torch.zeros(()))
+        self.token_in = nn.Linear(entity_dim, width)
+        self.place_in = nn.Linear(PLACE_FEATURES, width)
+        self.count_in = nn.Sequential(
+            nn.Linear(entity_dim, config.num_counts),
+            nn.GELU(),
+            nn.Linear(config.num_counts, config.num_counts),
+        )
+        self.around_in = nn.Linear(config.num_counts, width)
+        self.registers = nn.Parameter(0.02 * torch.randn(config.num_registers, width))
+        self.blocks = nn.ModuleList(
+            Block(width, config.num_heads, config.mlp_ratio) for _ in range(config.depth)
+        )
+        self.norm_out = nn.LayerNorm(width)
+        self.region_out = nn.Sequential(
+            nn.Linear(2 * config.num_counts + 3 * width + entity_dim, 2 * config.region_dim),
+            nn.GELU(),
+            nn.Linear(2 * config.region_dim, config.region_dim),
+        )
+
+    def entity_features(self, tags: Tensor, geometry: Tensor) -> Tensor:
+        """Return what is said of entities alone, with a flag for each part that is missing.
+
+        Shapes ``(..., tag_dim)`` and ``(..., geometry_dim)`` to ``(..., their sum + 2)``.
+        """
+        if not self.config.has_geometry:
+            geometry = torch.zeros_like(geometry)
+        has_tags = tags.abs().amax(-1, keepdim=True) > 0
+        has_geometry = geometry.abs().amax(-1, keepdim=True) > 0
+        shape = (geometry - self.geometry_mean) / self.geometry_deviation * has_geometry
+        # unit tag vectors beside standardised columns: one scale for both
+        scale = self.config.tag_dim**0.5
+        return torch.cat([tags * scale, shape, ~has_tags, ~has_geometry], dim=-1)
+
+    def kinds(self, tags: Tensor, geometry: Tensor) -> Tensor:
+        """Return how much each entity, alone, is of each learned kind, shape ``(..., num_counts)``.
+
+        Not negative.
+        """
+        return self._kinds(self.entity_features(tags, geometry))
+
+    def _kinds(self, features: Tensor) -> Tensor:
+        # most things are nothing of most kinds: start near zero
+        return functional.softplus(self.count_in(features) - 2)
+
+    def log_counts(self, kinds: Tensor, tile: Tensor, num_tiles: int) -> Tensor:
+        """Return the logarithm of one plus the sum of kinds in each tile.
+
+        Parameters
+        ----------
+        kinds
+            Shape ``(N, num_counts)``.
+        tile
+            Of each row, shape ``(N,)``.
+
+        Returns
+        -------
+        counts
+            Shape ``(num_tiles, num_counts)``.
+        """
+        # sums in float32, whatever the precision of the rest: half of it cannot count to 300
+        sums = torch.zeros(num_tiles, kinds.shape[-1], device=kinds.device)
+        if self.config.has_counts:
+            sums = sums.index_add(0, tile, kinds.float())
+        return torch.log1p(sums)
+
+    def forward(self, batch: TokenBatch) -> Latents:
+        """Encode tiles."""
+        features = self.entity_features(batch.tags, batch.geometry)
+        places = self.place_in(place_features(batch.place, batch.has_place))
+        tile, num_tiles = batch.tile, batch.num_tiles
+        counts = self.log_counts(self._kinds(features), tile, num_tiles)
+        # what lies around a tile is told to its registers
+        registers = self.registers + self.around_in(batch.around)[:, None]
+        x = torch.cat([self.token_in(features) + places, registers.flatten(0, 1)])
+        layout = padded_layout(batch.offsets, self.config.num_registers)
+        keys = self._keys(layout.index.shape[1], x.device)
+        for block in self.blocks:
+            x = block(x, layout, keys)
+        x = self.norm_out(x)
+        tokens, registers = x[: len(tile)], x[len(tile) :].view_as(registers)
+        pooled = [counts, batch.around, registers.mean(1), *mean_max(tokens, tile, num_tiles)]
+        # and the plain mean of what came in: the region need not learn what it can be told
+        pooled.append(mean_max(features, tile, num_tiles)[0])
+        return Latents(tokens, self.region_out(torch.cat(pooled, dim=-1)), counts)
+
+    def _keys(self, length: int, device: torch.device) -> Tensor | None:
+        """Return which places a large tile attends to: all registers, and evenly drawn others."""
+        num_registers = self.config.num_registers
+        if length - num_registers <= self.config.max_keys:
+            return None
+        drawn = torch.linspace(num_registers, length - 1, self.config.max_keys, device=device)
+        return torch.cat([torch.arange(num_registers, device=device), drawn.long()])
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors into a folder that exists."""
+        tensors = {name: part.contiguous() for name, part in self.state_dict().items()}
+        safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
+        self.config.write(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "GeoJEPA":
+        """Open a checkpoint, on the CPU, in float32.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds none, or one of another schema.
+        """
+        model = cls(GeoJEPAConfig.read(folder))
+        try:
+            tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
+            model.load_state_dict({name: part.float() for name, part in tensors.items()})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            msg = (
+                f"cannot read {folder / WEIGHTS_NAME}: {error}; "
+                "want a folder that `geoindex train` made"
+            )
+            raise CheckpointError(msg) from error
+        return model.eval()
+
+
+def mean_max(tokens: Tensor, tile: Tensor, num_tiles: int) -> tuple[Tensor, Tensor]:
+    """Return mean and maximum over the tokens of each tile, zero where there is none.
+
+    Shapes ``(N, width)`` and ``(N,)`` to two of ``(num_tiles, width)``.
+    """
+    tokens = tokens.float()
+    zeros = tokens.new_zeros(num_tiles, tokens.shape[-1])
+    num_tokens = torch.bincount(tile, minlength=num_tiles).clamp(min=1)[:, None]
+    mean = zeros.index_add(0, tile, tokens) / num_tokens
+    at = tile[:, None].expand_as(tokens)
+    largest = zeros.scatter_reduce(0, at, tokens, "amax", include_self=False)
+    return mean, largest

@@ -1,0 +1,103 @@
+"""What shape does a GeoJEPA have? Its settings, kept as JSON beside the weights."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from encoder.errors import CheckpointError
+
+#: of config.json; a checkpoint of another schema is refused
+SCHEMA = 1
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class GeoJEPAConfig:
+    """Settings that decide which tensors a checkpoint has, and how vectors are put together.
+
+    Attributes
+    ----------
+    tag_dim, geometry_dim
+        Widths of the tag and geometry vectors of an entity token.
+    image_dim
+        Width of an image patch token; 0 where the model takes none.
+    width, depth, num_heads, mlp_ratio
+        Of the transformer; `width` is a multiple of `num_heads`.
+    num_registers
+        Learned tokens without a place, that gather what is true of the whole tile.
+    num_counts
+        How many learned kinds of things are counted, inside a tile and around it.
+    region_dim
+        Width of the latent region vector; the region vector that is stored has parts beside it.
+    max_keys
+        A token attends to at most so many tokens of its tile, evenly drawn; bounds the cost of
+        tiles with tens of thousands of entities.
+    has_counts, has_geometry
+        Off only in ablations: pooling without counts, tokens without geometry.
+    context_share
+        Of the squared length of an entity's contextual vector; its own parts have the rest.
+    tag_fingerprint
+        Of the tag table the model was trained with; "" takes any.
+    name
+        Of the model, for the manifest and tables.
+    """
+
+    tag_dim: int = 192
+    geometry_dim: int = 64
+    image_dim: int = 0
+    width: int = 128
+    depth: int = 4
+    num_heads: int = 4
+    mlp_ratio: int = 3
+    num_registers: int = 2
+    num_counts: int = 256
+    region_dim: int = 192
+    max_keys: int = 1024
+    has_counts: bool = True
+    has_geometry: bool = True
+    context_share: float = 0.4
+    tag_fingerprint: str = ""
+    name: str = "geojepa"
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads:
+            msg = (
+                f"width {self.width} is no multiple of num_heads {self.num_heads}; "
+                "want one, for example width 128 and num_heads 4"
+            )
+            raise CheckpointError(msg)
+
+    def write(self, folder: Path) -> None:
+        """Write config.json into a folder."""
+        content = {"schema": SCHEMA, **asdict(self)}
+        (folder / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "GeoJEPAConfig":
+        """Read config.json of a folder.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, it is no JSON, or it is of another schema.
+        """
+        path = folder / CONFIG_NAME
+        try:
+            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            msg = f"{folder} has no {CONFIG_NAME}; want a folder that `geoindex train` made"
+            raise CheckpointError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"cannot read {path}: {error}; want a folder that `geoindex train` made"
+            raise CheckpointError(msg) from error
+        schema = content.pop("schema", None) if isinstance(content, dict) else None
+        known = {field.name for field in fields(cls)}
+        if schema != SCHEMA or not set(content) <= known:
+            msg = (
+                f"{path} is of schema {schema}, this version reads schema {SCHEMA}; "
+                "train again, or install the version that made it"
+            )
+            raise CheckpointError(msg)
+        return cls(**content)

@@ -1,0 +1,91 @@
+"""What is a transformer over a map made of? Places as waves, and attention that padding cannot see.
+
+Pre-norm blocks without dropout (Vaswani et al., arXiv 1706.03762; Xiong et al., arXiv 2002.04745).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoder.token_batch import PLACE_DIM, Layout
+
+# metres: from a room to a quarter
+_WAVELENGTHS_M = tuple(32.0 * 2**i for i in range(8))
+PLACE_FEATURES = 4 * len(_WAVELENGTHS_M) + PLACE_DIM
+
+
+def place_features(place: Tensor, has_place: Tensor) -> Tensor:
+    """Return smooth features of where a token lies and how large it is.
+
+    Sines and cosines of both offsets at `_WAVELENGTHS_M`, offsets in kilometres (bounded), the
+    logarithm of both sides, and the orientation as it is.
+
+    Parameters
+    ----------
+    place
+        Shape ``(..., PLACE_DIM)``, of `encoder.token_batch.relative_places`.
+    has_place
+        Shape ``(...)``; features are zero where it is False.
+
+    Returns
+    -------
+    features
+        Shape ``(..., PLACE_FEATURES)``.
+    """
+    waves = 2 * math.pi / torch.tensor(_WAVELENGTHS_M, dtype=place.dtype, device=place.device)
+    phase = (place[..., :2, None] * waves).flatten(-2)
+    features = torch.cat(
+        [
+            phase.sin(),
+            phase.cos(),
+            torch.tanh(place[..., :2] / 1000),
+            torch.log1p(place[..., 2:4]) / 5,
+            place[..., 4:],
+        ],
+        dim=-1,
+    )
+    return features * has_place[..., None]
+
+
+class Block(nn.Module):
+    """Attention and a two-layer network, each on normalised inputs and added to them.
+
+    Parameters
+    ----------
+    width, num_heads, mlp_ratio
+        See `encoder.geojepa_config.GeoJEPAConfig`.
+    """
+
+    def __init__(self, width: int, num_heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm_in = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
+        )
+
+    def forward(self, x: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
+        """Return the tokens after one round.
+
+        Parameters
+        ----------
+        x
+            Packed, shape ``(rows, width)``.
+        layout
+            Which rows see each other.
+        keys
+            Places in the T of `layout` that are attended to, shape ``(K,)``; None for all.
+        """
+        rows = self.qkv(self.norm_in(x))[layout.index]
+        q, k, v = rows.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        is_pad = layout.is_pad
+        if keys is not None:
+            k, v, is_pad = k[:, :, keys], v[:, :, keys], is_pad[:, keys]
+        found = functional.scaled_dot_product_attention(q, k, v, attn_mask=~is_pad[:, None, None])
+        x = x + self.out(found.transpose(1, 2).flatten(2).flatten(0, 1)[layout.back])
+        return x + self.mlp(self.norm_mlp(x))

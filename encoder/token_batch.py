@@ -1,0 +1,163 @@
+"""How do tiles of many sizes become tensors? Padded batches, and what each token is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: columns of `TokenBatch.place`: east and north of the tile's centre, long and short side, metres,
+#: and cos 2θ and sin 2θ of the long side
+PLACE_DIM = 6
+_METRES_PER_DEGREE = 111_195.0
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """B tiles with N entity tokens in all, end to end: nothing is spent on padding.
+
+    Attributes
+    ----------
+    tags
+        Shape ``(N, tag_dim)``, float32; zero where tags are missing or hidden.
+    geometry
+        Shape ``(N, geometry_dim)``; zero where geometry is missing or hidden.
+    place
+        Shape ``(N, PLACE_DIM)``: see `PLACE_DIM`.
+    has_place
+        Shape ``(N,)``: False where an entity has no place, as a query of tags alone.
+    offsets
+        Shape ``(B + 1,)``, int64: tile i has the tokens ``offsets[i]`` to ``offsets[i + 1]``.
+    around
+        Shape ``(B, num_counts)``: `encoder.surroundings.log_counts` of each tile's halo, by the
+        model's prototypes.
+    """
+
+    tags: Tensor
+    geometry: Tensor
+    place: Tensor
+    has_place: Tensor
+    offsets: Tensor
+    around: Tensor
+
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """Return the batch on another device."""
+        return TokenBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def replace(self, **tensors: Tensor) -> "TokenBatch":
+        """Return the batch with some tensors replaced."""
+        return replace(self, **tensors)
+
+    @property
+    def num_tiles(self) -> int:
+        """Return B."""
+        return len(self.offsets) - 1
+
+    @property
+    def tile(self) -> Tensor:
+        """The tile of each token, shape ``(N,)``, int64."""
+        return torch.repeat_interleave(
+            torch.arange(self.num_tiles, device=self.offsets.device), self.offsets.diff()
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where packed rows stand when each tile becomes a padded row of its own.
+
+    Attributes
+    ----------
+    index
+        Shape ``(B, T)``: the packed row at each place; 0 where there is none.
+    is_pad
+        Shape ``(B, T)``.
+    back
+        Shape ``(rows,)``: the place of each packed row in the flattened ``B * T``.
+    """
+
+    index: Tensor
+    is_pad: Tensor
+    back: Tensor
+
+
+def padded_layout(offsets: Tensor, num_registers: int) -> Layout:
+    """Lay out N tokens, and behind them the registers of each tile, as padded rows.
+
+    Registers come first in each row; packed, they stand behind all tokens, tile by tile.
+
+    Parameters
+    ----------
+    offsets
+        Of the tokens, shape ``(B + 1,)``.
+    """
+    device, sizes = offsets.device, offsets.diff()
+    num_tiles, num_tokens = len(sizes), int(offsets[-1])
+    width = num_registers + int(sizes.max()) if num_tiles else num_registers
+    column = torch.arange(width, device=device) - num_registers
+    is_pad = column >= sizes[:, None]
+    of_tokens = offsets[:-1, None] + column
+    registers = num_tokens + torch.arange(num_tiles * num_registers, device=device)
+    index = torch.where(is_pad, 0, of_tokens)
+    index[:, :num_registers] = registers.view(num_tiles, num_registers)
+    flat = torch.arange(num_tiles * width, device=device).view(num_tiles, width)
+    back = torch.empty(num_tokens + len(registers), dtype=torch.int64, device=device)
+    back[index[~is_pad]] = flat[~is_pad]
+    return Layout(index, is_pad, back)
+
+
+def relative_places(
+    boxes: NDArray[np.float64], centres: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return boxes seen from the centres of their tiles.
+
+    Parameters
+    ----------
+    boxes
+        Of `encoder.geometry_tokens.canonical_boxes`, shape ``(m, 6)``; zeros where there is none.
+    centres
+        Longitude and latitude, degrees, shape ``(m, 2)``.
+
+    Returns
+    -------
+    place
+        Shape ``(m, PLACE_DIM)``, metres east and north first.
+    has_place
+        Shape ``(m,)``.
+    """
+    has_place = np.asarray(boxes.any(axis=1))
+    place = np.zeros((len(boxes), PLACE_DIM), np.float32)
+    east = (boxes[:, 0] - centres[:, 0] + 180) % 360 - 180
+    place[:, 0] = east * _METRES_PER_DEGREE * np.cos(np.radians(centres[:, 1]))
+    place[:, 1] = (boxes[:, 1] - centres[:, 1]) * _METRES_PER_DEGREE
+    place[:, 2:] = boxes[:, 2:]
+    place[~has_place] = 0
+    return place, has_place
+
+
+def token_runs(sizes: NDArray[np.int64], *, most_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Cut tiles into batches of similar sizes, so that attention pads little.
+
+    Parameters
+    ----------
+    sizes
+        Tokens of each tile, shape ``(t,)``.
+    most_tokens
+        Of a batch, padding counted; a tile that alone has more is a batch of its own.
+
+    Yields
+    ------
+    tiles
+        Places in `sizes`, small tiles first.
+    """
+    order = np.argsort(sizes, kind="stable")
+    start = 0
+    while start < len(order):
+        # sizes grow along the order: the last tile that fits decides the width of the batch.
+        # a tile costs something beside its tokens: registers, and its region
+        widths = sizes[order[start:]] + 2
+        padded = widths * np.arange(1, len(widths) + 1)
+        count = max(1, int(np.searchsorted(padded, most_tokens, side="right")))
+        yield order[start : start + count]
+        start += count

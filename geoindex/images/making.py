@@ -1,0 +1,231 @@
+"""How do chips become part of an index? Cut per cell of the finest resolution, tokenised, kept.
+
+Of a chip's tokens an index keeps those whose patch has its centre in the cell: each piece of ground
+belongs to one cell, as each entity does, and whoever wants the surroundings reads the ring of cells
+around. Tokens are kept as float16, half of what they would take; their places beside them.
+
+A run of cells is one file in the workspace: an interrupted build goes on after the last whole one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.cells import cells_at, resolution_of
+from geoindex.chips import ChipGrid, chip_grid, read_chips
+from geoindex.images.request import ImageryRequest, kept_source
+from geoindex.images.stored import ImageFiles, region_vectors
+from geoindex.layout import CELLS, SearchFiles
+from geoindex.models import cached_image_tokens, load_image_tokeniser
+from geoindex.ordering import read_batches
+from geoindex.progress import Reporter
+from geoindex.sources.imagery import Chip, ChipFrame, Imagery
+from geoindex.sources.imagery_remote import cache_folder
+from geoindex.workspace import fingerprint, writing
+
+if TYPE_CHECKING:
+    from encoder.image_tokens import ImageTokeniser
+
+_RUN_CELLS = 64
+_BATCH_CHIPS = 8
+
+
+@dataclass(frozen=True)
+class ImageStage:
+    """A request with what it opened; made before the build begins, so that faults come first."""
+
+    request: ImageryRequest
+    imagery: Imagery
+    tokeniser: "ImageTokeniser"
+
+    @property
+    def key(self) -> str:
+        """Hash all that decides the tokens of a cell."""
+        return fingerprint(
+            imagery=self.imagery.fingerprint,
+            tokeniser=self.tokeniser.fingerprint,
+            gsd_m=self.request.gsd_m,
+            zoom=self.request.options.zoom,
+        )
+
+
+def open_stage(request: ImageryRequest) -> ImageStage:
+    """Open imagery and tokeniser.
+
+    Raises
+    ------
+    UsageError, SourceError, MissingExtraError
+        If one cannot be.
+    """
+    imagery = request.open()
+    tokeniser = load_image_tokeniser(request.tokens)
+    cached = cached_image_tokens(tokeniser, cache_folder() / "image_tokens")
+    return ImageStage(request, imagery, cached)
+
+
+def add_images(
+    stage: ImageStage, files: SearchFiles, folder: Path, *, reporter: Reporter
+) -> dict[str, Any]:
+    """Write the image files of an index whose cells are there; see `make_images`."""
+    parts = [
+        (batch["cell"].to_numpy(), batch["resolution"].to_numpy())
+        for batch in read_batches(files.rows(CELLS))
+    ]
+    cells, resolutions = (np.concatenate(part) for part in zip(*parts, strict=True))
+    # rows are sorted by resolution: the finest are the last
+    first = int(np.searchsorted(resolutions, resolutions[-1]))
+    return make_images(
+        stage, cells[first:], ImageFiles(files.folder), folder,
+        num_rows=len(cells), first_row=first, reporter=reporter,
+    )  # fmt: skip
+
+
+def make_images(
+    stage: ImageStage,
+    cells: NDArray[np.uint64],
+    files: ImageFiles,
+    folder: Path,
+    *,
+    num_rows: int,
+    first_row: int,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Write the image files of an index.
+
+    Parameters
+    ----------
+    stage
+        What to read, and how.
+    cells
+        All cells of the finest resolution, in row order.
+    files
+        Where the result goes.
+    folder
+        Of the workspace, for unfinished work; its name holds `ImageStage.key`.
+    num_rows, first_row
+        Of the table of cells: how many rows it has, and where `cells` begin in it.
+
+    Returns
+    -------
+    settings
+        For the manifest; `cells_without` counts the cells that have no token.
+
+    Raises
+    ------
+    SourceError
+        If a tile or file cannot be read.
+    """
+    native = stage.request.gsd_m
+    if native is None and stage.request.options.zoom is not None:
+        # who names a zoom wants its pixels
+        native = _gsd_of_zoom(stage.imagery, cells)
+    grid = chip_grid(cells, stage.imagery, patch_px=stage.tokeniser.patch_px, gsd_m=native)
+    folder.mkdir(parents=True, exist_ok=True)
+    with reporter.stage("images", len(cells)) as advance:
+        for start in range(0, len(cells), _RUN_CELLS):
+            run = cells[start : start + _RUN_CELLS]
+            path = folder / f"run-{start:08}.npz"
+            if not path.exists():
+                tokens, places, counts = _run(stage, grid, run)
+                with writing(path) as unfinished, unfinished.open("wb") as file:
+                    np.savez(file, tokens=tokens, places=places, counts=counts)
+            advance(len(run))
+    counts = _join(folder, files, stage.tokeniser.dim, num_rows=num_rows, first_row=first_row)
+    region_vectors(files)
+    return _settings(stage, grid, int((counts == 0).sum()))
+
+
+def _gsd_of_zoom(imagery: Imagery, cells: NDArray[np.uint64]) -> float:
+    from geoindex.cells import centres
+
+    lon, lat = centres(cells[:1])
+    return float(f"{imagery.gsd_at(float(lon[0]), float(lat[0])):.3g}")
+
+
+def _run(
+    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64]
+) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the tokens of some cells, their places, and how many each cell has."""
+    frames = grid.frames(cells)
+    chips = read_chips(stage.imagery, frames)
+    kept: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    for batch in _batches(zip(cells.tolist(), frames, chips, strict=True)):
+        rgb = np.stack([chip.rgb for _, _, chip in batch])
+        is_valid = np.stack([chip.is_valid for _, _, chip in batch])
+        found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)
+        for i, (cell, frame, _) in enumerate(batch):
+            keep = found.is_valid[i] & in_cell(found.centres_m, frame, cell)
+            kept.append((found.tokens[i][keep], found.centres_m[keep]))
+    counts = np.array([len(tokens) for tokens, _ in kept], np.int64)
+    tokens = np.concatenate([tokens for tokens, _ in kept]).astype(np.float16)
+    return tokens, np.concatenate([places for _, places in kept]), counts
+
+
+_Item = tuple[int, ChipFrame, Chip]
+
+
+def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
+    while batch := list(islice(items, _BATCH_CHIPS)):
+        yield batch
+
+
+def in_cell(centres_m: NDArray[np.float32], frame: ChipFrame, cell: int) -> NDArray[np.bool_]:
+    """Say which patches of a chip have their centre in a cell, shape ``(p,)``."""
+    from rasterio.warp import transform
+
+    east, north = centres_m.astype(np.float64).T
+    lon, lat = transform(frame.crs, "EPSG:4326", east, north)
+    resolution = int(resolution_of([cell])[0])
+    found: NDArray[np.bool_] = cells_at(lon, lat, resolution=resolution) == np.uint64(cell)
+    return found
+
+
+def _join(
+    folder: Path, files: ImageFiles, dim: int, *, num_rows: int, first_row: int
+) -> NDArray[np.int64]:
+    """Lay the runs end to end; return how many tokens each cell has."""
+    runs = sorted(folder.glob("run-*.npz"))
+    counts = np.concatenate([np.load(path)["counts"] for path in runs])
+    by_row = np.zeros(num_rows, np.int64)
+    by_row[first_row : first_row + len(counts)] = counts
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(by_row)])
+    np.save(files.offsets, offsets)
+    shapes = ((files.tokens, np.float16, dim), (files.places, np.float32, 2))
+    for (path, dtype, width), name in zip(shapes, ("tokens", "places"), strict=True):
+        total = int(offsets[-1])
+        if not total:
+            # an empty file cannot be mapped
+            np.save(path, np.zeros((0, width), dtype))
+            continue
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(total, width))
+        at = 0
+        for run in runs:
+            part = np.load(run)[name]
+            out[at : at + len(part)] = part
+            at += len(part)
+        out.flush()
+    return counts
+
+
+def _settings(stage: ImageStage, grid: ChipGrid, cells_without: int) -> dict[str, Any]:
+    options, tokeniser = stage.request.options, stage.tokeniser
+    return {
+        "source": kept_source(stage.request.source),
+        "fingerprint": stage.imagery.fingerprint,
+        "bands": None if options.bands is None else list(options.bands),
+        "stretch": options.stretch,
+        "stretched": list(stage.imagery.stretched),
+        "zoom": options.zoom,
+        "gsd_m": grid.gsd_m,
+        "side_m": grid.side_m,
+        "patch_px": tokeniser.patch_px,
+        "tokens": tokeniser.name,
+        "tokens_fingerprint": tokeniser.fingerprint,
+        "dim": tokeniser.dim,
+        "cells_without": cells_without,
+    }

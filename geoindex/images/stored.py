@@ -1,0 +1,141 @@
+"""Which image tokens does an index hold? Matrices beside its rows, memory-mapped.
+
+::
+
+    search/images.npy           (t, D) float16      patch tokens, cell by cell
+    search/image_places.npy     (t, 2) float32      metres east and north of the cell's centre
+    search/image_offsets.npy    (rows + 1,) int64   row r has offsets[r]:offsets[r+1]
+    search/image_vectors.npy    (rows, D + 1) float32  one vector a cell, unit or zero
+    search/image_scale.npy      (2, D) float32      what it was centred and divided by
+
+Rows are those of the table of cells; only cells of the finest resolution have tokens, the rows of
+others are empty. A cell's vector is the mean of its tokens, each column centred and divided by its
+deviation over the cells of this index: raw means differ mostly by how bright the day was, and
+columns have units of their own. One column more is the same for all, as long as a usual vector:
+without it what is close to the mean would have no direction but noise. Then all have unit length.
+So vectors of two indexes are no match; tokens are.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.errors import IndexDamagedError, UsageError
+from geoindex.index import Index
+from geoindex.layout import CELLS, search_files
+
+_NO_SPREAD = 1e-6
+
+
+class ImageFiles:
+    """The paths of the image files of an index."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokens = folder / "images.npy"
+        self.places = folder / "image_places.npy"
+        self.offsets = folder / "image_offsets.npy"
+        self.vectors = folder / "image_vectors.npy"
+        self.scale = folder / "image_scale.npy"
+
+
+class Images:
+    """The image tokens of an index.
+
+    Parameters
+    ----------
+    index
+        An opened index.
+
+    Raises
+    ------
+    UsageError
+        If it was built without imagery.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self.settings: dict[str, Any] = index.manifest.settings.get("imagery") or {}
+        if not self.settings:
+            msg = (
+                f"{index.path} was built without imagery. Build it with: "
+                f"geoindex build SOURCE -o {index.path} --imagery tiles/ --overwrite"
+            )
+            raise UsageError(msg)
+        self._files = ImageFiles(search_files(index.path).folder)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the tokens of each row of cells begin, shape ``(rows + 1,)``."""
+        return self._load(self._files.offsets, (len(self._index.rows_of(CELLS)) + 1,))
+
+    @cached_property
+    def tokens(self) -> NDArray[np.float16]:
+        """All tokens, shape ``(t, D)``."""
+        return self._load(self._files.tokens, (int(self.offsets[-1]), self.settings["dim"]))
+
+    @cached_property
+    def places_m(self) -> NDArray[np.float32]:
+        """Where they lie: metres east and north of their cell's centre, shape ``(t, 2)``."""
+        return self._load(self._files.places, (int(self.offsets[-1]), 2))
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """One vector a cell, unit or zero, shape ``(rows, D + 1)``."""
+        shape = (len(self._index.rows_of(CELLS)), self.settings["dim"] + 1)
+        return self._load(self._files.vectors, shape)
+
+    @cached_property
+    def scale(self) -> NDArray[np.float32]:
+        """What means were centred and divided by, shape ``(2, D)``."""
+        return self._load(self._files.scale, (2, self.settings["dim"]))
+
+    def of_row(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the tokens of one cell, ``(p, D)``, and their places, ``(p, 2)``."""
+        at = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+        return self.tokens[at].astype(np.float32), np.asarray(self.places_m[at])
+
+    def _load(self, path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+        try:
+            found = np.load(path, mmap_mode="r").view(np.ndarray)
+        except (OSError, ValueError, EOFError) as error:
+            msg = f"{self._index.path} is damaged: search/{path.name} cannot be read ({error})"
+            raise IndexDamagedError(msg) from error
+        if found.shape != shape:
+            msg = (
+                f"{self._index.path} is damaged: search/{path.name} is {found.shape}, want {shape}"
+            )
+            raise IndexDamagedError(msg)
+        return found
+
+
+def region_vectors(files: ImageFiles) -> None:
+    """Write the vector of each cell, and the scale, from the tokens that are there."""
+    tokens, offsets = np.load(files.tokens, mmap_mode="r"), np.load(files.offsets)
+    counts = np.diff(offsets)
+    means = np.zeros((len(counts), tokens.shape[1]), np.float32)
+    for row in np.flatnonzero(counts).tolist():
+        means[row] = tokens[offsets[row] : offsets[row + 1]].mean(axis=0, dtype=np.float64)
+    has = counts > 0
+    scale = np.zeros((2, tokens.shape[1]), np.float32)
+    if has.any():
+        scale[0] = means[has].mean(axis=0, dtype=np.float64)
+        scale[1] = means[has].std(axis=0, dtype=np.float64)
+    np.save(files.scale, scale)
+    vectors = np.zeros((len(means), means.shape[1] + 1), np.float32)
+    vectors[has] = scaled(means[has], scale)
+    np.save(files.vectors, vectors)
+
+
+def scaled(means: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return means of tokens, ``(n, D)``, as unit vectors of a scale, ``(n, D + 1)``."""
+    has_spread = scale[1] > _NO_SPREAD
+    spread = np.where(has_spread, scale[1], np.inf)
+    wide = (means.astype(np.float64) - scale[0]) / spread
+    # columns have a deviation of 1: so long is a usual vector
+    usual = np.full((len(means), 1), np.sqrt(max(has_spread.sum(), 1)))
+    joined = np.concatenate([wide, usual], axis=1)
+    unit: NDArray[np.float64] = joined / np.linalg.norm(joined, axis=1, keepdims=True)
+    return unit.astype(np.float32)

@@ -1,0 +1,117 @@
+"""`geoindex query` asks what Python asks: twins, tables of queries, saved queries."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from geoindex import Query
+from geoindex.errors import SkippedItemsError
+from tests.osm_files import TOWN
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def hits_of(done):
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)["hits"]
+
+
+@pytest.fixture
+def asked(small_index):
+    def ask(*args):
+        return hits_of(run("query", small_index.path, *args, "-f", "json", "-q"))
+
+    return ask
+
+
+def test_likes_are_points_cells_names_and_areas(small_index, asked):
+    cell = f"{int(small_index.entities.column('cell')[0]):x}"
+    lon, lat = TOWN
+    area = f"POLYGON(({lon} {lat},{lon + 0.01} {lat},{lon + 0.01} {lat + 0.01},{lon} {lat}))"
+    for text in (f"{lon},{lat}", cell, area):
+        assert asked("--like", text) == small_index.query(text).records()
+
+
+def test_vectors_and_both_are_asked(small_index, asked, tmp_path):
+    np.save(tmp_path / "v.npy", small_index.vectors("entities")[3])
+    given = asked("--vector", tmp_path / "v.npy", "-k", 3)
+    assert given == small_index.query(vector=tmp_path / "v.npy", k=3).records()
+    both = asked("--like", "n1", "--focus", "both", "--own-weight", 0.2)
+    assert both == small_index.query("n1", focus="both", own_weight=0.2).records()
+
+
+def test_a_twin_is_told_in_each_row(small_index):
+    query = ("query", small_index.path, "--like", "n1", "--among", small_index.path, "-k", 2)
+    hits = small_index.query("n1", among=small_index.path, k=2)
+    assert hits_of(run(*query, "-f", "json")) == hits.records()
+    lines = run(*query).stdout.splitlines()
+    assert lines[0].startswith("index")
+    assert all(line.startswith(str(small_index.path)) for line in lines[1:])
+
+
+def test_a_query_is_saved_and_asked_again(small_index, asked, tmp_path):
+    path = tmp_path / "query.json"
+    first = asked("--like", "n1", "--where", "building", "-k", 4, "--save-query", path)
+    assert Query.load(path) == Query("n1", where="building", k=4)
+    assert asked("--query", path) == first
+    assert asked("--query", path, "-k", 2) == first[:2]
+    # what nobody said keeps what the file says, what is said replaces it
+    more = small_index.query("n1", where="building", k=10)
+    assert len(more) > 4
+    assert asked("--query", path, "-k", 10) == more.records()
+    other = asked("--query", path, "--like", "n2")
+    assert other == small_index.query("n2", where="building", k=4).records()
+    answers = tmp_path / "hits.geojson"
+    assert run("query", small_index.path, "--query", path, "-o", answers).exit_code == 0
+    assert asked("--query", answers) == first
+
+
+def test_a_table_of_queries_is_answered(small_index, tmp_path):
+    table = tmp_path / "queries.csv"
+    table.write_text("query,like\nfirst,n1\nsecond,n4\nthird,n99999999\n")
+    query = ("query", small_index.path, "--batch", table, "-k", 2)
+    done = run(*query, "-f", "csv")
+    assert done.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["query"] for row in rows] == ["first", "first", "second", "second"]
+    assert "left out 1 of 3 queries" in done.stderr
+    assert run(*query).stdout.splitlines()[0].split()[:2] == ["query", "#"]
+    output = tmp_path / "hits.parquet"
+    assert run(*query, "-o", output).exit_code == 0
+    assert output.stat().st_size
+    assert isinstance(run(*query, "--strict").exception, SkippedItemsError)
+    for option in (("--explain",), ("--query", table), ("--save-query", tmp_path / "q.json")):
+        assert run(*query, *option).exit_code == 2
+
+
+def test_settings_hold_for_a_table_and_not_for_a_saved_query(small_index, asked, tmp_path):
+    config = tmp_path / "settings.toml"
+    config.write_text("[query]\nk = 1\n")
+    table = tmp_path / "queries.csv"
+    table.write_text("like\nn1\nn4\n")
+    assert len(asked("--batch", table, "--config", config)) == 2
+    assert len(asked("--batch", table, "--config", config, "-k", 3)) == 6
+    saved = tmp_path / "query.json"
+    Query("n1", k=4).save(saved)
+    assert len(asked("--query", saved, "--config", config)) == 4
+    assert len(asked("--like", "n1", "--config", config)) == 1
+
+
+def test_similar_takes_what_query_takes(small_index):
+    cell = f"{int(small_index.entities.column('cell')[0]):x}"
+    point = f"{TOWN[0]},{TOWN[1]}"
+    for pair in ((cell, point), (point, "n4")):
+        done = run("similar", small_index.path, *pair, "--json")
+        assert json.loads(done.stdout) == small_index.similar(*pair)[1].as_dict()
+    both = ("--focus", "both", "--own-weight", 0.2, "--among", small_index.path, "--json")
+    told = json.loads(run("similar", small_index.path, "n1", "n4", *both).stdout)
+    assert told["similarity"] == pytest.approx(
+        small_index.similar("n1", "n4", focus="both", own_weight=0.2)[0], abs=1e-6
+    )

@@ -1,0 +1,61 @@
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from cli.train import step_text
+from tests.trainer.small_models import small_config
+from tests.trainer.towns import write_towns
+from trainer.config import toml_text
+from trainer.loop import Progress
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    write_towns(folder / "towns.osm")
+    config = small_config(optimiser={"epochs": 1}, monitors={"probe_tiles": 10})
+    (folder / "train.toml").write_text(toml_text(config), "utf-8")
+    return folder
+
+
+def test_a_checkpoint_is_trained_and_said_where(settings: Path) -> None:
+    run = settings / "run"
+    command = ["train", str(settings / "towns.osm"), "-o", str(run), "--device", "cpu",
+               "--config", str(settings / "train.toml"), "--seed", "3"]  # fmt: skip
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    assert (run / "best" / "model.safetensors").exists()
+    assert "seed = 3" in (run / "config.toml").read_text("utf-8")
+    assert re.search(r"Best half_tile_mrr 0\.\d+ at step \d+", done.stderr)
+    assert f"--encoder {run / 'best'}" in done.stderr
+    assert not done.stdout
+    again = CliRunner().invoke(app, command)
+    assert "finished before" in again.stderr
+
+
+def test_a_key_that_is_not_known_is_a_usage_error(settings: Path) -> None:
+    from geoindex.errors import UsageError
+
+    bad = settings / "bad.toml"
+    bad.write_text("[optimiser]\nlearning_rate = 0.1\n")
+    command = [
+        "train",
+        str(settings / "towns.osm"),
+        "-o",
+        str(settings / "x"),
+        "--config",
+        str(bad),
+    ]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.exit_code == 2
+    assert "Known: epochs, rate" in str(done.exception)
+
+
+def test_steps_are_told_with_speed_and_time_left() -> None:
+    progress = Progress(10, 100, 0.1234, 5678.9, 3725)
+    assert step_text(progress) == "loss 0.123, 5,679 tokens/s, 1:02:05 left"
+    assert step_text(Progress(1, 100, 1, 10, None)) == "loss 1.000, 10 tokens/s"

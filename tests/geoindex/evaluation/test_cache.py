@@ -1,0 +1,56 @@
+import numpy as np
+
+from geoindex.evaluation import cache as cache_module
+from geoindex.evaluation.baselines import BASELINES
+from geoindex.evaluation.cache import (
+    JUDGING,
+    ScoreCache,
+    code_of,
+    code_of_row,
+    code_version,
+    digest,
+)
+
+_PLAIN = "def f(x):\n    return x + 1\n"
+_SAME = '"""What is this?"""\n\n\ndef f(x):\n    """Add one."""\n    # why\n    return x + 1\n'
+_OTHER = "def f(x):\n    return x + 2\n"
+
+
+def meaning(folder, text):
+    path = folder / f"{abs(hash(text))}.py"
+    path.write_text(text)
+    return cache_module._meaning(path)
+
+
+def test_only_what_code_does_counts(tmp_path):
+    assert meaning(tmp_path, _PLAIN) != meaning(tmp_path, _OTHER)
+    bare = 'def f(x):\n    """Add."""\n    return x + 1\n'
+    assert meaning(tmp_path, _SAME) == meaning(tmp_path, f'"""Another."""\n{bare}')
+
+
+def test_a_row_has_its_own_code():
+    codes = {name: code_of_row(BASELINES[name]) for name in ("constant", "counts", "geovex")}
+    assert len(set(codes.values())) == 3
+    assert code_of_row(BASELINES["counts"]) == code_of_row(BASELINES["svd"])
+    assert code_of(JUDGING) == code_version()
+
+
+def test_content_counts_and_not_where_it_lies():
+    values = np.arange(6)
+    assert digest(values[::2]) == digest(values[::2].copy()) != digest(values[1::2])
+    assert digest([True, False]) != digest([1.0, 0.0])
+    assert digest(values, values) != digest(values)
+
+
+def test_what_was_kept_is_found_again_and_broken_files_are_not(tmp_path):
+    kept = ScoreCache(tmp_path)
+    kept.put({"a": 1.5}, task="x")
+    assert ScoreCache(tmp_path).get(task="x") == {"a": 1.5}
+    assert ScoreCache(tmp_path).get(task="y") is None
+    next(tmp_path.rglob("*.json")).write_text("{")
+    assert ScoreCache(tmp_path).get(task="x") is None
+    made = []
+    assert ScoreCache(tmp_path).kept_or_made(lambda: made.append(1) or {"b": 2}, task="x") == {
+        "b": 2
+    }
+    assert made == [1]

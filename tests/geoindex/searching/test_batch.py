@@ -1,0 +1,58 @@
+"""Many queries at once have the answers of one at a time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geoindex.errors import UsageError
+from geoindex.search import nearest, nearest_many
+from geoindex.searching import batch
+from tests.geoindex.test_search import searches, unit_rows
+
+
+@given(searches(), st.booleans(), st.integers(0, 9), st.sampled_from([1, 5, 8192]), st.booleans())
+def test_each_is_answered_as_alone(asked, is_filtered, num_queries, block_rows, is_full):
+    vectors, query, k, passing, exclude = asked
+    rng = np.random.default_rng(num_queries)
+    queries = np.array(
+        [
+            query * rng.uniform(0.5, 2) + rng.normal(size=query.shape) * 0.1
+            for _ in range(num_queries)
+        ],
+        np.float32,
+    ).reshape(num_queries, len(query))
+    passing = passing if is_filtered else None
+    unwanted = [exclude[i::2] for i in range(num_queries)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "_ROWS", block_rows)
+        patch.setattr(batch, "_QUERIES", 4)
+        patch.setattr(batch, "_SAMPLE_ROWS", 10)
+        patch.setattr(batch, "_MOST_FOUND", 20 if is_full else 4_000_000)
+        found = nearest_many(vectors, queries, k=k, passing=passing, exclude=unwanted)
+    alone = [
+        nearest(vectors, queries[i], k=k, passing=passing, exclude=unwanted[i])
+        for i in range(num_queries)
+    ]
+    for many, one in zip(found, alone, strict=True):
+        assert many.rows.tolist() == one.rows.tolist()
+        assert many.similarity.tobytes() == one.similarity.tobytes()
+        assert many.num_passing == one.num_passing
+
+
+def test_a_thousand_queries_of_a_larger_table():
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(rng, 40_000, 8)
+    found = nearest_many(vectors, vectors[:1000], k=3)
+    assert [answer.rows[0] for answer in found] == list(range(1000))
+    for query in (0, 500, 999):
+        assert found[query].rows.tolist() == nearest(vectors, vectors[query], k=3).rows.tolist()
+
+
+def test_no_queries_have_no_answers():
+    assert nearest_many(np.eye(3, dtype=np.float32), np.zeros((0, 3), np.float32), k=1) == []
+
+
+def test_a_query_without_direction_is_refused():
+    with pytest.raises(UsageError, match="length 0"):
+        nearest_many(np.eye(3, dtype=np.float32), np.zeros((1, 3), np.float32), k=1)

@@ -1,0 +1,247 @@
+"""What does a run read? Tokens, tiles in two parts, what is fitted to one, probes of the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from encoder.surroundings import nearest_prototypes
+from encoder.token_batch import TokenBatch
+from geoindex.errors import UsageError
+from geoindex.progress import Reporter, Silent
+from trainer.batch_types import Batch
+from trainer.batches import plan_batches
+from trainer.config import TrainConfig
+from trainer.examples import draw_entities, make_batch, whole_batch
+from trainer.fabric import Fabric
+from trainer.probes import Halves, halve, probe_tiles
+from trainer.prototypes import fit_prototypes
+from trainer.region_targets import TileEntities, own_vectors, region_targets
+from trainer.tiles import TileSet, held_out
+from trainer.token_cache import cache_tokens
+from trainer.token_files import TokenCache
+from trainer.training_tiles import TrainingTiles, joined_tiles, pooled_tags
+
+_LEAST_PROBES = 2
+# a column of geometry that hardly varies would be blown up to noise
+_LEAST_DEVIATION = 0.05
+_MOST_CALIBRATING = 2000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What is measured once, on the entities that are trained on.
+
+    Attributes
+    ----------
+    rows
+        Those entities, shape ``(k,)``.
+    tags
+        Pooled tag vectors of *all* entities, shape ``(n, tag_dim)``.
+    geometry_mean, geometry_deviation
+        Shape ``(geometry_dim,)``.
+    prototypes
+        Shape ``(num_counts, tag_dim)``, of `trainer.prototypes`.
+    """
+
+    rows: NDArray[np.int64]
+    tags: NDArray[np.float32]
+    geometry_mean: NDArray[np.float32]
+    geometry_deviation: NDArray[np.float32]
+    prototypes: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run reads.
+
+    Attributes
+    ----------
+    is_train
+        Shape ``(t,)``: tiles that are trained on.
+    is_held_out
+        Shape ``(t,)``; tiles with hardly any entity may be neither.
+    probes, halves
+        Of held-out tiles; the same in every look.
+    calibrating
+        Some of the tiles that are trained on, as they are.
+    """
+
+    cache: TokenCache
+    tiles: TrainingTiles
+    is_train: NDArray[np.bool_]
+    is_held_out: NDArray[np.bool_]
+    fitted: Fitted
+    probes: list[Batch]
+    halves: Halves
+    calibrating: list[TokenBatch]
+
+
+def make_material(
+    fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
+) -> Material:
+    """Tokenise sources, and part their tiles into trained on and held out.
+
+    Raises
+    ------
+    UsageError, SourceError
+        If there is too little ground.
+    """
+    # small products: a second thread of BLAS spins more than it helps
+    with threadpool_limits(1, "blas"):
+        return _material(fabric, sources, tokens, config, reporter)
+
+
+def _material(
+    fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
+) -> Material:
+    levels = config.data.resolutions
+    if fabric.is_global_zero:
+        cache_tokens(sources, tokens, resolutions=levels, reporter=reporter)
+    fabric.barrier()
+    cache = cache_tokens(sources, tokens, resolutions=levels, reporter=Silent())
+    sets = [cache.tiles(resolution) for resolution in sorted(set(levels))]
+    with reporter.stage("targets", None) as advance:
+        is_train, is_held_out = _parted(sets, config)
+        fitted = _fitted(cache, sets, is_train, config)
+        tiles = _tiles(cache, sets, is_train, fitted, config)
+        advance(len(tiles))
+    chosen = probe_tiles(tiles, is_held_out, most=config.monitors.probe_tiles, seed=config.seed)
+    if len(chosen) < _LEAST_PROBES:
+        raise UsageError(_little_text(is_train, chosen))
+    reporter.say(
+        f"{len(cache):,} entities, {int(is_train.sum()):,} tiles to train on, "
+        f"{int(is_held_out.sum()):,} held out, {len(chosen):,} of them looked at"
+    )
+    most = config.data.most_entities
+    return Material(
+        cache,
+        tiles,
+        is_train,
+        is_held_out,
+        fitted,
+        probes=_probes(cache, tiles, chosen, config),
+        halves=halve(cache, tiles, chosen, most=most, seed=config.seed),
+        calibrating=_calibrating(cache, tiles, is_train, config),
+    )
+
+
+def _parted(
+    sets: Sequence[TileSet], config: TrainConfig
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which tiles of all sets are trained on, and which are held out."""
+    data = config.data
+    away = [
+        held_out(
+            tiles,
+            share=data.held_out_frac,
+            block_resolution=data.block_resolution,
+            seed=config.seed,
+        )
+        for tiles in sets
+    ]
+    is_held_out = np.concatenate(away)
+    sizes = np.concatenate([tiles.sizes for tiles in sets])
+    is_train = ~is_held_out & (sizes >= data.least_entities)
+    if not is_train.any():
+        raise UsageError(_little_text(is_train, np.zeros(0, np.int64)))
+    return is_train, is_held_out
+
+
+def _little_text(is_train: NDArray[np.bool_], chosen: NDArray[np.int64]) -> str:
+    return (
+        f"{int(is_train.sum())} tiles to train on and {len(chosen)} to look at; want more of "
+        "both. Give more ground, or set data.held_out_frac = 0.2, data.block_resolution = 8"
+    )
+
+
+def _fitted(
+    cache: TokenCache, sets: Sequence[TileSet], is_train: NDArray[np.bool_], config: TrainConfig
+) -> Fitted:
+    members = np.concatenate([tiles.members for tiles in sets])
+    sizes = np.concatenate([tiles.sizes for tiles in sets])
+    rows = np.unique(members[np.repeat(is_train, sizes)])
+    tags, geometry = pooled_tags(cache), cache.geometry[rows]
+    shown = geometry[geometry.any(axis=1)]
+    mean = shown.mean(axis=0) if len(shown) else np.zeros(geometry.shape[1], np.float32)
+    deviation = shown.std(axis=0) if len(shown) else np.ones(geometry.shape[1], np.float32)
+    return Fitted(
+        rows,
+        tags,
+        geometry_mean=mean,
+        geometry_deviation=np.maximum(deviation, _LEAST_DEVIATION),
+        prototypes=fit_prototypes(tags[rows], config.model.num_counts, seed=config.seed),
+    )
+
+
+def _tiles(
+    cache: TokenCache,
+    sets: Sequence[TileSet],
+    is_train: NDArray[np.bool_],
+    fitted: Fitted,
+    config: TrainConfig,
+) -> TrainingTiles:
+    nearest = nearest_prototypes(fitted.tags, fitted.prototypes)
+    tiles = joined_tiles(sets, nearest=nearest, num_prototypes=len(fitted.prototypes))
+    own = own_vectors(
+        fitted.tags,
+        cache.geometry,
+        mean=fitted.geometry_mean,
+        deviation=fitted.geometry_deviation,
+    )
+    entities = TileEntities(tiles.members, tiles.offsets, is_train)
+    tiles.holds = region_targets(cache, entities, own=own, config=config.region_targets)
+    return tiles
+
+
+def _probes(
+    cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
+) -> list[Batch]:
+    """Return masked batches of held-out tiles."""
+    found = []
+    for number, batch in enumerate(_runs(tiles, chosen, config)):
+        rng = np.random.default_rng([config.seed, 3, number])
+        drawn = draw_entities(tiles, batch, most=config.data.most_entities, rng=rng)
+        most = config.batches.most_queries
+        found.append(
+            make_batch(
+                cache,
+                drawn,
+                masks=config.masks,
+                num_views=1,
+                most_queries=most,
+                with_whole=config.objective.needs_whole,
+                rng=rng,
+            )
+        )
+    return found
+
+
+def _calibrating(
+    cache: TokenCache, tiles: TrainingTiles, is_train: NDArray[np.bool_], config: TrainConfig
+) -> list[TokenBatch]:
+    """Return batches of tiles that are trained on, drawn at random, nothing hidden."""
+    rng = np.random.default_rng([config.seed, 5])
+    chosen = rng.permutation(np.flatnonzero(is_train))[:_MOST_CALIBRATING]
+    most = config.data.most_entities
+    return [
+        whole_batch(cache, draw_entities(tiles, batch, most=most, rng=rng))
+        for batch in _runs(tiles, chosen, config)
+    ]
+
+
+def _runs(
+    tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
+) -> list[NDArray[np.int64]]:
+    """Cut some tiles into batches within the budget."""
+    plan = plan_batches(
+        np.minimum(tiles.sizes[chosen], config.data.most_entities) + config.model.num_registers,
+        budget_tokens=config.batches.budget_tokens,
+        window=len(chosen),
+        seed=0,
+        epoch=0,
+    )
+    return [chosen[batch] for batch in plan]

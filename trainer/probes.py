@@ -1,0 +1,135 @@
+"""Do halves of a tile find each other? Retrieval without labels, on tiles that were held out.
+
+The entities of a tile are parted in two at random, units that repeat each other staying together.
+The vector of one half then looks for the other half among those of all tiles. What lies around a
+tile is the same for both halves, so it is hidden. Nothing of this is a label: a checkpoint may be
+chosen by it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoder.geojepa import GeoJEPA
+from encoder.token_batch import TokenBatch
+from trainer.examples import Drawn, draw_entities, part_batch
+from trainer.token_files import TokenCache
+from trainer.training_tiles import TrainingTiles
+from trainer.units import choose_units, units_of
+
+_LEAST_ENTITIES = 6  # of a tile that is halved
+_TILES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Held-out tiles as pairs of token batches, in the same order.
+
+    `left[i]` and `right[i]` are the halves of the same tiles; `tags` and `geometry` are the whole
+    tiles, of one modality each.
+    """
+
+    left: list[TokenBatch]
+    right: list[TokenBatch]
+    tags: list[TokenBatch]
+    geometry: list[TokenBatch]
+
+
+def probe_tiles(
+    tiles: TrainingTiles, is_held_out: NDArray[np.bool_], *, most: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the held-out tiles that are looked at: large enough, at most `most`, in size order."""
+    fit = np.flatnonzero(is_held_out & (tiles.sizes >= _LEAST_ENTITIES))
+    chosen = np.random.default_rng([seed, 1]).permutation(fit)[:most]
+    return chosen[np.argsort(tiles.sizes[chosen], kind="stable")]
+
+
+def halve(
+    cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], *, most: int, seed: int
+) -> Halves:
+    """Part each tile in two."""
+    halves = Halves([], [], [], [])
+    for start in range(0, len(chosen), _TILES_AT_ONCE):
+        rng = np.random.default_rng([seed, 2, start])
+        drawn = draw_entities(tiles, chosen[start : start + _TILES_AT_ONCE], most=most, rng=rng)
+        is_left = left_half(cache, drawn, rng)
+        everyone = np.ones_like(is_left)
+        halves.left.append(part_batch(cache, drawn, keep=is_left))
+        halves.right.append(part_batch(cache, drawn, keep=~is_left))
+        halves.tags.append(part_batch(cache, drawn, keep=everyone, with_geometry=False))
+        halves.geometry.append(part_batch(cache, drawn, keep=everyone, with_tags=False))
+    return halves
+
+
+def left_half(cache: TokenCache, drawn: Drawn, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Say which entities go to the left half, about one of two, shape ``(N,)``."""
+    unit = units_of(cache.link[drawn.rows], drawn.offsets)
+    half = np.full(len(drawn.offsets) - 1, 0.5)
+    everyone = np.ones(len(unit), np.bool_)
+    return choose_units(rng.random(len(unit)), unit, drawn.offsets, half, among=everyone)
+
+
+@torch.no_grad()
+def region_latents(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
+    """Return the region latents of some batches, one below the other, shape ``(t, region_dim)``."""
+    device = model.geometry_mean.device
+    found = [model(batch.to(device)).region.float().cpu().numpy() for batch in batches]
+    return np.concatenate(found)
+
+
+def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
+    """Set the constant that stands beside every region's latent: twice the median length.
+
+    A cosine forgets how long a latent is, and so how much a tile holds; beside a constant it does
+    not. See `encoder.geojepa_embedder`.
+
+    Parameters
+    ----------
+    batches
+        Of tiles that are trained on.
+    """
+    length = np.linalg.norm(region_latents(model, batches), axis=1)
+    model.region_scale.fill_(2 * float(np.median(length)))
+
+
+def region_vectors(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
+    """Return region vectors as an index keeps them, shape ``(t, region_dim + 1)``."""
+    latents = region_latents(model, batches)
+    scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
+    return _unit(np.hstack([latents, scale]))
+
+
+def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:
+    """Return the mean tag vector of each tile: what needs no training at all."""
+    found = []
+    for batch in batches:
+        sums = torch.zeros(batch.num_tiles, batch.tags.shape[1]).index_add(
+            0, batch.tile, batch.tags
+        )
+        count = batch.offsets.diff().clamp(min=1)[:, None]
+        found.append((sums / count).numpy())
+    return np.concatenate(found)
+
+
+def mean_reciprocal_rank(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Return how well rows find their partners, 1 for always first; both ways, ties as misses.
+
+    Parameters
+    ----------
+    left, right
+        Shape ``(t, d)``: row i of one belongs to row i of the other. Compared by cosine.
+    """
+    similarity = _unit(left) @ _unit(right).T
+    own = np.diag(similarity)
+    others = ~np.eye(len(own), dtype=bool)
+    # alike is not enough: vectors that are all the same find nobody
+    ahead = ((similarity >= own[:, None]) & others).sum(axis=1)
+    ahead_back = ((similarity >= own[None, :]) & others).sum(axis=0)
+    return float((1 / (1 + ahead)).mean() + (1 / (1 + ahead_back)).mean()) / 2
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)

@@ -1,0 +1,114 @@
+"""What does a run start from? An untrained model in its objective, and a folder."""
+
+import platform
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from encoder.geojepa import GeoJEPA
+from geoindex import __version__
+from trainer.config import TrainConfig, toml_text
+from trainer.fabric import Fabric
+from trainer.material import Material
+from trainer.model_card import model_card
+from trainer.objective import Objective
+from trainer.runs import RunFolder
+
+# entities that targets are whitened by, evenly drawn
+_MOST_WHITENED = 200_000
+
+
+def make_objective(config: TrainConfig, material: Material) -> Objective:
+    """Return the untrained model in its objective, standardised to the tokens it will read."""
+    torch.manual_seed(config.seed)
+    cache, fitted = material.cache, material.fitted
+    shape = replace(
+        config.model,
+        tag_dim=cache.tag_vectors.shape[1],
+        geometry_dim=cache.geometry.shape[1],
+        tag_fingerprint=cache.tag_fingerprint,
+    )
+    model = GeoJEPA(shape)
+    model.prototypes.copy_(torch.from_numpy(fitted.prototypes))
+    model.geometry_mean.copy_(torch.from_numpy(fitted.geometry_mean))
+    model.geometry_deviation.copy_(torch.from_numpy(fitted.geometry_deviation))
+    dims = material.tiles.holds.shape[1]
+    objective = Objective(model, config.objective, config.predictor, holds_dims=dims)
+    rows = fitted.rows[:: max(1, len(fitted.rows) // _MOST_WHITENED)]
+    for name, vectors in (("tags", fitted.tags), ("geometry", cache.geometry)):
+        objective.whitener(name).fit(vectors[rows], power=config.objective.token_power)
+    return objective
+
+
+def begin_folder(
+    fabric: Fabric, output: Path, config: TrainConfig, material: Material
+) -> RunFolder:
+    """Open the run's folder, and write what is known."""
+    deciding = {
+        "config": config.deciding(),
+        "tokens": material.cache.folder.name,
+        "processes": fabric.world_size,
+    }
+    folder = RunFolder(output, deciding)
+    # all have looked before the first one writes: else the others find a folder begun
+    fabric.barrier()
+    if fabric.is_global_zero:
+        about = {"sources": material.cache.meta["sources"], "packages": _packages()}
+        folder.begin(config_toml=toml_text(config), about=about)
+    fabric.barrier()
+    return folder
+
+
+def card_of(
+    config: TrainConfig,
+    material: Material,
+    numbers: dict[str, float],
+    step: int,
+    objective: Objective,
+) -> str:
+    """Return the model card of a checkpoint."""
+    counts = {
+        **material.cache.meta["counts"],
+        "tiles": len(material.tiles),
+        "held_out": int(material.is_held_out.sum()),
+    }
+    return model_card(
+        config,
+        sources=material.cache.meta["sources"],
+        counts=counts,
+        scores=numbers,
+        packages=_packages(),
+        step=step,
+        num_parameters=sum(part.numel() for part in objective.encoder.parameters()),
+    )
+
+
+def _packages() -> dict[str, str]:
+    found = {
+        "geoindex": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    commit = _commit()
+    return {**found, "commit": commit} if commit else found
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this is run from, "" outside of one."""
+    here = Path(__file__).parent
+    if not (here.parent / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607 - whichever git there is
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
