@@ -11,7 +11,7 @@ DATA ?= ../shared/data/osm
 # a folder of places, each with tiles z/x/y.png and buildings.geojson
 IMAGERY ?= ../shared/data/imagery
 
-.PHONY: demo test check fuzz lint format clean
+.PHONY: demo test check fuzz lint format clean checkpoint
 .PHONY: bench-search bench-build bench-query bench-tokens bench-imagery bench-knn bench-quality bench-peers
 
 # what a user installs, and the sample map
@@ -46,6 +46,10 @@ lint: $(VENV)/dev-ready  ## style, types and the direction of imports
 format: $(VENV)/dev-ready  ## mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+checkpoint: $(VENV)/dev-ready  ## train the shipped checkpoint anew, into encoder/data/geojepa
+	$(BIN)/geoindex train $(DATA)/*.osm.pbf -o $(OUT)/geojepa --config scripts/geojepa.toml $(ARGS)
+	install -m 644 $(OUT)/geojepa/best/config.json $(OUT)/geojepa/best/model.safetensors encoder/data/geojepa/
 
 bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
 	$(BIN)/python bench/build.py $(if $(QUACKOSM),--quackosm-python $(QUACKOSM)) $(ARGS)

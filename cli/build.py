@@ -49,8 +49,9 @@ def build(
     encoder: Annotated[
         str,
         typer.Option(
-            metavar="default|tagpool|tagpool:MODEL",
-            help="What makes the vectors; MODEL is a text model that reads the tags.",
+            metavar="default|geojepa|tagpool|tagpool:MODEL|DIR",
+            help="What makes the vectors; MODEL is a text model that reads the tags, DIR a folder "
+            "that geoindex train made.",
             envvar="GEOINDEX_ENCODER",
         ),
     ] = "default",

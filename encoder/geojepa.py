@@ -54,7 +54,11 @@ class GeoJEPA(nn.Module):
     geometry_mean: Tensor
     geometry_deviation: Tensor
     prototypes: Tensor
+    token_mean: Tensor
+    count_mean: Tensor
+    count_deviation: Tensor
     region_scale: Tensor
+    untrained_scale: Tensor
 
     def __init__(self, config: GeoJEPAConfig) -> None:
         super().__init__()
@@ -62,10 +66,16 @@ class GeoJEPA(nn.Module):
         width, entity_dim = config.width, config.tag_dim + config.geometry_dim + 2
         self.register_buffer("geometry_mean", torch.zeros(config.geometry_dim))
         self.register_buffer("geometry_deviation", torch.ones(config.geometry_dim))
-        # unit tag vectors: what lies around a tile is counted by the one it is most like
+        # unit tag vectors: what lies in and around a tile is counted by the one it is most like
         self.register_buffer("prototypes", torch.zeros(config.num_counts, config.tag_dim))
+        # of token latents: what all share tells nothing
+        self.register_buffer("token_mean", torch.zeros(width))
+        # of the counts inside, as region vectors hold them; see `encoder.geojepa_embedder`
+        self.register_buffer("count_mean", torch.zeros(config.num_counts))
+        self.register_buffer("count_deviation", torch.ones(config.num_counts))
         # beside the region's latent in every region vector, so that its length tells under a cosine
         self.register_buffer("region_scale", torch.zeros(()))
+        self.register_buffer("untrained_scale", torch.zeros(()))
         self.token_in = nn.Linear(entity_dim, width)
         self.place_in = nn.Linear(PLACE_FEATURES, width)
         self.count_in = nn.Sequential(
@@ -185,6 +195,16 @@ class GeoJEPA(nn.Module):
             )
             raise CheckpointError(msg) from error
         return model.eval()
+
+
+def untrained(model: GeoJEPA) -> GeoJEPA:
+    """Return the same model with random weights of seed 0; its statistics stay."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fresh = GeoJEPA(model.config).to(model.geometry_mean.device)
+    for name, part in model.named_buffers():
+        fresh.get_buffer(name).copy_(part)
+    return fresh.eval()
 
 
 def mean_max(tokens: Tensor, tile: Tensor, num_tiles: int) -> tuple[Tensor, Tensor]:

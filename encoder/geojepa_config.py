@@ -37,7 +37,7 @@ class GeoJEPAConfig:
     has_counts, has_geometry
         Off only in ablations: pooling without counts, tokens without geometry.
     context_share
-        Of the squared length of an entity's contextual vector; its own parts have the rest.
+        Of the latent, in the squared length of an entity's contextual vector.
     tag_fingerprint
         Of the tag table the model was trained with; "" takes any.
     name
@@ -57,7 +57,7 @@ class GeoJEPAConfig:
     max_keys: int = 1024
     has_counts: bool = True
     has_geometry: bool = True
-    context_share: float = 0.4
+    context_share: float = 0.15
     tag_fingerprint: str = ""
     name: str = "geojepa"
 

@@ -5,9 +5,12 @@ vector      parts
 ==========  =================================================================================
 own         tags, geometry: those of `encoder.tagpool.TagPool`, so that the worst case is the
             untrained pooling; nothing in the columns of the context
-contextual  the same, and beside them the latent of the entity's token in its tile
-region      the latent of the tile, and beside it one constant: scaled to unit length, a region
-            that holds much points elsewhere than one that holds little of the same
+contextual  the same, mixed with the tile's mean as `TagPool` does, and beside it the latent of the
+            entity's token in its tile, centred
+region      the latent of the tile; how many entities are most like each of the prototypes, log
+            and standardised, half as long: the way past the network; and one constant, so that
+            scaled to unit length a region that holds much points elsewhere than one that holds
+            little of the same
 ==========  =================================================================================
 
 torch is imported here, and only where tiles are embedded: an
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from encoder.embedder import EntityTokens, TagCodes, Tiles
 from encoder.errors import CheckpointError, MissingHfError
@@ -58,6 +62,7 @@ class GeoJEPAEmbedder:
     def __init__(self, folder: Path = DEFAULT_CHECKPOINT, *, is_untrained: bool = False) -> None:
         self._folder, self._is_untrained = folder, is_untrained
         self.config = GeoJEPAConfig.read(folder)
+        _check_weights(folder / WEIGHTS_NAME)
         self._pool = TagPool()
         if self.config.tag_fingerprint not in {"", self._pool.table_fingerprint}:
             msg = (
@@ -92,7 +97,7 @@ class GeoJEPAEmbedder:
     @property
     def region_dim(self) -> int:
         """Width of a region's vector."""
-        return self.config.region_dim + 1
+        return self.config.region_dim + self.config.num_counts + 1
 
     @property
     def parts(self) -> Mapping[str, slice]:
@@ -102,8 +107,9 @@ class GeoJEPAEmbedder:
 
     @property
     def region_parts(self) -> Mapping[str, slice]:
-        """Columns of a region's vector: its latent, and the scale that its length is told by."""
-        return _slices(latent=self.config.region_dim, scale=1)
+        """Columns of a region's vector: its latent, its counts, and the constant beside them."""
+        config = self.config
+        return _slices(latent=config.region_dim, counts=config.num_counts, scale=1)
 
     def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
         """Tokenise entities; see `encoder.embedder.Embedder.tokens`."""
@@ -126,57 +132,70 @@ class GeoJEPAEmbedder:
         # members repeat between tiles that are neighbours: each row is judged once
         rows, local = np.unique(tiles.members, return_inverse=True)
         used = tokens.take(rows)
-        own = self._pool.own(used)
-        around = self._around(used.tags, local, tiles)
+        pooled = self._pool.contextual(self._pool.own(used), used.salience, local, tiles)
         inside = ~tiles.is_halo
+        prototypes = self._model.prototypes.numpy()
+        nearest = nearest_prototypes(used.tags, prototypes)[local]
+        around, counts = (
+            log_counts(np.where(picked, nearest, -1), tiles.offsets, num_prototypes=len(prototypes))
+            for picked in (~inside, inside)
+        )
         offsets = np.append(0, np.cumsum(inside))[tiles.offsets]
         latents = _Latents(self, used, local[inside], offsets, _centres(used, local, tiles))
         context, region = latents.all(around)
-        is_read = tiles.is_read[inside]
-        contextual = self._contextual(own[local[inside][is_read]], context[is_read])
-        return contextual, self._regions(region, np.diff(offsets) > 0)
+        contextual = self._contextual(pooled, context[tiles.is_read[inside]])
+        return contextual, self._regions(region, counts, np.diff(offsets) > 0)
 
     def _contextual(
-        self, own: NDArray[np.float32], context: NDArray[np.float32]
+        self, pooled: NDArray[np.float32], context: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         share = np.float32(self.config.context_share)
-        parts = [own * (1 - share) ** 0.5, unit_rows(context) * share**0.5]
+        latent = unit_rows(context - self._model.token_mean.numpy())
+        parts = [pooled * (1 - share) ** 0.5, latent * share**0.5]
         return unit_rows(np.hstack(parts))
 
     def _regions(
-        self, region: NDArray[np.float32], holds: NDArray[np.bool_]
+        self,
+        region: NDArray[np.float32],
+        counts: NDArray[np.float32],
+        holds: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        scale = np.full((len(region), 1), self._model.region_scale.item(), np.float32)
+        vectors = joined_parts(self._model, region, counts)
         # a tile that holds nothing is like nothing
-        return unit_rows(np.hstack([region, scale]) * holds[:, None])
-
-    def _around(
-        self, tags: NDArray[np.float32], local: NDArray[np.intp], tiles: Tiles
-    ) -> NDArray[np.float32]:
-        prototypes = self._model.prototypes.numpy()
-        nearest = nearest_prototypes(tags, prototypes)[local]
-        nearest[~tiles.is_halo] = -1
-        return log_counts(nearest, tiles.offsets, num_prototypes=len(prototypes))
+        return unit_rows(vectors * holds[:, None])
 
     @cached_property
     def _model(self) -> "GeoJEPA":
         try:
-            import torch
-
-            from encoder.geojepa import GeoJEPA
+            from encoder.geojepa import GeoJEPA, untrained
         except ImportError as error:
             raise MissingHfError(package="torch") from error
         model = GeoJEPA.load(self._folder)
         if self._is_untrained:
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                fresh = GeoJEPA(self.config).eval()
-            for name, part in model.named_buffers():
-                # the scale fits the trained latents alone: without it, a plain cosine
-                if name != "region_scale":
-                    fresh.get_buffer(name).copy_(part)
-            model = fresh
+            model = untrained(model)
+            # the same parts in the same proportion, for latents of another length
+            model.count_deviation *= model.region_scale / model.untrained_scale.clamp(min=1e-9)
+            model.region_scale.copy_(model.untrained_scale)
         return model.requires_grad_(requires_grad=False)
+
+
+def joined_parts(
+    model: "GeoJEPA", latents: NDArray[np.float32], counts: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the parts of region vectors side by side, shape ``(t, R)``, not yet of unit length.
+
+    Parameters
+    ----------
+    latents
+        Shape ``(t, region_dim)``.
+    counts
+        Of the prototypes inside each tile, `encoder.surroundings.log_counts`.
+    """
+    counted = (counts - model.count_mean.cpu().numpy()) / model.count_deviation.cpu().numpy()
+    if not model.config.has_counts:
+        counted = np.zeros_like(counted)
+    scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
+    return np.hstack([latents, counted, scale])
 
 
 class _Latents:
@@ -229,6 +248,16 @@ class _Latents:
             )
             with torch.inference_mode():
                 yield tiles, at, self._model(batch)
+
+
+def _check_weights(path: Path) -> None:
+    """Read the weights' header, without torch: a damaged file is told at once, not hours later."""
+    try:
+        with safe_open(path, "np") as file:
+            file.keys()
+    except (OSError, SafetensorError) as error:
+        msg = f"cannot read {path}: {error}; want a folder that `geoindex train` made"
+        raise CheckpointError(msg) from error
 
 
 def _centres(used: EntityTokens, local: NDArray[np.intp], tiles: Tiles) -> NDArray[np.float64]:

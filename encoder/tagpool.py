@@ -136,12 +136,31 @@ class TagPool:
         # members repeat between tiles that are neighbours: each row's own vector is made once
         rows, local = np.unique(tiles.members, return_inverse=True)
         own = self._own(tokens.tags[rows], tokens.geometry[rows])
-        weight = tokens.salience[rows][local]
+        contextual = self.contextual(own, tokens.salience[rows], local, tiles)
+        return contextual, self._regions(own, local, tiles)
+
+    def contextual(
+        self,
+        own: NDArray[np.float32],
+        salience: NDArray[np.float32],
+        local: NDArray[np.intp],
+        tiles: Tiles,
+    ) -> NDArray[np.float32]:
+        """Return the contextual vectors of the members that are read, shape ``(is_read.sum(), D)``.
+
+        Parameters
+        ----------
+        own, salience
+            Of n entities.
+        local
+            The entity of each of ``tiles.members``, shape ``(m,)``.
+        """
+        weight = salience[local]
         around = unit_rows(_row_sums(tiles.offsets, local, weight, own))
         tile_of = np.repeat(np.arange(len(tiles.offsets) - 1), np.diff(tiles.offsets))
         read = np.flatnonzero(tiles.is_read)
         contextual = (1 - CONTEXT_SHARE) * own[local[read]] + CONTEXT_SHARE * around[tile_of[read]]
-        return unit_rows(contextual), self._regions(own, local, tiles)
+        return unit_rows(contextual)
 
     def _regions(
         self, own: NDArray[np.float32], local: NDArray[np.intp], tiles: Tiles

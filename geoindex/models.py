@@ -56,7 +56,7 @@ def _geojepa(name: str) -> "Embedder":
     try:
         if name in {"default", "geojepa", "geojepa:untrained"}:
             return GeoJEPAEmbedder(is_untrained=name.endswith(":untrained"))
-        if Path(name).is_dir():
+        if name and Path(name).is_dir():
             return GeoJEPAEmbedder(Path(name))
     except CheckpointError as error:
         raise UsageError(str(error)) from error

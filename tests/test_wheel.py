@@ -28,10 +28,13 @@ def test_wheel_has_one_top_level_name(wheel: Path) -> None:
     assert {name for name in names if not name.endswith(".dist-info")} == {"geoindex"}
 
 
-def test_wheel_carries_the_tables_and_stays_small(wheel: Path) -> None:
+def test_wheel_carries_tables_and_checkpoint_and_stays_small(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "geoindex/_bundle/encoder/data/tag_table.safetensors" in names
-    assert wheel.stat().st_size < 16e6
+    data = "geoindex/_bundle/encoder/data/"
+    assert f"{data}tag_table.safetensors" in names
+    assert f"{data}geojepa/model.safetensors" in names
+    # 10 MB of table and 16 of checkpoint, at most
+    assert wheel.stat().st_size < 26e6
 
 
 def test_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ index = geoindex.build({str(source)!r}, {str(tmp_path / "two.geoindex")!r})
 assert index.query("n1").ids == ["node/2"]
 again = geoindex.open({str(tmp_path / "two.geoindex")!r})
 assert again.query(tags="amenity=pub", k=1).ids == ["node/2"]
-assert geoindex.load_encoder().name == "tagpool"
+assert geoindex.load_encoder().name == "geojepa"
 import cli
 assert cli.OWNER == "another"
 import encoder

@@ -120,7 +120,9 @@ class MonitorConfig:
 
     per_epoch: int = 1
     probe_tiles: int = 1000
-    score: Literal["half_tile_mrr", "tags_to_geometry_mrr", "r2_holds"] = "half_tile_mrr"
+    score: Literal["neighbours_r2", "half_tile_mrr", "tags_to_geometry_mrr", "r2_holds"] = (
+        "neighbours_r2"
+    )
     patience: int = 0
     log_every: int = 10
     save_minutes: float = 5.0

@@ -343,7 +343,7 @@ def _end(run: _Run, reason: str) -> Outcome:
             "reason": reason,
             "step": outcome.step,
             "best_step": outcome.best_step,
-            SCORE: outcome.best_score,
+            run.config.monitors.score: outcome.best_score,
             "minutes": run.counters.seconds / 60,
             "tokens": run.counters.tokens,
         }

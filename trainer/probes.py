@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoder.geojepa import GeoJEPA
+from encoder.geojepa import GeoJEPA, untrained
+from encoder.geojepa_embedder import joined_parts
+from encoder.surroundings import log_counts, nearest_prototypes
 from encoder.token_batch import TokenBatch
 from trainer.examples import Drawn, draw_entities, part_batch
 from trainer.token_files import TokenCache
@@ -21,6 +23,8 @@ from trainer.units import choose_units, units_of
 
 _LEAST_ENTITIES = 6  # of a tile that is halved
 _TILES_AT_ONCE = 64
+# of log counts: what hardly varies is not made loud
+_LEAST_DEVIATION = 0.1
 
 
 @dataclass(frozen=True)
@@ -80,25 +84,51 @@ def region_latents(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.floa
 
 
 def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
-    """Set the constant that stands beside every region's latent: twice the median length.
+    """Set what stands beside every region's latent, by the latents' median length.
 
-    A cosine forgets how long a latent is, and so how much a tile holds; beside a constant it does
-    not. See `encoder.geojepa_embedder`.
+    A cosine forgets how long a latent is, and so how much a tile holds; beside a constant, twice
+    that length, it does not. The counts of prototypes get half of it. See
+    `encoder.geojepa_embedder`.
 
     Parameters
     ----------
     batches
         Of tiles that are trained on.
     """
-    length = np.linalg.norm(region_latents(model, batches), axis=1)
-    model.region_scale.fill_(2 * float(np.median(length)))
+    latents = [model(batch.to(model.token_mean.device)).tokens.float() for batch in batches]
+    model.token_mean.copy_(torch.cat(latents).mean(dim=0))
+    length = _median_length(model, batches)
+    counts = _log_counts(model, batches)
+    deviation = counts.std(axis=0) + _LEAST_DEVIATION
+    standard = (counts - counts.mean(axis=0)) / deviation
+    counted = float(np.sqrt((standard**2).sum(axis=1).mean()))
+    model.count_mean.copy_(torch.from_numpy(counts.mean(axis=0)))
+    model.count_deviation.copy_(torch.from_numpy(deviation * counted / max(length / 2, 1e-9)))
+    model.region_scale.fill_(2 * length)
+    model.untrained_scale.fill_(2 * _median_length(untrained(model), batches))
+
+
+def _median_length(model: GeoJEPA, batches: list[TokenBatch]) -> float:
+    return float(np.median(np.linalg.norm(region_latents(model, batches), axis=1)))
+
+
+def _log_counts(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
+    prototypes = model.prototypes.cpu().numpy()
+    found = [
+        log_counts(
+            nearest_prototypes(batch.tags.cpu().numpy(), prototypes),
+            batch.offsets.cpu().numpy(),
+            num_prototypes=len(prototypes),
+        )
+        for batch in batches
+    ]
+    return np.concatenate(found)
 
 
 def region_vectors(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
-    """Return region vectors as an index keeps them, shape ``(t, region_dim + 1)``."""
+    """Return region vectors as an index keeps them."""
     latents = region_latents(model, batches)
-    scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
-    return _unit(np.hstack([latents, scale]))
+    return _unit(joined_parts(model, latents, _log_counts(model, batches)))
 
 
 def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:

@@ -88,7 +88,14 @@ class MBTiles:
             found = self._connection().execute(query, (z, x, (1 << z) - 1 - y)).fetchone()
         except sqlite3.Error as error:
             raise SourceError(str(error)) from error
-        return None if found is None or not found[0] else bytes(found[0])
+        if found is None or not found[0]:
+            return None
+        # SQLite puts any type into any column
+        if not isinstance(found[0], bytes):
+            msg = f"tile_data is {type(found[0]).__name__}, want the bytes of an image (a BLOB)"
+            raise SourceError(msg)
+        content: bytes = found[0]
+        return content
 
 
 class PMTiles:

@@ -39,7 +39,7 @@ def test_output_is_named_after_the_source(tmp_path: Path) -> None:
 def test_dry_run_builds_nothing(tmp_path: Path) -> None:
     done = run("build", town(tmp_path / "town.osm"), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "tagpool" in done.stdout
+    assert "geojepa" in done.stdout
     assert not list(tmp_path.glob("*.geoindex"))
 
 

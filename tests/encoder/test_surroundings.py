@@ -1,5 +1,7 @@
 """What lies around is counted by the prototype it is most like; a loop agrees."""
 
+import itertools
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import given
@@ -47,7 +49,7 @@ def test_counts_are_those_of_a_loop(nearest, cuts):
     offsets = np.array([0, *sorted(min(cut, len(nearest)) for cut in cuts), len(nearest)])
     found = log_counts(nearest, offsets, num_prototypes=5)
     assert found.shape == (len(offsets) - 1, 5)
-    for i, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for i, (start, stop) in enumerate(itertools.pairwise(offsets)):
         run = nearest[start:stop]
         np.testing.assert_allclose(
             np.expm1(found[i]), [(run == p).sum() for p in range(5)], atol=1e-5

@@ -237,7 +237,7 @@ def test_plan_reads_nothing_and_says_all(tmp_path: Path) -> None:
         overwrite=False,
     )
     assert "town.osm" in lines[0]
-    assert "tagpool" in lines[1]
+    assert "geojepa" in lines[1]
     assert not (tmp_path / "town.geoindex").exists()
 
 

@@ -1,17 +1,46 @@
 """An encoder is opened by name, and a text model may read its tags."""
 
+import shutil
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from encoder.geojepa_embedder import DEFAULT_CHECKPOINT
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 from geoindex.models import embed_tags, embed_tags_as_cell, encoder_of, load_encoder
 
 
 def test_default_is_the_best_that_ships() -> None:
-    assert load_encoder().name == "tagpool"
-    assert load_encoder().fingerprint == load_encoder("tagpool").fingerprint
+    assert load_encoder().name == "geojepa"
+    assert load_encoder().fingerprint == load_encoder("geojepa").fingerprint
+
+
+def test_a_folder_is_a_checkpoint(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_CHECKPOINT, tmp_path / "mine")
+    encoder = load_encoder(str(tmp_path / "mine"))
+    assert encoder.fingerprint == load_encoder().fingerprint
+    assert load_encoder(encoder.name).fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "cannot read"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "cannot read"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_says_why(
+    tmp_path: Path, damage: Callable[[Path], object], words: str
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(DEFAULT_CHECKPOINT, folder)
+    damage(folder)
+    with pytest.raises(UsageError, match=words):
+        load_encoder(str(folder))
 
 
 @pytest.mark.parametrize("name", ["", "magic", "tagpool:", "default:x", "magic:x"])

@@ -178,7 +178,7 @@ def test_two_processes_train_one_model(towns: Path, tmp_path: Path, whole_run: P
     assert len(course) in {len(losses(whole_run)) // 2, (len(losses(whole_run)) - 1) // 2}
     assert np.isfinite(list(course.values())).all()
     GeoJEPA.load(folder / "best")
-    assert done.stderr.count("Best half_tile_mrr") == 1
+    assert done.stderr.count("Best neighbours_r2") == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(towns: Path, tmp_path: Path) -> None:

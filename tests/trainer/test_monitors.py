@@ -96,4 +96,9 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     vectors = region_vectors(model, [batch])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     scale = model.region_scale.item()
-    np.testing.assert_allclose(vectors[:, :-1] / vectors[:, -1:] * scale, latents, rtol=1e-3)
+    parts = vectors / vectors[:, -1:] * scale
+    width = latents.shape[1]
+    np.testing.assert_allclose(parts[:, :width], latents, rtol=1e-3, atol=1e-5)
+    # the counts beside them are half as long
+    counted = np.sqrt((parts[:, width:-1] ** 2).sum(axis=1).mean())
+    assert counted == pytest.approx(np.median(length) / 2, rel=1e-3)

@@ -91,9 +91,9 @@ def test_an_index_becomes_the_view_of_its_rows(small_index):
     assert all_tags(view) == [dict(row) for row in tags]
 
 
-def test_vectors_of_the_whole_view_are_those_of_the_index(small_index, encoder):
+def test_vectors_of_the_whole_view_are_those_of_the_index(small_index):
     view, rows = load_view([small_index]), np.arange(len(small_index.entities))
-    made = ViewEncoder(encoder)
+    made = ViewEncoder(small_index.encoder)
     is_nine = small_index.cells.column("resolution") == 9
     # the same sums, in batches of another size
     for ours, stored in (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoindex.searching import scan
 from geoindex.searching.codes import ROUNDING, make_codes, open_codes
 from geoindex.searching.scan import nearest
-from tests.geoindex.test_search import brute_force
+from tests.geoindex.test_search import brute_force, fewer
 
 
 def paths(folder):
@@ -53,6 +53,7 @@ def test_codes_are_read_as_they_were_made(tmp_path):
     assert np.array_equal(made.axes, read.axes)
 
 
+@fewer
 @given(
     seed=st.integers(0, 2**32),
     held=st.sampled_from([1, 5, 200]),
@@ -97,6 +98,7 @@ def test_brute_force_agrees(
     assert found.is_exact
 
 
+@fewer
 @given(st.integers(0, 2**32), st.sampled_from([0.02, 0.3, 0.9]))
 def test_codes_change_no_bit(seed, share):
     rng = np.random.default_rng(seed)
@@ -117,7 +119,7 @@ def _many(seed):
         import tempfile
         from pathlib import Path
 
-        vectors = few_axes(np.random.default_rng(seed), 60_000, 16, 3)
+        vectors = few_axes(np.random.default_rng(seed), 52_000, 16, 3)
         with tempfile.TemporaryDirectory() as folder:
             codes = make_codes(vectors, *paths(Path(folder)))
         _MADE[seed] = vectors, codes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geoindex.searching.backends import Approximate, Exact
 from geoindex.searching.planner import Searcher
-from tests.geoindex.test_search import brute_force, unit_rows
+from tests.geoindex.test_search import brute_force, fewer, unit_rows
 
 N = 90
 
@@ -25,6 +25,7 @@ class Forgetful:
         return self._rng.permutation(rows[self._rng.random(len(rows)) < self._share])
 
 
+@fewer
 @given(
     st.integers(0, 2**32),
     st.sampled_from([1, 5, 30, 200]),
