@@ -12,7 +12,7 @@ DATA ?= ../shared/data/osm
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test check fuzz lint format clean checkpoint
-.PHONY: bench-search bench-build bench-query bench-tokens bench-imagery bench-knn bench-quality bench-peers
+.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-knn bench-quality bench-peers
 
 # what a user installs, and the sample map
 $(VENV)/demo-ready: pyproject.toml constraints.txt
@@ -30,7 +30,7 @@ demo: $(VENV)/demo-ready  ## build an index of central Helsinki, ask it, export 
 	@BIN=$(BIN) OUT=$(OUT) sh scripts/demo.sh
 
 test: lint  ## everything that must hold
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup  # two processes, a thread each
 
 check: test
 
@@ -54,6 +54,9 @@ checkpoint: $(VENV)/dev-ready  ## train the shipped checkpoint anew, into encode
 bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
 	$(BIN)/python bench/build.py $(if $(QUACKOSM),--quackosm-python $(QUACKOSM)) $(ARGS)
 
+bench-embed: $(VENV)/dev-ready  ## docs/benchmarks.md, "Embedding"
+	$(BIN)/python bench/embed.py $(DATA)/*.osm.pbf
+
 bench-query: $(VENV)/dev-ready  ## docs/benchmarks.md, "Query"
 	$(BIN)/python bench/query.py $(ARGS)
 
@@ -73,7 +76,7 @@ bench-search: $(VENV)/dev-ready  ## docs/benchmarks.md, "Search"; draws docs/sea
 	$(BIN)/python bench/search.py --folder $(OUT)/search --skip $(PEERS_SKIP) $(ARGS)
 
 bench-quality: $(VENV)/dev-ready  ## docs/benchmarks.md, "Quality"; ARGS='--encoders NAME=FOLDER'
-	$(BIN)/python bench/quality.py --data $(DATA) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python bench/quality.py --data $(DATA) --encoders untrained geojepa $(ARGS)
 
 # srai wants another polars than the tests, so it has an environment of its own
 $(PEERS)/ready: pyproject.toml

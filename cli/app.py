@@ -3,6 +3,7 @@
 Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 130 is an interrupt.
 """
 
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -55,6 +56,8 @@ _add_commands()
 
 def run() -> None:
     """Run the command; turn faults that are explained into their exit codes."""
+    # Lance warns of every empty list of a small index; read when it is first imported
+    os.environ.setdefault("LANCE_LOG", "error")
     warnings.showwarning = lambda message, *_args, **_kwargs: complain(f"note: {message}")
     try:
         app(standalone_mode=True)

@@ -41,16 +41,11 @@ def index(
     of a query asks for certainty.
     """
     from geoindex.searching.indexing import reindex
+    from geoindex.searching.records import described
 
     talk = Talk(quiet=quiet)
     records = reindex(path, kind, device=device, reporter=talk)
     for name, record in records.items():
-        parts = []
-        if codes := record.get("codes"):
-            parts.append(f"exact search by codes of {codes['dims']} dims")
-        if made := record.get("approximate"):
-            told = f"recall@{made['k']} {made['recall']:.3f} of {made['num_queries']} held queries"
-            parts.append(f"{made['kind']}, {told}")
-        talk.say(f"{name}: {'; '.join(parts)}")
+        talk.say(f"{name}: {described(record)}")
     if not records:
         talk.say(f"{path}: too few rows for codes; every search reads them all")

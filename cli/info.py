@@ -43,15 +43,16 @@ def _size_bytes(index: Path) -> dict[str, int]:
     sizes: Counter[str] = Counter()
     for path in index.rglob("*"):
         if path.is_file():
-            sizes["search" if path.is_relative_to(index / "search") else "tables"] += (
-                path.stat().st_size
-            )
+            top = path.relative_to(index).parts[0]
+            sizes[top if top in {"search", "indexes"} else "tables"] += path.stat().st_size
     return dict(sizes)
 
 
 def _lines(
     manifest: dict[str, Any], kinds: Counter[str], size_bytes: dict[str, int]
 ) -> list[tuple[str, str]]:
+    from geoindex.searching.records import described
+
     counts, encoder = manifest["counts"], manifest["encoder"]
     of_type = {name: counts[name] for name in ("nodes", "ways", "relations")}
     lines = [
@@ -68,6 +69,7 @@ def _lines(
         ("kinds", ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(_KINDS_SHOWN))),
         ("encoder", f"{encoder['name']} {encoder['fingerprint'][:8]}"),
         ("dims", f"{encoder['dim']} of entities, {encoder['region_dim']} of cells"),
+        *(("search", f"{name}: {described(of)}") for name, of in manifest["indexes"].items()),
         ("left out", _counted(manifest["skipped"])),
         ("noted", _counted(manifest["notes"])),
         ("size", ", ".join(f"{name} {n / 1e6:.1f} MB" for name, n in sorted(size_bytes.items()))),

@@ -66,15 +66,15 @@ class IndexFiles(NamedTuple):
     folder: Path
 
     def codes(self, table: str, column: str) -> Path:
-        """The codes of one vector column."""
+        """Return the codes of one vector column."""
         return self.folder / f"{table}.{column}.codes.npy"
 
     def axes(self, table: str, column: str) -> Path:
-        """The axes of these codes."""
+        """Return the axes of these codes."""
         return self.folder / f"{table}.{column}.axes.npy"
 
     def faiss(self, table: str, column: str) -> Path:
-        """The approximate index of one vector column."""
+        """Return the approximate index of one vector column."""
         return self.folder / f"{table}.{column}.faiss"
 
 

@@ -36,6 +36,17 @@ def made_of(path: Path, table: str, vectors: NDArray[np.float32]) -> dict[str, A
     return {"tables": table_versions(path)[table], "vectors": digest.hexdigest()}
 
 
+def described(record: Mapping[str, Any]) -> str:
+    """Say what speeds the search of a vector column."""
+    parts = []
+    if codes := record.get("codes"):
+        parts.append(f"exact search by codes of {codes['dims']} dims")
+    if made := record.get("approximate"):
+        told = f"recall@{made['k']} {made['recall']:.3f} of {made['num_queries']} held queries"
+        parts.append(f"{made['kind']}, {told}")
+    return "; ".join(parts)
+
+
 def sizes(folder: Path, names: list[str]) -> dict[str, int]:
     """Return the size of each file, bytes."""
     return {name: (folder / name).stat().st_size for name in names}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex.searching.codes import ROUNDING, Codes
 from geoindex.searching.neighbours import SLACK, Neighbours, in_reach, ranked, unit_of
+from geoindex.searching.one_thread import one_thread
 
 # rows of 256 float32 in a block: 64 MB
 _BLOCK_ROWS = 65_536
@@ -70,16 +71,18 @@ def nearest(
     num_rows = len(vectors) if passing is None else len(passing)
     rows: NDArray[np.int64] | None = None
     num_excluded = 0
-    if codes is not None and num_rows >= max(_LEAST_FACTOR * k, _LEAST_FACTOR * _FIRST_ROWS):
-        bounds = _products(codes.rows, codes.of_query(unit), passing)
-        num_excluded = _banish(bounds, passing, exclude)
-        rows = _by_bounds(vectors, narrow, bounds, passing, k)
-    if rows is None:
-        values = _products(vectors, narrow, passing)
-        num_excluded = _banish(values, passing, exclude)
-        places = in_reach(values, k)
-        places = places[values[places] > -np.inf]
-        rows = places if passing is None else passing[places]
+    width = (vectors if codes is None else codes.rows).shape[1]
+    with one_thread(num_rows * width):
+        if codes is not None and num_rows >= max(_LEAST_FACTOR * k, _LEAST_FACTOR * _FIRST_ROWS):
+            bounds = _products(codes.rows, codes.of_query(unit), passing)
+            num_excluded = _banish(bounds, passing, exclude)
+            rows = _by_bounds(vectors, narrow, bounds, passing, k)
+        if rows is None:
+            values = _products(vectors, narrow, passing)
+            num_excluded = _banish(values, passing, exclude)
+            places = in_reach(values, k)
+            places = places[values[places] > -np.inf]
+            rows = places if passing is None else passing[places]
     return Neighbours(*ranked(vectors, rows, unit, k), num_rows - num_excluded)
 
 

@@ -284,7 +284,10 @@ def fingerprint_of(kind: str, options: ImageryOptions, **parts: Any) -> str:
     """Hash what decides the chips of a source."""
     from geoindex.workspace import fingerprint
 
-    return fingerprint(kind=kind, bands=options.bands, stretch=options.stretch, **parts)
+    # unfinished builds of chips resampled otherwise are not gone on with
+    return fingerprint(
+        kind=kind, bands=options.bands, stretch=options.stretch, warp="cubic", **parts
+    )
 
 
 def file_state(path: str | Path) -> list[Any]:

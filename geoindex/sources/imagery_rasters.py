@@ -37,8 +37,8 @@ from geoindex.sources.imagery_stretch import (
 from geoindex.sources.imagery_warp import laid_over, warp
 
 _SAMPLE_PX = 1000
-# bilinear resampling looks one pixel further
-_MARGIN_PX = 3
+# cubic resampling looks two pixels of the chip further, of which each is less than four read ones
+_MARGIN_PX = 8
 _OPAQUE = 128
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 
@@ -259,7 +259,8 @@ def _window(raster: Any, frame: ChipFrame) -> _Window | None:
         return None
     # by area: the bounding box of a turned chip is larger than the chip
     pixels = abs(np.dot(columns, np.roll(rows, 1)) - np.dot(rows, np.roll(columns, 1))) / 2
-    step = max(1, int(np.sqrt(pixels) / frame.size_px + 1e-6))
+    # twice as fine as the chip, or the averages' own grid would show in it
+    step = max(1, int(np.sqrt(pixels) / frame.size_px / 2 + 1e-6))
     margin = _MARGIN_PX * step
     first = np.floor([columns.min() - margin, rows.min() - margin]).astype(int)
     last = np.ceil([columns.max() + margin, rows.max() + margin]).astype(int)

@@ -39,8 +39,8 @@ _OPAQUE = 128
 _KEPT_TILES = 64
 # more tiles than this for one chip is a wrong zoom, not a wish
 _MOST_TILES = 1024
-# bilinear resampling looks one pixel further
-_MARGIN_PX = 2
+# cubic resampling looks two pixels further, of a source twice as fine four
+_MARGIN_PX = 4
 
 
 class TileStore(Protocol):

@@ -4,8 +4,10 @@ What is not valid has no colour: it must not bleed into its neighbours. So colou
 validity before the resampling and divided by the resampled validity after it. A pixel of the chip
 is valid where at least half of what it was made of is.
 
-GDAL resamples bilinearly; where the source is finer than the chip it widens the kernel, so that
-nothing is skipped.
+GDAL resamples by cubic convolution; where the source is finer than the chip it widens the kernel,
+so that nothing is skipped. Bilinear resampling would blur by how the chip's pixels happen to lie
+between the source's: not at all on top of them, most half way. The same ground would then have
+another texture in each chip.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -72,7 +74,7 @@ def _reproject(
         src_crs=crs,
         dst_transform=frame.transform,
         dst_crs=frame.crs,
-        resampling=Resampling.bilinear,
+        resampling=Resampling.cubic,
         tolerance=_TOLERANCE,
         init_dest_nodata=False,
     )

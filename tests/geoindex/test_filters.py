@@ -180,8 +180,11 @@ def lies_in(wanted, value):
 
 
 def area_m2(shape):
-    """Measure as pyproj does: it wants holes turned against their outer ring."""
-    return GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))[0]
+    """Measure as pyproj does: it wants holes turned against their outer ring.
+
+    Which way round that is, shapely cannot tell over the antimeridian.
+    """
+    return abs(GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))[0])
 
 
 def some_points(index: GeoIndex, table: str, n: int = 25) -> list[tuple[float, float]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import geoindex
 from geoindex.api import GeoIndex
@@ -23,7 +24,9 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
     north = np.linspace(1, 0, size)[:, None]
     colour = np.stack([np.tile(40 + 160 * north, (1, size)), np.tile(60 + 120 * east[0], (size, 1)),
                        np.tile(200 - 150 * east[0], (size, 1))])  # fmt: skip
-    grain = rng.normal(size=(1, size, size)) * (2 + 20 * east)
+    # as a camera sees it: no grain is as fine as a pixel
+    grain = gaussian_filter(rng.normal(size=(1, size, size)), (0, 1.5, 1.5))
+    grain *= (2 + 20 * east) / grain.std()
     bands = (colour + grain).clip(1, 255).astype(np.uint8)
     path = tmp_path_factory.mktemp("ground") / "ground.tif"
     return write_raster(path, bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, size, size))

@@ -62,15 +62,15 @@ def test_tokens_are_those_of_the_chips(index: GeoIndex, ground: Path) -> None:
     np.testing.assert_array_equal(places, found.centres_m[keep])
 
 
-def cut(ground: Path, cell: int, to: Path, *, side_m: float = 60.0) -> Path:
-    """Cut the ground about a cell's centre from the raster, with its place."""
+def cut(ground: Path, cell: int, to: Path, *, side_m: float = 60.0, shift_m: float = 0.0) -> Path:
+    """Cut the ground about a cell's centre, or east of it, from the raster, with its place."""
     (lon,), (lat,) = centres([cell])
     with rasterio.open(ground) as raster:
         from rasterio.warp import transform
         from rasterio.windows import from_bounds
 
         (x,), (y,) = transform("EPSG:4326", raster.crs, [lon], [lat])
-        half = side_m / 2
+        half, x = side_m / 2, x + shift_m
         window = from_bounds(x - half, y - half, x + half, y + half, raster.transform)
         window = window.round_offsets().round_lengths()
         bands = raster.read(window=window)
@@ -81,6 +81,27 @@ def whole_cells(index: GeoIndex) -> list[int]:
     counts = np.diff(Images(index).offsets)
     rows = np.flatnonzero(counts >= np.percentile(counts[counts > 0], 60))
     return [int(index.cells.column("cell")[row]) for row in rows]
+
+
+@pytest.mark.parametrize(("shift_m", "within"), [(0.0, 1), (3.0, 3)])
+def test_a_picture_finds_its_own_place(
+    index: GeoIndex, ground: Path, tmp_path: Path, shift_m: float, within: int
+) -> None:
+    ranks = []
+    for cell in inner_cells(index):
+        picture = cut(ground, cell, tmp_path / "chip.tif", shift_m=shift_m)
+        ids = index.query_image(picture, k=50).ids
+        ranks.append(ids.index(f"{cell:x}") + 1)
+    assert len(ranks) >= 5
+    assert max(ranks) <= within, ranks
+
+
+def inner_cells(index: GeoIndex) -> list[int]:
+    """Return the cells about the raster's middle: cuts of them end nowhere near its border."""
+    cells = whole_cells(index)
+    lon, lat = centres(cells)
+    near = (abs(lon - CENTRE[0]) < 7e-4) & (abs(lat - CENTRE[1]) < 7e-4)
+    return [cell for cell, is_near in zip(cells, near, strict=True) if is_near]
 
 
 def test_a_picture_is_compared_with_every_cell(

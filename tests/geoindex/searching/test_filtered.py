@@ -4,6 +4,9 @@ Tags, places, names, ids and sizes are judged row by row (`tests/geoindex/test_f
 similarity in float64. Ten thousand queries: `make fuzz`.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,16 +37,23 @@ def coded(small_map, tmp_path_factory):
         yield geoindex.open(output)
 
 
+@dataclass(frozen=True, repr=False)
+class Judge:
+    """Every row as a dict, and the similarity of every two, of each focus."""
+
+    rows: list[dict[str, Any]]
+    cosine: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def plain_rows(coded):
-    """Return every row as a dict, and the cosine of every two, of each focus."""
+def judge(coded):
     cosine = {}
     for focus in ("context", "own"):
         wide = coded.vectors("entities", focus=focus).astype(np.float64)
         wide /= np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)
         cosine[focus] = wide @ wide.T
     cosine["both"] = (cosine["context"] + cosine["own"]) / 2
-    return coded.entities.table.to_pylist(), cosine
+    return Judge(coded.entities.table.to_pylist(), cosine)
 
 
 @pytest.mark.timeout(0 if IS_FUZZ else 60)
@@ -52,8 +62,8 @@ def plain_rows(coded):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
-def test_brute_force_agrees(coded, plain_rows, data):
-    rows, cosine = plain_rows
+def test_brute_force_agrees(coded, judge, data):
+    rows, cosine = judge.rows, judge.cosine
     filters, _ = data.draw(filters_near(some_points(coded, "entities", 80), some_cells(coded)))
     asked = data.draw(st.integers(0, len(rows) - 1))
     focus = data.draw(st.sampled_from(sorted(cosine)))
@@ -61,11 +71,8 @@ def test_brute_force_agrees(coded, plain_rows, data):
     hits = ask(coded, Question(like=[rows[asked]["feature_id"]]), filters, k=k, focus=focus)
 
     places = [LonLat(rows[asked]["lon"], rows[asked]["lat"])]
-    passing = [
-        number
-        for number, row in enumerate(rows)
-        if number != asked and passes(filters, row, places)
-    ]
+    others = (number for number in range(len(rows)) if number != asked)
+    passing = [number for number in others if passes(filters, rows[number], places)]
     similarity = {rows[number]["feature_id"]: cosine[focus][asked, number] for number in passing}
     best = sorted(similarity.values(), reverse=True)[:k]
     assert hits.num_passing == len(passing)

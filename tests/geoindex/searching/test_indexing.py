@@ -126,9 +126,9 @@ def test_a_damaged_file_is_noticed_and_not_used(damage, copy):
 def test_a_kind_takes_the_place_of_the_one_before(copy):
     pytest.importorskip("faiss")
     reindex(copy, "lance")
-    assert [item["type"] for item in lance.dataset(str(copy / "entities.lance")).list_indices()]
+    assert lance.dataset(str(copy / "entities.lance")).describe_indices()
     reindex(copy, "ivf")
-    assert not lance.dataset(str(copy / "entities.lance")).list_indices()
+    assert not lance.dataset(str(copy / "entities.lance")).describe_indices()
     assert IVF in files(copy)
     reindex(copy, "none")
     # too few rows for codes, where they are not asked for as in the fixture

@@ -1,0 +1,61 @@
+"""The command builds with imagery, asks with pictures, and says what does not go together."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from tests.imagery_files import CENTRE, plain_raster
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    town, lon, lat = folder / "town.osm", *CENTRE
+    nodes = [
+        f'<node id="{i}" version="1" lon="{lon + i * 4e-4:.6f}" lat="{lat:.6f}">'
+        '<tag k="amenity" v="cafe"/></node>'
+        for i in range(1, 4)
+    ]
+    town.write_text(f'<osm version="0.6">{"".join(nodes)}</osm>')
+    found = {
+        "map": town,
+        "raster": plain_raster(folder / "a.tif", size=320),
+        "index": folder / "t.geoindex",
+    }
+    found["chip"] = plain_raster(folder / "chip.tif", size=64)
+    return found
+
+
+def options(paths: dict[str, Path]) -> list[str]:
+    given = ["--encoder", "tagpool", "--resolution", "11", "-o", paths["index"]]
+    given += ["--imagery", paths["raster"], "--gsd", "1", "--image-tokens", "statistics"]
+    return [str(part) for part in ["build", paths["map"], *given]]
+
+
+def test_build_and_ask(paths: dict[str, Path], tmp_path: Path) -> None:
+    plan = RUN.invoke(app, [*options(paths), "--dry-run"])
+    assert plan.exit_code == 0, plan.output
+    assert "tokens by statistics: 36 dims" in plan.output
+    built = RUN.invoke(app, options(paths))
+    assert built.exit_code == 0, built.output
+    page = tmp_path / "hits.html"
+    ask = ["query", str(paths["index"]), "--image", str(paths["chip"]), "-f", "json"]
+    answer = RUN.invoke(app, [*ask, "--html", str(page)])
+    assert answer.exit_code == 0, answer.output
+    assert '"region_id"' in answer.output
+    assert page.read_text().startswith("<!doctype html>")
+    wrong = RUN.invoke(app, [*ask, "--like", "node/1"])
+    assert wrong.exit_code == 2
+    both = RUN.invoke(app, [*ask, "--explain"])
+    assert both.exit_code == 2
+
+
+def test_options_without_imagery(paths: dict[str, Path], tmp_path: Path) -> None:
+    output = str(tmp_path / "a.geoindex")
+    result = RUN.invoke(app, ["build", str(paths["map"]), "-o", output, "--gsd", "1"])
+    assert result.exit_code != 0
+    assert not (tmp_path / "a.geoindex").exists()
