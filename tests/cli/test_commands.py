@@ -44,7 +44,7 @@ def test_dry_run_builds_nothing(tmp_path: Path) -> None:
 
 
 def test_query_prints_a_table_without_colour(index: Path) -> None:
-    done = run("query", index, "--like", "n1", "-k", 2)
+    done = run("query", index, "--like", "n1", "--focus", "own", "-k", 2)
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["#", "id", "kind", "name", "similarity", "away", "link"]
     assert lines[1].split()[1] == "node/6", "the other café"
