@@ -40,7 +40,7 @@ TASKS = (
     "land_use",
 )  # fmt: skip
 #: The row on trial is the last.
-ROWS = ("constant", "counts", "svd", *PEERS, "tagpool")
+ROWS = ("constant", "counts", "svd", *PEERS, "tagpool", "untrained", "geojepa")
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 
 
