@@ -34,7 +34,7 @@ def evaluate(
             help="What to compare: baselines, encoders by name or folder, untrained, peers; "
             "NAME=ENCODER gives one a name. The last is compared task by task.",
         ),
-    ] = "constant,counts,svd,tagpool",
+    ] = "constant,counts,svd,tagpool,geojepa",
     heads: Annotated[
         str, typer.Option(metavar="A,B", help="What learns the labels: knn, ridge, mlp.")
     ] = "knn,ridge,mlp",
