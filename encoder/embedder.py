@@ -12,8 +12,8 @@ made in.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,21 +56,42 @@ class EntityTokens:
     boxes
         Of `encoder.geometry_tokens.canonical_boxes`, shape ``(n, BOX_DIM)``, float64; zeros where
         there is no place, or an embedder does not look where things lie.
+    words
+        Of `encoder.words.entity_words`, shape ``(n, WORDS_OF_EACH)``, int16; ``(n, 0)`` of an
+        embedder that counts no words.
     """
 
     tags: NDArray[np.float32]
     salience: NDArray[np.float32]
     geometry: NDArray[np.float32]
     boxes: NDArray[np.float64]
+    words: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.tags)
 
     def take(self, rows: NDArray[np.int64]) -> "EntityTokens":
         """Return the tokens of some entities."""
-        return EntityTokens(
-            self.tags[rows], self.salience[rows], self.geometry[rows], self.boxes[rows]
-        )
+        return EntityTokens(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class TilePatches:
+    """What each tile looks like from above.
+
+    Attributes
+    ----------
+    images
+        Patch tokens of an image tokeniser, shape ``(p, image_dim)``, of any float type.
+    place
+        Shape ``(p, 3)``: metres east and north of the tile's centre, and the patch's width.
+    offsets
+        Shape ``(t + 1,)``, int64: tile i has the patches ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    images: NDArray[np.floating[Any]]
+    place: NDArray[np.float32]
+    offsets: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -90,6 +111,8 @@ class Tiles:
     centres
         Shape ``(t, 2)``: longitude and latitude of the tiles' centres, degrees; None for the middle
         of what each holds.
+    patches
+        None where nothing is known of what the ground looks like. An embedder may take no notice.
     """
 
     members: NDArray[np.int64]
@@ -97,6 +120,7 @@ class Tiles:
     is_halo: NDArray[np.bool_]
     is_read: NDArray[np.bool_]
     centres: NDArray[np.float64] | None = None
+    patches: TilePatches | None = None
 
 
 class Embedder(Protocol):
@@ -110,6 +134,11 @@ class Embedder(Protocol):
     @property
     def fingerprint(self) -> str:
         """Hash weights and settings: vectors may be compared if and only if it is the same."""
+        ...
+
+    @property
+    def image_fingerprint(self) -> str:
+        """Return the fingerprint of the image tokens that it reads; "" if it reads none."""
         ...
 
     @property

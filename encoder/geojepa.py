@@ -1,11 +1,12 @@
 """What does a map tile mean? A transformer over tag and geometry tokens, and what it pools.
 
 GeoJEPA (arXiv 2503.05774) with its defects mended: one stream of entity tokens with canonical-box
-positions, registers, pooling that padding cannot see. Three outputs: a latent for every token, the
-same in context, and one latent for the region. A mean over tokens forgets *how many* there are,
-and plain tag counts win on such questions; so a second path counts: every token is judged alone by
-a small network to be so much of each of `num_counts` learned kinds, and the logarithm of one plus
-the sum over the tile, and over what lies around it, goes to the region's latent beside the rest.
+positions, of image patches where there are any, and of registers; pooling that padding cannot see.
+Three outputs: a latent for every token, the same in context, and one latent for the region. A mean
+over tokens forgets *how many* there are, and plain tag counts win on such questions; so a second
+path counts: every token is judged alone by a small network to be so much of each of `num_counts`
+learned kinds, and the logarithm of one plus the sum over the tile, and over what lies around it,
+goes to the region's latent beside the rest.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch.nn import functional
 from encoder.errors import CheckpointError
 from encoder.geojepa_config import WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa_layers import PLACE_FEATURES, Block, place_features
-from encoder.token_batch import TokenBatch, padded_layout
+from encoder.token_batch import Patches, TokenBatch, padded_layout
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Latents:
         Shape ``(B, region_dim)``.
     counts
         Of `GeoJEPA.log_counts` inside the tiles, shape ``(B, num_counts)``.
+    patches
+        In context, shape ``(P, width)``; None where the batch has none.
     """
 
     tokens: Tensor
     region: Tensor
     counts: Tensor
+    patches: Tensor | None = None
 
 
 class GeoJEPA(nn.Module):
@@ -57,7 +61,14 @@ class GeoJEPA(nn.Module):
     token_mean: Tensor
     count_mean: Tensor
     count_deviation: Tensor
+    words: Tensor
+    word_mean: Tensor
+    word_deviation: Tensor
     region_scale: Tensor
+    image_mean: Tensor
+    image_deviation: Tensor
+    look_mean: Tensor
+    look_deviation: Tensor
     untrained_scale: Tensor
 
     def __init__(self, config: GeoJEPAConfig) -> None:
@@ -73,6 +84,10 @@ class GeoJEPA(nn.Module):
         # of the counts inside, as region vectors hold them; see `encoder.geojepa_embedder`
         self.register_buffer("count_mean", torch.zeros(config.num_counts))
         self.register_buffer("count_deviation", torch.ones(config.num_counts))
+        # unit vectors of the commonest tags, and of their counts; see `encoder.words`
+        self.register_buffer("words", torch.zeros(config.num_words, config.tag_dim))
+        self.register_buffer("word_mean", torch.zeros(config.num_words))
+        self.register_buffer("word_deviation", torch.ones(config.num_words))
         # beside the region's latent in every region vector, so that its length tells under a cosine
         self.register_buffer("region_scale", torch.zeros(()))
         self.register_buffer("untrained_scale", torch.zeros(()))
@@ -89,8 +104,18 @@ class GeoJEPA(nn.Module):
             Block(width, config.num_heads, config.mlp_ratio) for _ in range(config.depth)
         )
         self.norm_out = nn.LayerNorm(width)
+        pooled_dim = 2 * config.num_counts + 3 * width + entity_dim
+        if config.image_dim:
+            self.register_buffer("image_mean", torch.zeros(config.image_dim))
+            self.register_buffer("image_deviation", torch.ones(config.image_dim))
+            # of `encoder.geojepa_regions.looks`, as region vectors hold them
+            self.register_buffer("look_mean", torch.zeros(2 * config.image_dim))
+            self.register_buffer("look_deviation", torch.ones(2 * config.image_dim))
+            self.image_in = nn.Linear(config.image_dim, width)
+            self.image_kind = nn.Parameter(0.02 * torch.randn(width))
+            pooled_dim += 2 * width + config.image_dim + 1
         self.region_out = nn.Sequential(
-            nn.Linear(2 * config.num_counts + 3 * width + entity_dim, 2 * config.region_dim),
+            nn.Linear(pooled_dim, 2 * config.region_dim),
             nn.GELU(),
             nn.Linear(2 * config.region_dim, config.region_dim),
         )
@@ -150,16 +175,50 @@ class GeoJEPA(nn.Module):
         # what lies around a tile is told to its registers
         registers = self.registers + self.around_in(batch.around)[:, None]
         x = torch.cat([self.token_in(features) + places, registers.flatten(0, 1)])
-        layout = padded_layout(batch.offsets, self.config.num_registers)
+        # a model without images does not see them
+        patches = batch.patches if self.config.image_dim else None
+        if patches is not None:
+            x = torch.cat([x, self._patch_tokens(patches)])
+        layout = padded_layout(
+            batch.offsets,
+            self.config.num_registers,
+            None if patches is None else patches.offsets,
+        )
         keys = self._keys(layout.index.shape[1], x.device)
         for block in self.blocks:
             x = block(x, layout, keys)
         x = self.norm_out(x)
-        tokens, registers = x[: len(tile)], x[len(tile) :].view_as(registers)
+        tokens, rest = x[: len(tile)], x[len(tile) :]
+        registers, looks = rest.tensor_split([num_tiles * self.config.num_registers])
+        registers = registers.view(num_tiles, self.config.num_registers, -1)
         pooled = [counts, batch.around, registers.mean(1), *mean_max(tokens, tile, num_tiles)]
         # and the plain mean of what came in: the region need not learn what it can be told
         pooled.append(mean_max(features, tile, num_tiles)[0])
-        return Latents(tokens, self.region_out(torch.cat(pooled, dim=-1)), counts)
+        if self.config.image_dim:
+            pooled += self._pooled_patches(patches, looks, num_tiles)
+        region = self.region_out(torch.cat(pooled, dim=-1))
+        return Latents(tokens, region, counts, None if patches is None else looks)
+
+    def standard_images(self, images: Tensor) -> Tensor:
+        """Return patch tokens of one scale, shape ``(P, image_dim)``."""
+        return (images - self.image_mean) / self.image_deviation
+
+    def _patch_tokens(self, patches: Patches) -> Tensor:
+        has_place = torch.ones(len(patches.images), dtype=torch.bool, device=patches.place.device)
+        places = self.place_in(place_features(patches.box, has_place))
+        return self.image_in(self.standard_images(patches.images)) + places + self.image_kind
+
+    def _pooled_patches(
+        self, patches: Patches | None, looks: Tensor, num_tiles: int
+    ) -> list[Tensor]:
+        """Return what the patches of each tile are on the whole; zeros where there is none."""
+        width = 2 * self.config.width + self.config.image_dim + 1
+        if patches is None:
+            return [self.registers.new_zeros(num_tiles, width)]
+        tile = patches.tile
+        mean = mean_max(self.standard_images(patches.images), tile, num_tiles)[0]
+        has_patches = patches.offsets.diff()[:, None] > 0
+        return [*mean_max(looks, tile, num_tiles), mean, has_patches.float()]
 
     def _keys(self, length: int, device: torch.device) -> Tensor | None:
         """Return which places a large tile attends to: all registers, and evenly drawn others."""

@@ -8,7 +8,7 @@ from typing import Any
 from encoder.errors import CheckpointError
 
 #: of config.json; a checkpoint of another schema is refused
-SCHEMA = 1
+SCHEMA = 2
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 
@@ -23,19 +23,25 @@ class GeoJEPAConfig:
         Widths of the tag and geometry vectors of an entity token.
     image_dim
         Width of an image patch token; 0 where the model takes none.
+    image_fingerprint
+        Of the image tokeniser the model was trained with; "" where it takes none.
     width, depth, num_heads, mlp_ratio
         Of the transformer; `width` is a multiple of `num_heads`.
     num_registers
         Learned tokens without a place, that gather what is true of the whole tile.
     num_counts
         How many learned kinds of things are counted, inside a tile and around it.
+    num_words
+        How many words the checkpoint knows and counts one by one; see `encoder.words`.
     region_dim
         Width of the latent region vector; the region vector that is stored has parts beside it.
     max_keys
         A token attends to at most so many tokens of its tile, evenly drawn; bounds the cost of
         tiles with tens of thousands of entities.
-    has_counts, has_geometry
-        Off only in ablations: pooling without counts, tokens without geometry.
+    max_patches
+        The model sees at most so many patches of a tile, evenly drawn.
+    has_counts, has_words, has_geometry
+        Off only in ablations: pooling without counts, without words, tokens without geometry.
     context_share
         Of the latent, in the squared length of an entity's contextual vector.
     tag_fingerprint
@@ -47,15 +53,19 @@ class GeoJEPAConfig:
     tag_dim: int = 192
     geometry_dim: int = 64
     image_dim: int = 0
+    image_fingerprint: str = ""
     width: int = 128
     depth: int = 4
     num_heads: int = 4
     mlp_ratio: int = 3
     num_registers: int = 2
     num_counts: int = 256
+    num_words: int = 256
     region_dim: int = 192
     max_keys: int = 1024
+    max_patches: int = 256
     has_counts: bool = True
+    has_words: bool = True
     has_geometry: bool = True
     context_share: float = 0.15
     tag_fingerprint: str = ""

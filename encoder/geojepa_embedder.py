@@ -7,10 +7,8 @@ own         tags, geometry: those of `encoder.tagpool.TagPool`, so that the wors
             untrained pooling; nothing in the columns of the context
 contextual  the same, mixed with the tile's mean as `TagPool` does, and beside it the latent of the
             entity's token in its tile, centred
-region      the latent of the tile; how many entities are most like each of the prototypes, log
-            and standardised, half as long: the way past the network; and one constant, so that
-            scaled to unit length a region that holds much points elsewhere than one that holds
-            little of the same
+region      the latent of the tile and, past the network, what it holds and how it looks; see
+            `encoder.geojepa_regions`
 ==========  =================================================================================
 
 torch is imported here, and only where tiles are embedded: an
@@ -18,7 +16,8 @@ entity alone needs none.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,17 +29,18 @@ from safetensors import SafetensorError, safe_open
 from encoder.embedder import EntityTokens, TagCodes, Tiles
 from encoder.errors import CheckpointError, MissingHfError
 from encoder.geojepa_config import CONFIG_NAME, WEIGHTS_NAME, GeoJEPAConfig
+from encoder.geojepa_regions import joined_parts, patch_looks, region_columns, slices
 from encoder.geometry_tokens import GEOMETRY_DIM, canonical_boxes
 from encoder.surroundings import log_counts, nearest_prototypes
 from encoder.tagpool import TagPool, unit_rows
+from encoder.words import entity_words, word_counts, words_of_tags
 
 if TYPE_CHECKING:
-    from encoder.geojepa import GeoJEPA, Latents
+    from encoder.geojepa import GeoJEPA
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "data" / "geojepa"
 # counted up when the code makes other vectors of the same checkpoint
-_VERSION = 1
-_TOKENS_AT_ONCE = 16_384
+_VERSION = 2
 
 
 class GeoJEPAEmbedder:
@@ -90,6 +90,11 @@ class GeoJEPAEmbedder:
         return digest.hexdigest()
 
     @property
+    def image_fingerprint(self) -> str:
+        """Of the image tokens that the model was trained with; "" if it reads none."""
+        return self.config.image_fingerprint
+
+    @property
     def dim(self) -> int:
         """Width of an entity's vector."""
         return self.config.tag_dim + GEOMETRY_DIM + self.config.width
@@ -97,27 +102,38 @@ class GeoJEPAEmbedder:
     @property
     def region_dim(self) -> int:
         """Width of a region's vector."""
-        return self.config.region_dim + self.config.num_counts + 1
+        return list(self.region_parts.values())[-1].stop
 
     @property
     def parts(self) -> Mapping[str, slice]:
         """Columns of an entity's vector: its tags, its geometry, its surroundings."""
         config = self.config
-        return _slices(tags=config.tag_dim, geometry=GEOMETRY_DIM, context=config.width)
+        widths = {"tags": config.tag_dim, "geometry": GEOMETRY_DIM, "context": config.width}
+        return slices(widths)
 
     @property
     def region_parts(self) -> Mapping[str, slice]:
-        """Columns of a region's vector: its latent, its counts, and the constant beside them."""
-        config = self.config
-        return _slices(latent=config.region_dim, counts=config.num_counts, scale=1)
+        """Columns of a region's vector; see `encoder.geojepa_regions`."""
+        return region_columns(self.config)
 
     def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
         """Tokenise entities; see `encoder.embedder.Embedder.tokens`."""
-        tokens = self._pool.tokens(tags, geometries)
+        tokens = replace(self._pool.tokens(tags, geometries), words=self._words_of(tags))
         if geometries is None:
             return tokens
-        boxes = canonical_boxes(geometries)
-        return EntityTokens(tokens.tags, tokens.salience, tokens.geometry, boxes)
+        return replace(tokens, boxes=canonical_boxes(geometries))
+
+    def _words_of(self, tags: TagCodes) -> NDArray[np.int16]:
+        table = self._pool.table
+        weights = table.weights(tags.unique)
+        said = words_of_tags(table.vectors(tags.unique), weights, self._words)
+        return entity_words(said, weights, tags.codes, tags.offsets)
+
+    @cached_property
+    def _words(self) -> NDArray[np.float32]:
+        # by itself: a query of tags alone needs no torch
+        with safe_open(self._folder / WEIGHTS_NAME, "np") as file:
+            return np.asarray(file.get_tensor("words"), np.float32)
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""
@@ -129,6 +145,9 @@ class GeoJEPAEmbedder:
         self, tokens: EntityTokens, tiles: Tiles
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return contextual and region vectors; see `encoder.embedder.Embedder.tiles`."""
+        # torch comes with it: an entity alone needs none
+        from encoder.geojepa_latents import TileMembers, tile_centres, tile_latents
+
         # members repeat between tiles that are neighbours: each row is judged once
         rows, local = np.unique(tiles.members, return_inverse=True)
         used = tokens.take(rows)
@@ -141,10 +160,18 @@ class GeoJEPAEmbedder:
             for picked in (~inside, inside)
         )
         offsets = np.append(0, np.cumsum(inside))[tiles.offsets]
-        latents = _Latents(self, used, local[inside], offsets, _centres(used, local, tiles))
-        context, region = latents.all(around)
+        centres = tile_centres(used, local, tiles)
+        members = TileMembers(used, local[inside], offsets, around, centres, tiles.patches)
+        context, region = tile_latents(self._model, members)
         contextual = self._contextual(pooled, context[tiles.is_read[inside]])
-        return contextual, self._regions(region, counts, np.diff(offsets) > 0)
+        words = word_counts(used.words[local[inside]], offsets, num_words=self.config.num_words)
+        holds, looks = np.diff(offsets) > 0, None
+        if tiles.patches is not None and self.config.image_dim:
+            looks = patch_looks(tiles.patches.images, tiles.patches.offsets)
+            holds |= np.diff(tiles.patches.offsets) > 0
+        vectors = joined_parts(self._model, region, counts, words, looks)
+        # a tile that holds nothing is like nothing
+        return contextual, unit_rows(vectors * holds[:, None])
 
     def _contextual(
         self, pooled: NDArray[np.float32], context: NDArray[np.float32]
@@ -153,16 +180,6 @@ class GeoJEPAEmbedder:
         latent = unit_rows(context - self._model.token_mean.numpy())
         parts = [pooled * (1 - share) ** 0.5, latent * share**0.5]
         return unit_rows(np.hstack(parts))
-
-    def _regions(
-        self,
-        region: NDArray[np.float32],
-        counts: NDArray[np.float32],
-        holds: NDArray[np.bool_],
-    ) -> NDArray[np.float32]:
-        vectors = joined_parts(self._model, region, counts)
-        # a tile that holds nothing is like nothing
-        return unit_rows(vectors * holds[:, None])
 
     @cached_property
     def _model(self) -> "GeoJEPA":
@@ -174,80 +191,11 @@ class GeoJEPAEmbedder:
         if self._is_untrained:
             model = untrained(model)
             # the same parts in the same proportion, for latents of another length
-            model.count_deviation *= model.region_scale / model.untrained_scale.clamp(min=1e-9)
+            ratio = model.region_scale / model.untrained_scale.clamp(min=1e-9)
+            model.count_deviation *= ratio
+            model.word_deviation *= ratio
             model.region_scale.copy_(model.untrained_scale)
         return model.requires_grad_(requires_grad=False)
-
-
-def joined_parts(
-    model: "GeoJEPA", latents: NDArray[np.float32], counts: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the parts of region vectors side by side, shape ``(t, R)``, not yet of unit length.
-
-    Parameters
-    ----------
-    latents
-        Shape ``(t, region_dim)``.
-    counts
-        Of the prototypes inside each tile, `encoder.surroundings.log_counts`.
-    """
-    counted = (counts - model.count_mean.cpu().numpy()) / model.count_deviation.cpu().numpy()
-    if not model.config.has_counts:
-        counted = np.zeros_like(counted)
-    scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
-    return np.hstack([latents, counted, scale])
-
-
-class _Latents:
-    """What the model says of the tiles of one call, batch by batch."""
-
-    def __init__(
-        self,
-        embedder: GeoJEPAEmbedder,
-        used: EntityTokens,
-        members: NDArray[np.intp],
-        offsets: NDArray[np.int64],
-        centres: NDArray[np.float64],
-    ) -> None:
-        self._model = embedder._model
-        self._used, self._members, self._offsets = used, members, offsets
-        self._centres = centres
-
-    def all(self, around: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the latents of all members and of all regions."""
-        config, num_tiles = self._model.config, len(self._offsets) - 1
-        context = np.zeros((len(self._members), config.width), np.float32)
-        region = np.zeros((num_tiles, config.region_dim), np.float32)
-        for tiles, at, found in self._batches(around):
-            context[at] = found.tokens.numpy()
-            region[tiles] = found.region.numpy()
-        return context, region
-
-    def _batches(
-        self, around: NDArray[np.float32]
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], "Latents"]]:
-        import torch
-
-        from encoder.token_batch import TokenBatch, relative_places, token_runs
-
-        sizes = np.diff(self._offsets)
-        for tiles in token_runs(sizes, most_tokens=_TOKENS_AT_ONCE):
-            ends = np.cumsum(sizes[tiles])
-            at = np.repeat(self._offsets[tiles] - (ends - sizes[tiles]), sizes[tiles])
-            at += np.arange(len(at))
-            rows = self._members[at]
-            centres = np.repeat(self._centres[tiles], sizes[tiles], axis=0)
-            place, has_place = relative_places(self._used.boxes[rows], centres)
-            batch = TokenBatch(
-                tags=torch.from_numpy(self._used.tags[rows]),
-                geometry=torch.from_numpy(self._used.geometry[rows]),
-                place=torch.from_numpy(place),
-                has_place=torch.from_numpy(has_place),
-                offsets=torch.from_numpy(np.append(0, ends)),
-                around=torch.from_numpy(around[tiles]),
-            )
-            with torch.inference_mode():
-                yield tiles, at, self._model(batch)
 
 
 def _check_weights(path: Path) -> None:
@@ -258,26 +206,3 @@ def _check_weights(path: Path) -> None:
     except (OSError, SafetensorError) as error:
         msg = f"cannot read {path}: {error}; want a folder that `geoindex train` made"
         raise CheckpointError(msg) from error
-
-
-def _centres(used: EntityTokens, local: NDArray[np.intp], tiles: Tiles) -> NDArray[np.float64]:
-    """Return the centres of tiles: as given, else the middle of what each holds."""
-    if tiles.centres is not None:
-        return tiles.centres
-    found = np.zeros((len(tiles.offsets) - 1, 2))
-    for i, (start, stop) in enumerate(zip(tiles.offsets[:-1], tiles.offsets[1:], strict=True)):
-        boxes = used.boxes[local[start:stop]]
-        placed = boxes[boxes.any(axis=1)]
-        if len(placed):
-            # the first one's side of the antimeridian is that of all
-            east = (placed[:, 0] - placed[0, 0] + 180) % 360 - 180
-            found[i] = placed[0, 0] + east.mean(), placed[:, 1].mean()
-    return found
-
-
-def _slices(**widths: int) -> dict[str, slice]:
-    ends = np.cumsum(list(widths.values())).tolist()
-    return {
-        name: slice(end - width, end)
-        for (name, width), end in zip(widths.items(), ends, strict=True)
-    }

@@ -55,6 +55,7 @@ class TagPool:
     """
 
     name = "tagpool"
+    image_fingerprint = ""  # it sees no images
 
     def __init__(
         self, table: TagVectors | None = None, *, statistics: Path = STATISTICS_PATH
@@ -73,6 +74,11 @@ class TagPool:
         shares = f"{_VERSION} {self._table.fingerprint} {TAG_SHARE} {CONTEXT_SHARE} {COUNT_SHARE}"
         digest.update(shares.encode())
         return digest.hexdigest()
+
+    @property
+    def table(self) -> TagVectors:
+        """What gives tags their vectors and weights."""
+        return self._table
 
     @property
     def table_fingerprint(self) -> str:
@@ -109,7 +115,8 @@ class TagPool:
         pooled = self._table.pool(tags.unique, tags.offsets, codes=tags.codes)
         weights = self._table.weights(tags.unique)[tags.codes]
         boxes = np.zeros((n, BOX_DIM))  # it does not look where things lie
-        return EntityTokens(pooled, _row_maxima(weights, tags.offsets), geometry, boxes)
+        words = np.zeros((n, 0), np.int16)  # and counts entities, not words
+        return EntityTokens(pooled, _row_maxima(weights, tags.offsets), geometry, boxes, words)
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,41 @@ from torch import Tensor
 #: and cos 2θ and sin 2θ of the long side
 PLACE_DIM = 6
 _METRES_PER_DEGREE = 111_195.0
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What B tiles look like from above: P image patches in all, end to end.
+
+    Attributes
+    ----------
+    images
+        Patch tokens, shape ``(P, image_dim)``, float32.
+    place
+        Shape ``(P, 3)``: metres east and north of the tile's centre, and the patch's width.
+    offsets
+        Shape ``(B + 1,)``, int64: tile i has the patches ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    images: Tensor
+    place: Tensor
+    offsets: Tensor
+
+    def to(self, device: torch.device | str) -> "Patches":
+        """Return the patches on another device."""
+        return Patches(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    @property
+    def tile(self) -> Tensor:
+        """The tile of each patch, shape ``(P,)``, int64."""
+        return _owners(self.offsets)
+
+    @property
+    def box(self) -> Tensor:
+        """Where the patches lie, as `TokenBatch.place` has it, shape ``(P, PLACE_DIM)``."""
+        east, north, side = self.place.unbind(-1)
+        nothing = torch.zeros_like(side)
+        return torch.stack([east, north, side, side, nothing, nothing], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -33,6 +69,10 @@ class TokenBatch:
     around
         Shape ``(B, num_counts)``: `encoder.surroundings.log_counts` of each tile's halo, by the
         model's prototypes.
+    words
+        Shape ``(N, WORDS_OF_EACH)``, int16: `encoder.words.entity_words` of the tags that are seen.
+    patches
+        What is seen of the ground; None where nothing is of any tile.
     """
 
     tags: Tensor
@@ -41,12 +81,16 @@ class TokenBatch:
     has_place: Tensor
     offsets: Tensor
     around: Tensor
+    words: Tensor
+    patches: Patches | None = None
 
     def to(self, device: torch.device | str) -> "TokenBatch":
         """Return the batch on another device."""
-        return TokenBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: part.to(device) for name, part in parts.items() if part is not None}
+        return TokenBatch(**moved)
 
-    def replace(self, **tensors: Tensor) -> "TokenBatch":
+    def replace(self, **tensors: Any) -> "TokenBatch":
         """Return the batch with some tensors replaced."""
         return replace(self, **tensors)
 
@@ -58,9 +102,12 @@ class TokenBatch:
     @property
     def tile(self) -> Tensor:
         """The tile of each token, shape ``(N,)``, int64."""
-        return torch.repeat_interleave(
-            torch.arange(self.num_tiles, device=self.offsets.device), self.offsets.diff()
-        )
+        return _owners(self.offsets)
+
+
+def _owners(offsets: Tensor) -> Tensor:
+    tiles = torch.arange(len(offsets) - 1, device=offsets.device)
+    return torch.repeat_interleave(tiles, offsets.diff())
 
 
 @dataclass(frozen=True)
@@ -82,27 +129,39 @@ class Layout:
     back: Tensor
 
 
-def padded_layout(offsets: Tensor, num_registers: int) -> Layout:
-    """Lay out N tokens, and behind them the registers of each tile, as padded rows.
+def padded_layout(
+    offsets: Tensor, num_registers: int, patch_offsets: Tensor | None = None
+) -> Layout:
+    """Lay out N tokens, the registers of each tile, and P patches, as padded rows.
 
-    Registers come first in each row; packed, they stand behind all tokens, tile by tile.
+    In each row registers come first, then tokens, then patches. Packed, all tokens come first, then
+    registers, tile by tile, then patches.
 
     Parameters
     ----------
     offsets
         Of the tokens, shape ``(B + 1,)``.
+    patch_offsets
+        Of the patches, shape ``(B + 1,)``; None where there are none.
     """
     device, sizes = offsets.device, offsets.diff()
     num_tiles, num_tokens = len(sizes), int(offsets[-1])
-    width = num_registers + int(sizes.max()) if num_tiles else num_registers
+    if patch_offsets is None:
+        patch_offsets = torch.zeros_like(offsets)
+    filled = sizes + patch_offsets.diff()
+    width = num_registers + int(filled.max()) if num_tiles else num_registers
     column = torch.arange(width, device=device) - num_registers
-    is_pad = column >= sizes[:, None]
-    of_tokens = offsets[:-1, None] + column
+    is_pad = column >= filled[:, None]
     registers = num_tokens + torch.arange(num_tiles * num_registers, device=device)
-    index = torch.where(is_pad, 0, of_tokens)
+    of_tokens = offsets[:-1, None] + column
+    first_patch = num_tokens + len(registers) + patch_offsets[:-1, None]
+    of_patches = first_patch + column - sizes[:, None]
+    index = torch.where(column < sizes[:, None], of_tokens, of_patches)
+    index = torch.where(is_pad, 0, index)
     index[:, :num_registers] = registers.view(num_tiles, num_registers)
     flat = torch.arange(num_tiles * width, device=device).view(num_tiles, width)
-    back = torch.empty(num_tokens + len(registers), dtype=torch.int64, device=device)
+    num_rows = num_tokens + len(registers) + int(patch_offsets[-1])
+    back = torch.empty(num_rows, dtype=torch.int64, device=device)
     back[index[~is_pad]] = flat[~is_pad]
     return Layout(index, is_pad, back)
 

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from geoindex.embedding import embed, tokenise
+from geoindex.embedding import embed, levels_of, tokenise, write_cells
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
 from geoindex.images.making import ImageStage, add_images, open_stage
 from geoindex.images.request import ImageryRequest
+from geoindex.images.tiles import seen_by
 from geoindex.layout import CELLS, ENTITIES, SCHEMA_VERSION, SearchFiles, search_files, table_path
 from geoindex.manifest import Manifest, package_versions
 from geoindex.models import load_encoder
@@ -161,11 +162,19 @@ def _build(
     # same bits whatever the number of cores
     with threadpool_limits(1, "blas"):
         rows = tokenise(files, encoder, folder, num_rows=len(home), reporter=reporter)
-        embed(files, encoder, folder, rows, home=home, resolutions=resolutions, reporter=reporter)
-    settings = {}
+        levels = levels_of(rows, resolutions)
+        write_cells(files, levels)
+    settings, seen_cells = {}, None
     if images is not None:
-        folder = workspace.path(f"images-{key}")
-        settings["imagery"] = add_images(images, files, folder, reporter=reporter)
+        settings["imagery"] = add_images(
+            images, files, workspace.path(f"images-{key}"), reporter=reporter
+        )
+        seen_cells = seen_by(encoder, images, levels, files, settings["imagery"], reporter)
+    with threadpool_limits(1, "blas"):
+        embed(
+            files, encoder, folder, rows,
+            home=home, levels=levels, images=seen_cells, reporter=reporter,
+        )  # fmt: skip
     _write_tables(index, files, encoder, reporter)
     indexes = add_indexes(index, kind, reporter=reporter)
     write_stamp(index)

@@ -30,6 +30,7 @@ from geoindex.workspace import Matrices, writing
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder, EntityTokens, TagCodes
+    from geoindex.images.tiles import CellImages
 
 _MEMBERS_AT_ONCE = 200_000
 
@@ -58,13 +59,14 @@ def tokenise(
     """
     tag_lists = TagLists(files)
     dims = _token_dims(encoder)
-    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes")]
+    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes", "words")]
     shapes: dict[Path, tuple[int, ...]] = {
         path: (num_rows, *dim) for path, dim in zip(paths, dims, strict=True)
     }
     shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
-    matrices = Matrices(folder / "tokens.json", shapes, wide=paths[3:])
-    tags, salience, geometry, boxes, own = matrices.arrays
+    dtypes = {paths[3]: np.float64, paths[4]: np.int16}
+    matrices = Matrices(folder / "tokens.json", shapes, dtypes=dtypes)
+    tags, salience, geometry, boxes, words, own = matrices.arrays
     with reporter.stage("tokens", num_rows) as advance:
         done = matrices.done
         advance(min(done * SEARCH_BATCH_ROWS, num_rows))
@@ -74,6 +76,7 @@ def tokenise(
             rows = batch.rows
             tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
             salience[rows], boxes[rows] = batch.tokens.salience, batch.tokens.boxes
+            words[rows] = batch.tokens.words
             own[rows] = encoder.own(batch.tokens)
             _save_touching(_pairs_path(folder, batch.place), batch)
             matrices.advance(batch.place + 1)
@@ -83,7 +86,7 @@ def tokenise(
         for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
     ]
     return RowTokens(
-        entity_tokens(tags, salience, geometry, boxes),
+        entity_tokens(tags, salience, geometry, boxes, words),
         np.concatenate([start + found["row_index"] for start, found in pairs]),
         np.concatenate([found["cell"] for _, found in pairs]),
         sum(len(found["too_wide"]) for _, found in pairs),
@@ -94,7 +97,7 @@ def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
     """Return the row shape of each array of tokens, as the encoder makes them."""
     nothing = tag_codes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
     empty = encoder.tokens(nothing, np.zeros(0, object))
-    parts = (empty.tags, empty.salience, empty.geometry, empty.boxes)
+    parts = (empty.tags, empty.salience, empty.geometry, empty.boxes, empty.words)
     return [part.shape[1:] for part in parts]
 
 
@@ -137,6 +140,22 @@ def _pairs_path(folder: Path, i: int) -> Path:
     return folder / f"touching-{i:05}.npz"
 
 
+@dataclass(frozen=True)
+class Level:
+    """The cells of one resolution, and the rows that touch each."""
+
+    resolution: int
+    members: CellMembers
+
+
+def levels_of(rows: RowTokens, resolutions: Sequence[int]) -> list[Level]:
+    """Return the cells of each resolution, coarsest first."""
+    return [
+        Level(resolution, members_at(rows.row_index, rows.cells, resolution=resolution))
+        for resolution in sorted(resolutions)
+    ]
+
+
 def embed(
     files: SearchFiles,
     encoder: "Embedder",
@@ -144,24 +163,22 @@ def embed(
     rows: RowTokens,
     *,
     home: NDArray[np.uint64],
-    resolutions: Sequence[int],
+    levels: Sequence[Level],
+    images: "CellImages | None" = None,
     reporter: Reporter,
 ) -> None:
-    """Write the contextual vectors of all rows, and the cells with theirs.
+    """Write the contextual vectors of all rows, and the vectors of all cells.
 
     Parameters
     ----------
     home
         The `cell` column of all rows.
-    resolutions
-        Of the cells; contextual vectors are read in tiles of the finest.
+    levels
+        Of `levels_of`; contextual vectors are read in tiles of the finest, which is the last.
+    images
+        What is seen of the cells, where the encoder reads it.
     """
-    finest = max(resolutions)
-    levels = [
-        members_at(rows.row_index, rows.cells, resolution=resolution)
-        for resolution in sorted(resolutions)
-    ]
-    num_cells = sum(len(level.cells) for level in levels)
+    num_cells = sum(len(level.members.cells) for level in levels)
     shapes: dict[Path, tuple[int, ...]] = {
         files.vectors(ENTITIES, "embedding"): (len(home), encoder.dim),
         files.vectors(CELLS, "embedding"): (num_cells, encoder.region_dim),
@@ -170,31 +187,32 @@ def embed(
     contextual, regions = matrices.arrays
     step, first_cell = 0, 0
     with reporter.stage("embed", num_cells) as advance:
-        for resolution, level in zip(sorted(resolutions), levels, strict=True):
-            for run in tile_runs(level, most_members=_MEMBERS_AT_ONCE):
+        for level in levels:
+            for run in tile_runs(level.members, most_members=_MEMBERS_AT_ONCE):
                 step += 1
                 if step > matrices.done:
-                    here = home if resolution == finest else None
-                    found, vectors = _embed_run(encoder, rows.tokens, level, run, here)
+                    here = home if level is levels[-1] else None
+                    found, vectors = _embed_run(encoder, rows.tokens, level, run, here, images)
                     if found is not None:
                         contextual[found[0]] = found[1]
                     regions[first_cell + run.start : first_cell + run.stop] = vectors
                     matrices.advance(step)
                 advance(len(run))
-            first_cell += len(level.cells)
-    _write_cells(files, levels, sorted(resolutions))
+            first_cell += len(level.members.cells)
 
 
 def _embed_run(
     encoder: "Embedder",
     tokens: "EntityTokens",
-    level: CellMembers,
+    level: Level,
     run: range,
     home: NDArray[np.uint64] | None,
+    images: "CellImages | None",
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]] | None, NDArray[np.float32]]:
     """Embed a run of tiles; with `home`, return also the rows that live in them, and theirs."""
-    found = tile_rows(level, run)
-    tile_cell = np.repeat(level.cells[run.start : run.stop], np.diff(found.offsets))
+    found = tile_rows(level.members, run)
+    cells = level.members.cells[run.start : run.stop]
+    tile_cell = np.repeat(cells, np.diff(found.offsets))
     if home is None:
         is_read = np.zeros(len(found.members), np.bool_)
     else:
@@ -204,25 +222,22 @@ def _embed_run(
         found.offsets,
         is_halo=found.is_halo,
         is_read=is_read,
-        centres=np.stack(centres(level.cells[run.start : run.stop]), axis=1),
+        centres=np.stack(centres(cells), axis=1),
+        patches=None if images is None else images.of(cells, resolution=level.resolution),
     )
     contextual, vectors = encoder.tiles(tokens, tiles)
     return (None if home is None else (found.members[is_read], contextual)), vectors
 
 
-def _write_cells(
-    files: SearchFiles, levels: Sequence[CellMembers], resolutions: Sequence[int]
-) -> None:
+def write_cells(files: SearchFiles, levels: Sequence[Level]) -> None:
+    """Write the rows of all cells, without their vectors."""
     types = np.concatenate(
         [
             batch["osm_type"].to_numpy(zero_copy_only=False)
             for batch in read_batches(files.rows(ENTITIES))
         ]
     )
-    tables = [
-        _cell_table(level, resolution, types)
-        for level, resolution in zip(levels, resolutions, strict=True)
-    ]
+    tables = [_cell_table(level.members, level.resolution, types) for level in levels]
     # batches must not end with a resolution: row i lies in batch i // SEARCH_BATCH_ROWS
     cells = pa.concat_tables(tables).combine_chunks()
     with pa.OSFile(str(files.rows(CELLS)), "wb") as sink, pa.ipc.new_file(sink, CELL_SCHEMA) as out:

@@ -14,7 +14,7 @@ from geoindex._bundle_path import import_encoder
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from encoder.embedder import Embedder, EntityTokens, TagCodes, Tiles
+    from encoder.embedder import Embedder, EntityTokens, TagCodes, TilePatches, Tiles
     from encoder.image_tokens import ImageTokeniser
 
 ENCODERS = ("geojepa", "tagpool")
@@ -115,12 +115,13 @@ def entity_tokens(
     salience: NDArray[np.float32],
     geometry: NDArray[np.float32],
     boxes: NDArray[np.float64],
+    words: NDArray[np.int16],
 ) -> "EntityTokens":
     """Wrap stored tokens for the encoder."""
     import_encoder()
     from encoder.embedder import EntityTokens
 
-    return EntityTokens(tags, salience, geometry, boxes)
+    return EntityTokens(tags, salience, geometry, boxes, words)
 
 
 def tiles_of(
@@ -130,12 +131,23 @@ def tiles_of(
     is_halo: NDArray[np.bool_],
     is_read: NDArray[np.bool_],
     centres: NDArray[np.float64] | None = None,
+    patches: "TilePatches | None" = None,
 ) -> "Tiles":
     """Wrap the members of some tiles for the encoder."""
     import_encoder()
     from encoder.embedder import Tiles
 
-    return Tiles(members, offsets, is_halo, is_read, centres)
+    return Tiles(members, offsets, is_halo, is_read, centres, patches)
+
+
+def tile_patches(
+    images: NDArray[np.floating[Any]], place: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> "TilePatches":
+    """Wrap the image patches of some tiles for the encoder."""
+    import_encoder()
+    from encoder.embedder import TilePatches
+
+    return TilePatches(images, place, offsets)
 
 
 def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> "EntityTokens":

@@ -18,10 +18,12 @@ import pyarrow as pa
 from geoindex.entities import ENTITY_SCHEMA, entity_batch
 from geoindex.errors import SourceError
 from geoindex.layout import SCHEMA_VERSION
+from geoindex.manifest import is_index
 from geoindex.places import BBox
 from geoindex.progress import Reporter
 from geoindex.sources import osm, parquet
 from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
+from geoindex.sources.index import IndexSource
 from geoindex.threads import one_ahead
 from geoindex.workspace import Workspace, fingerprint, write_json, writing
 
@@ -39,7 +41,7 @@ class Staged:
 
 
 def open_source(path: Path) -> Source:
-    """Choose the reader by the file's name.
+    """Choose the reader by the name; a folder is an index.
 
     Raises
     ------
@@ -51,7 +53,9 @@ def open_source(path: Path) -> Source:
         msg = f"there is no file {path}. Example: geoindex build monaco.osm.pbf"
         raise SourceError(msg)
     if path.is_dir():
-        msg = f"{path} is a folder; want files such as {path / 'monaco.osm.pbf'}"
+        if is_index(path):
+            return IndexSource(path)
+        msg = f"{path} is a folder and no index; want files such as {path / 'monaco.osm.pbf'}"
         raise SourceError(msg)
     if name.endswith(osm.SUFFIXES):
         return osm.OsmSource(path)

@@ -12,7 +12,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,16 @@ class Matrices:
         The file that keeps how many steps are done.
     shapes
         Path of each ``.npy`` file to its shape.
-    wide
-        Which of them are float64; all others are float32.
+    dtypes
+        Of those that are not float32.
     """
 
     def __init__(
-        self, progress: Path, shapes: dict[Path, tuple[int, ...]], *, wide: Collection[Path] = ()
+        self,
+        progress: Path,
+        shapes: dict[Path, tuple[int, ...]],
+        *,
+        dtypes: Mapping[Path, Any] | None = None,
     ) -> None:
         self._progress = progress
         self._boot = _boot_id()
@@ -151,7 +155,7 @@ class Matrices:
         mode = "r+" if self.done else "w+"
         self.arrays: list[NDArray[Any]] = [
             np.lib.format.open_memmap(
-                path, mode=mode, dtype=np.float64 if path in wide else np.float32, shape=shape
+                path, mode=mode, dtype=(dtypes or {}).get(path, np.float32), shape=shape
             )
             for path, shape in shapes.items()
         ]

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from encoder.token_batch import TokenBatch
 
-MODALITIES = ("tags", "geometry")
+#: the last only of models that read images
+MODALITIES = ("tags", "geometry", "image")
 
 
 @dataclass(frozen=True)
 class Queries:
-    """What the predictor is asked of B tiles; each is one modality of one entity.
+    """What the predictor is asked of B tiles; each is one modality of one entity, or a patch.
 
     Attributes
     ----------
@@ -28,10 +29,11 @@ class Queries:
     modality
         Shape ``(Q,)``, into `MODALITIES`.
     token
-        Shape ``(Q,)``: the entity's row in `Batch.whole`.
+        Shape ``(Q,)``: the entity's row in `Batch.whole`; of patches, which stand behind all
+        entities there, as well.
     target
-        Shape ``(Q, tag_dim)`` of tags, the pooled vector of the tags asked for; geometry is in its
-        first columns, the rest zero.
+        Shape ``(Q, C)``, C the widest modality's width: the pooled vector of the tags asked for,
+        the geometry, or the patch token, in the first columns; the rest zero.
     offsets
         Shape ``(B + 1,)``: the queries of each tile.
     """
@@ -62,12 +64,16 @@ class View:
         What is asked.
     mask
         Shape ``(B,)``, into `trainer.masks.MASKS`.
+    ground
+        What lies under each patch that is seen, shape ``(P', tag_dim)``: sums of tag vectors by
+        the part of the patch that an entity covers, whether it is seen or not.
     """
 
     context: TokenBatch
     context_token: Tensor
     queries: Queries
     mask: Tensor
+    ground: Tensor
 
     def to(self, device: torch.device | str) -> Self:
         """Return the view on another device."""

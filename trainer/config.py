@@ -13,6 +13,7 @@ from geoindex.errors import UsageError
 from trainer.masks import MASKS, MaskConfig
 from trainer.objective_config import TERMS, ObjectiveConfig
 from trainer.optimiser import Schedule
+from trainer.patch_masks import IMAGE_WAYS
 from trainer.predictor import PredictorConfig
 from trainer.region_targets import RegionTargetConfig
 
@@ -35,6 +36,10 @@ class DataConfig:
         Tiles with fewer are not trained on.
     most_entities
         A tile trains on at most so many, drawn anew each epoch; bounds the memory.
+    most_patches
+        The same of the image patches of a tile.
+    image_repeats
+        How often an epoch has each tile with imagery: there are far fewer of them than of others.
     """
 
     resolutions: tuple[int, ...] = (9,)
@@ -42,6 +47,8 @@ class DataConfig:
     block_resolution: int = 7
     least_entities: int = 1
     most_entities: int = 512
+    most_patches: int = 96
+    image_repeats: int = 4
 
 
 @dataclass(frozen=True)
@@ -169,10 +176,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_names("masks.shares", self.masks.shares, MASKS)
+        _check_names("masks.image_shares", self.masks.image_shares, IMAGE_WAYS)
         _check_names("objective.weights", self.objective.weights, TERMS)
-        if not any(weight > 0 for weight in self.masks.shares.values()):
-            msg = "masks.shares are all 0; want one above 0, for example shares = { area = 1.0 }"
-            raise UsageError(msg)
+        for name, example in (("shares", "area"), ("image_shares", "both")):
+            if not any(weight > 0 for weight in getattr(self.masks, name).values()):
+                msg = f"masks.{name} are all 0; want one above 0, for example {{ {example} = 1.0 }}"
+                raise UsageError(msg)
         _check_fracs(self.masks)
 
     def deciding(self) -> dict[str, Any]:

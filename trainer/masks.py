@@ -122,6 +122,8 @@ class MaskConfig:
         Part of the hidden keys that name an entity; the others are of any of its tags.
     tag_dropout
         Chance of each tag to be unseen, without being asked for: the encoder meets poorer maps.
+    image_shares
+        How often each of `trainer.patch_masks.IMAGE_WAYS` is drawn for a tile with imagery.
     aspect
         Boxes on the ground are at most this many times as wide as high, or as high as wide; 1 or
         more.
@@ -138,6 +140,9 @@ class MaskConfig:
     key_frac: float = 1.0
     main_key_frac: float = 0.6
     tag_dropout: float = 0.05
+    image_shares: Mapping[str, float] = field(
+        default_factory=lambda: {"both": 0.25, "images": 0.4, "map": 0.15, "some": 0.2}
+    )
     aspect: float = 1.5
 
 

@@ -10,22 +10,29 @@ from threadpoolctl import threadpool_limits
 
 from encoder.surroundings import nearest_prototypes
 from encoder.token_batch import TokenBatch
+from encoder.words import words_of_tags
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer.batch_types import Batch
 from trainer.batches import plan_batches
 from trainer.config import TrainConfig
-from trainer.examples import draw_entities, make_batch, whole_batch
+from trainer.drawn import Drawn, draw_entities
+from trainer.examples import make_batch, whole_batch
 from trainer.fabric import Fabric
+from trainer.image_files import read_patches
 from trainer.probes import Halves, halve, probe_tiles
 from trainer.prototypes import fit_prototypes
+from trainer.ragged import list_places
 from trainer.region_targets import TileEntities, own_vectors, region_targets
 from trainer.tiles import TileSet, held_out
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
 from trainer.training_tiles import TrainingTiles, joined_tiles, pooled_tags
+from trainer.vocabulary import fit_words
 
 _LEAST_PROBES = 2
+# a block is at most so much coarser than a tile
+_BLOCK_LEVELS = 2
 # a column of geometry that hardly varies would be blown up to noise
 _LEAST_DEVIATION = 0.05
 _MOST_CALIBRATING = 2000
@@ -45,6 +52,10 @@ class Fitted:
         Shape ``(geometry_dim,)``.
     prototypes
         Shape ``(num_counts, tag_dim)``, of `trainer.prototypes`.
+    words
+        Shape ``(num_words, tag_dim)``, of `trainer.vocabulary`.
+    said
+        The word that each tag of the cache says, shape ``(u,)``; `encoder.words.words_of_tags`.
     """
 
     rows: NDArray[np.int64]
@@ -52,6 +63,8 @@ class Fitted:
     geometry_mean: NDArray[np.float32]
     geometry_deviation: NDArray[np.float32]
     prototypes: NDArray[np.float32]
+    words: NDArray[np.float32]
+    said: NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,8 @@ class Material:
         Of held-out tiles; the same in every look.
     calibrating
         Some of the tiles that are trained on, as they are.
+    trained_patches
+        Places in ``tiles.patches`` of those that are trained on, shape ``(p,)``.
     """
 
     cache: TokenCache
@@ -78,6 +93,7 @@ class Material:
     probes: list[Batch]
     halves: Halves
     calibrating: list[TokenBatch]
+    trained_patches: NDArray[np.int64]
 
 
 def make_material(
@@ -104,6 +120,7 @@ def _material(
     fabric.barrier()
     cache = cache_tokens(sources, tokens, resolutions=levels, reporter=Silent())
     sets = [cache.tiles(resolution) for resolution in sorted(set(levels))]
+    sets += cache.image_tiles()
     with reporter.stage("targets", None) as advance:
         is_train, is_held_out = _parted(sets, config)
         fitted = _fitted(cache, sets, is_train, config)
@@ -126,6 +143,7 @@ def _material(
         probes=_probes(cache, tiles, chosen, config),
         halves=halve(cache, tiles, chosen, most=most, seed=config.seed),
         calibrating=_calibrating(cache, tiles, is_train, config),
+        trained_patches=list_places(tiles.patches.offsets, np.flatnonzero(is_train))[0],
     )
 
 
@@ -138,7 +156,8 @@ def _parted(
         held_out(
             tiles,
             share=data.held_out_frac,
-            block_resolution=data.block_resolution,
+            # imagery covers little ground: blocks of the usual size would be whole places
+            block_resolution=max(data.block_resolution, tiles.resolution - _BLOCK_LEVELS),
             seed=config.seed,
         )
         for tiles in sets
@@ -168,12 +187,15 @@ def _fitted(
     shown = geometry[geometry.any(axis=1)]
     mean = shown.mean(axis=0) if len(shown) else np.zeros(geometry.shape[1], np.float32)
     deviation = shown.std(axis=0) if len(shown) else np.ones(geometry.shape[1], np.float32)
+    words = fit_words(cache, rows, config.model.num_words)
     return Fitted(
         rows,
         tags,
         geometry_mean=mean,
         geometry_deviation=np.maximum(deviation, _LEAST_DEVIATION),
         prototypes=fit_prototypes(tags[rows], config.model.num_counts, seed=config.seed),
+        words=words,
+        said=words_of_tags(cache.tag_vectors, cache.tag_weights, words),
     )
 
 
@@ -185,7 +207,15 @@ def _tiles(
     config: TrainConfig,
 ) -> TrainingTiles:
     nearest = nearest_prototypes(fitted.tags, fitted.prototypes)
-    tiles = joined_tiles(sets, nearest=nearest, num_prototypes=len(fitted.prototypes))
+    num_images = len(cache.images)
+    before = sum(len(item) for item in sets[: len(sets) - num_images])
+    tiles = joined_tiles(
+        sets,
+        nearest=nearest,
+        num_prototypes=len(fitted.prototypes),
+        said=fitted.said,
+        patches=read_patches(cache.folder, num_images, tags=fitted.tags, num_before=before),
+    )
     own = own_vectors(
         fitted.tags,
         cache.geometry,
@@ -204,7 +234,7 @@ def _probes(
     found = []
     for number, batch in enumerate(_runs(tiles, chosen, config)):
         rng = np.random.default_rng([config.seed, 3, number])
-        drawn = draw_entities(tiles, batch, most=config.data.most_entities, rng=rng)
+        drawn = _drawn(tiles, batch, config, rng)
         most = config.batches.most_queries
         found.append(
             make_batch(
@@ -225,12 +255,27 @@ def _calibrating(
 ) -> list[TokenBatch]:
     """Return batches of tiles that are trained on, drawn at random, nothing hidden."""
     rng = np.random.default_rng([config.seed, 5])
-    chosen = rng.permutation(np.flatnonzero(is_train))[:_MOST_CALIBRATING]
-    most = config.data.most_entities
+    is_seen = tiles.patches.sizes > 0
+    chosen = rng.permutation(np.flatnonzero(is_train & ~is_seen))[:_MOST_CALIBRATING]
+    seen = rng.permutation(np.flatnonzero(is_train & is_seen))[:_MOST_CALIBRATING]
     return [
-        whole_batch(cache, draw_entities(tiles, batch, most=most, rng=rng))
-        for batch in _runs(tiles, chosen, config)
+        whole_batch(cache, _drawn(tiles, batch, config, rng))
+        for some in (chosen, seen)
+        if len(some)
+        for batch in _runs(tiles, some, config)
     ]
+
+
+def _drawn(
+    tiles: TrainingTiles,
+    batch: NDArray[np.int64],
+    config: TrainConfig,
+    rng: np.random.Generator,
+) -> Drawn:
+    data = config.data
+    return draw_entities(
+        tiles, batch, most=data.most_entities, most_patches=data.most_patches, rng=rng
+    )
 
 
 def _runs(
@@ -238,10 +283,20 @@ def _runs(
 ) -> list[NDArray[np.int64]]:
     """Cut some tiles into batches within the budget."""
     plan = plan_batches(
-        np.minimum(tiles.sizes[chosen], config.data.most_entities) + config.model.num_registers,
+        rows_of_tiles(tiles, chosen, config),
         budget_tokens=config.batches.budget_tokens,
         window=len(chosen),
         seed=0,
         epoch=0,
     )
     return [chosen[batch] for batch in plan]
+
+
+def rows_of_tiles(
+    tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
+) -> NDArray[np.int64]:
+    """Return how many rows of attention some tiles are: entities, patches, registers."""
+    data = config.data
+    entities = np.minimum(tiles.sizes[chosen], data.most_entities)
+    patches = np.minimum(tiles.patches.sizes[chosen], data.most_patches)
+    return np.asarray(entities + patches + config.model.num_registers)

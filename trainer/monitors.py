@@ -38,6 +38,8 @@ from trainer.probes import Halves, mean_reciprocal_rank, mean_vectors, region_ve
 
 SCORE = "neighbours_r2"
 _NEIGHBOURS = 10
+# of a whitened target's square
+_LEAST_SPREAD = 1e-6
 _MOST_TOKENS = 4000
 WATCHED = ("effective_rank", "token_effective_rank")
 # one direction is 1: below this there is nothing else
@@ -63,7 +65,9 @@ class Sums:
 
     def r2(self) -> float:
         """Return the part of the targets' variance that is explained."""
-        return 1 - self.error / self.squares if self.squares > 0 else float("nan")
+        # targets that are all the same have nothing to be told but rounding
+        varies = self.squares > _LEAST_SPREAD * self.count
+        return 1 - self.error / self.squares if varies else float("nan")
 
     def r2_nearest(self) -> float:
         """Return the same of copying the nearest, where there is one."""
@@ -223,7 +227,7 @@ def _target_means(objective: Objective, probes: list[Batch]) -> dict[str, Tensor
         for view in objective.predictions(batch):
             for name, item in view.items():
                 found[name].append(item.target)
-    return {name: torch.cat(parts).float().mean(dim=0) for name, parts in found.items()}
+    return {name: torch.cat(parts).float().mean(dim=0) for name, parts in found.items() if parts}
 
 
 def _add(sums: Sums, predicted: Tensor, target: Tensor, centre: Tensor) -> None:

@@ -9,7 +9,7 @@ from trainer.batch_types import Queries
 
 @torch.no_grad()
 def nearest_context(
-    context: TokenBatch, queries: Queries, asked: Tensor, modality: str
+    context: TokenBatch, queries: Queries, asked: Tensor, modality: str, *, dim: int
 ) -> tuple[Tensor, Tensor]:
     """Return the context token of the same tile, nearest to each query, that shows a modality.
 
@@ -17,26 +17,46 @@ def nearest_context(
     ----------
     asked
         Shape ``(Q,)``, N of them True.
+    dim
+        Width of the modality's vectors.
 
     Returns
     -------
     row
-        Shape ``(N,)``, into the context's tokens; 0 where there is none.
+        Shape ``(N,)``, into `shown_vectors`; 0 where there is none.
     found
         Shape ``(N,)``.
     """
-    vectors = context.tags if modality == "tags" else context.geometry
-    shown = vectors.any(-1).nonzero()[:, 0]
+    vectors, tiles = shown_vectors(context, modality, dim=dim)
+    places = context.place if modality != "image" else _patch_places(context)
+    shown = vectors[: len(places)].any(-1).nonzero()[:, 0]
     query = asked.nonzero()[:, 0]
     row, found = torch.zeros_like(query), torch.zeros_like(query, dtype=torch.bool)
     query_tile = tile_of(queries.offsets)[query]
-    shown_tile = context.tile[shown]
+    shown_tile = tiles[shown]
     for tile in sorted(set(query_tile.tolist())):
         here, there = (query_tile == tile).nonzero()[:, 0], shown[shown_tile == tile]
         if len(there):
-            gaps = torch.cdist(queries.place[query[here], :2], context.place[there, :2])
+            gaps = torch.cdist(queries.place[query[here], :2], places[there, :2])
             row[here], found[here] = there[gaps.argmin(dim=1)], True
     return row, found
+
+
+def shown_vectors(context: TokenBatch, modality: str, *, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the vectors of a modality that the context shows, and the tile of each.
+
+    Of images always at least one row, of zeros where none is shown: there is one to point at.
+    """
+    if modality == "image":
+        looks = context.patches
+        if looks is None:
+            return context.tags.new_zeros(1, dim), context.offsets.new_zeros(1)
+        return looks.images, looks.tile
+    return (context.tags if modality == "tags" else context.geometry), context.tile
+
+
+def _patch_places(context: TokenBatch) -> Tensor:
+    return context.place[:0] if context.patches is None else context.patches.place
 
 
 def tile_of(offsets: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ holds      error of telling, from a view's region, what the whole tile holds
 tokens     error of the predictor on masked entities, a modality alone, then their mean
 dense      error of telling, from a *visible* entity's latent, its own vectors: keeps latents of
            the context from becoming summaries of their surroundings alone
+ground     error of telling, from a visible patch's latent, what of the map lies under it
 regions    square distance of the views' projected regions to the tile's
 sigreg     `trainer.sigreg`, on projected regions
 entities   `trainer.sigreg`, on projected latents of some entities
@@ -46,7 +47,7 @@ from trainer.losses import (
     spread_of,
     variance_loss,
 )
-from trainer.nearest import nearest_context
+from trainer.nearest import nearest_context, shown_vectors
 from trainer.objective_config import ObjectiveConfig
 from trainer.predictor import Predictor, PredictorConfig
 from trainer.sigreg import SIGReg
@@ -79,6 +80,8 @@ class Objective(nn.Module):
         Width of `Batch.holds`.
     """
 
+    ground_spread: Tensor
+
     def __init__(
         self,
         encoder: GeoJEPA,
@@ -92,17 +95,16 @@ class Objective(nn.Module):
         self.config = config
         self.encoder = encoder
         self.predictor = Predictor(shape, predictor)
-        self.whiteners = nn.ModuleDict(
-            {
-                "tags": Whitener(shape.tag_dim, config.token_dims),
-                "geometry": Whitener(shape.geometry_dim, config.token_dims),
-            }
+        dims = dict(
+            zip(MODALITIES, (shape.tag_dim, shape.geometry_dim, shape.image_dim), strict=True)
         )
-        frozen = {
-            "tags": min(config.token_dims, shape.tag_dim),
-            "geometry": min(config.token_dims, shape.geometry_dim),
-        }
-        widths = dict.fromkeys(MODALITIES, shape.width) if config.predicts_latents else frozen
+        #: the width of the vectors of each modality that the model reads
+        self.modality_dims = {name: dim for name, dim in dims.items() if dim}
+        self.whiteners = nn.ModuleDict(
+            {name: Whitener(dim, config.token_dims) for name, dim in self.modality_dims.items()}
+        )
+        frozen = {name: min(config.token_dims, dim) for name, dim in self.modality_dims.items()}
+        widths = dict.fromkeys(frozen, shape.width) if config.predicts_latents else frozen
         self.heads = nn.ModuleDict(
             {name: nn.Linear(predictor.width, width) for name, width in widths.items()}
         )
@@ -110,8 +112,12 @@ class Objective(nn.Module):
             self.holds = nn.Linear(shape.region_dim, holds_dims)
         if config.weight("dense"):
             self.dense = nn.ModuleDict(
-                {name: nn.Linear(shape.width, width) for name, width in frozen.items()}
+                {name: nn.Linear(shape.width, frozen[name]) for name in ("tags", "geometry")}
             )
+        if config.weight("ground") and shape.image_dim:
+            self.ground = nn.Linear(shape.width, shape.tag_dim)
+            # the deviation of what lies under patches: see `trainer.setup`
+            self.register_buffer("ground_spread", torch.ones(()))
         if config.weight("regions") or config.weight("sigreg"):
             self.region_projector = projector(shape.region_dim, config.projection_dim)
         if config.weight("entities"):
@@ -138,6 +144,8 @@ class Objective(nn.Module):
                 terms.setdefault(name, []).append(value)
             if self.config.weight("holds"):
                 terms.setdefault("holds", []).append(self._region_error(seen, batch.holds))
+            if hasattr(self, "ground"):
+                terms.setdefault("ground", []).append(self._ground_error(seen, view.ground))
         if hasattr(self, "region_projector"):
             regions = [self.region_projector(seen.region) for seen in latents]
             if whole is not None and self.ema is None:
@@ -197,6 +205,12 @@ class Objective(nn.Module):
         said = self.holds(seen.region)
         return prediction_error(said, holds, spread=one, kind=self.config.region_error)
 
+    def _ground_error(self, seen: Latents, ground: Tensor) -> Tensor:
+        # of a batch without patches an error of 0, with gradients of 0
+        latents = seen.tokens[:0] if seen.patches is None else seen.patches
+        said = self.ground(latents)
+        return prediction_error(said, ground, spread=self.ground_spread, kind=self.config.error)
+
     def predictions(self, batch: Batch) -> list[dict[str, Predicted]]:
         """Return what the predictor says of each view, by modality; for monitors."""
         whole = self._whole(batch.whole)
@@ -205,8 +219,10 @@ class Objective(nn.Module):
     def _predictions(
         self, view: View, seen: Latents, whole: Latents | None
     ) -> dict[str, Predicted]:
-        hidden = self.predictor(seen, view.context.offsets, view.queries)
-        asked = {name: view.queries.modality == i for i, name in enumerate(MODALITIES)}
+        hidden = self.predictor(seen, view.context, view.queries)
+        asked = {
+            name: view.queries.modality == MODALITIES.index(name) for name in self.modality_dims
+        }
         targets = self._latent_targets if self.config.predicts_latents else self._frozen_targets
         return {
             name: Predicted(self.heads[name](hidden[rows]), targets(name, rows, view, whole), rows)
@@ -216,9 +232,8 @@ class Objective(nn.Module):
     def _frozen_targets(
         self, name: str, asked: Tensor, view: View, _whole: Latents | None
     ) -> Tensor:
-        whitener = self.whiteners[name]
-        width = view.context.tags.shape[1] if name == "tags" else view.context.geometry.shape[1]
-        found: Tensor = whitener(view.queries.target[asked][:, :width])
+        width = self.modality_dims[name]
+        found: Tensor = self.whiteners[name](view.queries.target[asked][:, :width])
         return found
 
     def _latent_targets(
@@ -240,20 +255,22 @@ class Objective(nn.Module):
             Shape ``(N,)``: False where the context shows the modality nowhere in the tile.
         """
         asked = view.queries.modality == MODALITIES.index(name)
-        row, found = nearest_context(view.context, view.queries, asked, name)
-        if self.config.predicts_latents:
+        dim = self.modality_dims[name]
+        row, found = nearest_context(view.context, view.queries, asked, name, dim=dim)
+        if self.config.predicts_latents and name != "image":
             whole = self._whole(batch.whole)
             if whole is not None:
                 return self._target_latents(whole)[view.context_token[row]], found
-        vectors = view.context.tags if name == "tags" else view.context.geometry
+        vectors, _ = shown_vectors(view.context, name, dim=dim)
         copied: Tensor = self.whiteners[name](vectors[row])
         return copied, found
 
     def _target_latents(self, whole: Latents) -> Tensor:
         if self.ema is None:
-            return whole.tokens
+            return _every_token(whole)
         # I-JEPA (arXiv 2301.08243): a target that shrinks would make a small loss of nothing
-        return functional.layer_norm(whole.tokens.float(), whole.tokens.shape[-1:])
+        tokens = _every_token(whole).float()
+        return functional.layer_norm(tokens, tokens.shape[-1:])
 
     def _error(self, found: Predicted) -> Tensor:
         # whitened vectors have an even spread; that of latents changes as they learn
@@ -276,6 +293,13 @@ class Objective(nn.Module):
             errors[name] = prediction_error(said, target, spread=one, kind=self.config.error)
             counts[name] = len(target)
         return balanced(errors, counts)
+
+
+def _every_token(latents: Latents) -> Tensor:
+    """Return the latents of all entities, and behind them those of all patches."""
+    if latents.patches is None:
+        return latents.tokens
+    return torch.cat([latents.tokens, latents.patches])
 
 
 def projector(width: int, dim: int) -> nn.Sequential:

@@ -8,13 +8,15 @@ from trainer.losses import ErrorKind
 
 Name = Literal["ema", "sigreg", "frozen", "hybrid"]
 OBJECTIVES: tuple[Name, ...] = ("ema", "sigreg", "frozen", "hybrid")
-TERMS = ("holds", "tokens", "dense", "regions", "sigreg", "entities", "variance", "covariance")
+TERMS = (
+    "holds", "tokens", "dense", "ground", "regions", "sigreg", "entities", "variance", "covariance",
+)  # fmt: skip
 #: the terms of each objective, where a configuration says nothing else
 WEIGHTS: Mapping[Name, Mapping[str, float]] = {
     "ema": {"tokens": 1.0, "variance": 0.01, "covariance": 0.001},
     "sigreg": {"tokens": 1.0, "regions": 0.5, "sigreg": 0.02, "entities": 0.02},
-    "frozen": {"holds": 1.0, "tokens": 0.5},
-    "hybrid": {"holds": 1.0, "tokens": 0.5, "regions": 0.2, "sigreg": 0.02},
+    "frozen": {"holds": 1.0, "tokens": 0.5, "ground": 0.5},
+    "hybrid": {"holds": 1.0, "tokens": 0.5, "ground": 0.5, "regions": 0.2, "sigreg": 0.02},
 }
 
 

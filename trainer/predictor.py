@@ -17,7 +17,7 @@ from torch.nn import functional
 from encoder.geojepa import Latents
 from encoder.geojepa_config import GeoJEPAConfig
 from encoder.geojepa_layers import PLACE_FEATURES, place_features
-from encoder.token_batch import Layout, padded_layout
+from encoder.token_batch import Layout, TokenBatch, padded_layout
 from trainer.batch_types import MODALITIES, Queries
 
 
@@ -70,32 +70,35 @@ class Predictor(nn.Module):
         )
         self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, latents: Latents, offsets: Tensor, queries: Queries) -> Tensor:
+    def forward(self, latents: Latents, context: TokenBatch, queries: Queries) -> Tensor:
         """Return a latent for each query, shape ``(Q, width)``.
 
         Parameters
         ----------
         latents
             Of the context.
-        offsets
-            Of the context's tokens, shape ``(B + 1,)``.
+        context
+            What they are of.
         """
-        num_tiles = len(offsets) - 1
+        num_tiles = context.num_tiles
         extra = [self.nothing.expand(num_tiles, -1)]
         if self.region_in is not None:
             extra.append(self.region_in(latents.region))
-        memory = torch.cat([self.context_in(latents.tokens), torch.stack(extra, 1).flatten(0, 1)])
-        of_memory, of_queries = (
-            padded_layout(offsets, len(extra)),
-            padded_layout(queries.offsets, 0),
-        )
+        memory = [self.context_in(latents.tokens), torch.stack(extra, 1).flatten(0, 1)]
+        patch_offsets = None
+        if latents.patches is not None and context.patches is not None:
+            memory.append(self.context_in(latents.patches))
+            patch_offsets = context.patches.offsets
+        of_memory = padded_layout(context.offsets, len(extra), patch_offsets)
+        of_queries = padded_layout(queries.offsets, 0)
         has_place = torch.ones_like(queries.modality, dtype=torch.bool)
         x = self.place_in(place_features(queries.place, has_place))
         x = x + self.modality(queries.modality)
         if self.geometry_in is not None:
             x = x + self.geometry_in(queries.geometry)
+        read = torch.cat(memory)
         for block in self.blocks:
-            x = block(x, of_queries, memory, of_memory)
+            x = block(x, of_queries, read, of_memory)
         out: Tensor = self.norm_out(x)
         return out
 

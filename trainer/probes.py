@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.geojepa import GeoJEPA, untrained
-from encoder.geojepa_embedder import joined_parts
+from encoder.geojepa_regions import joined_parts, patch_looks
 from encoder.surroundings import log_counts, nearest_prototypes
 from encoder.token_batch import TokenBatch
-from trainer.examples import Drawn, draw_entities, part_batch
+from encoder.words import word_counts
+from trainer.drawn import Drawn, draw_entities
+from trainer.examples import part_batch
 from trainer.token_files import TokenCache
 from trainer.training_tiles import TrainingTiles
 from trainer.units import choose_units, units_of
@@ -57,7 +59,9 @@ def halve(
     halves = Halves([], [], [], [])
     for start in range(0, len(chosen), _TILES_AT_ONCE):
         rng = np.random.default_rng([seed, 2, start])
-        drawn = draw_entities(tiles, chosen[start : start + _TILES_AT_ONCE], most=most, rng=rng)
+        drawn = draw_entities(
+            tiles, chosen[start : start + _TILES_AT_ONCE], most=most, most_patches=0, rng=rng
+        )
         is_left = left_half(cache, drawn, rng)
         everyone = np.ones_like(is_left)
         halves.left.append(part_batch(cache, drawn, keep=is_left))
@@ -87,7 +91,7 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
     A cosine forgets how long a latent is, and so how much a tile holds; beside a constant, twice
-    that length, it does not. The counts of prototypes get half of it. See
+    that length, it does not. The counts of prototypes and of words together get half of it. See
     `encoder.geojepa_embedder`.
 
     Parameters
@@ -98,14 +102,29 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     latents = [model(batch.to(model.token_mean.device)).tokens.float() for batch in batches]
     model.token_mean.copy_(torch.cat(latents).mean(dim=0))
     length = _median_length(model, batches)
-    counts = _log_counts(model, batches)
-    deviation = counts.std(axis=0) + _LEAST_DEVIATION
-    standard = (counts - counts.mean(axis=0)) / deviation
-    counted = float(np.sqrt((standard**2).sum(axis=1).mean()))
-    model.count_mean.copy_(torch.from_numpy(counts.mean(axis=0)))
-    model.count_deviation.copy_(torch.from_numpy(deviation * counted / max(length / 2, 1e-9)))
+    for name, counts in (
+        ("count", _log_counts(model, batches)),
+        ("word", _log_words(model, batches)),
+    ):
+        mean, deviation = _standard(counts, length / 8**0.5)
+        getattr(model, f"{name}_mean").copy_(torch.from_numpy(mean))
+        getattr(model, f"{name}_deviation").copy_(torch.from_numpy(deviation))
+    looks = _looks(model, batches)
+    if looks is not None and not np.isnan(looks).all():
+        mean, deviation = _standard(looks[~np.isnan(looks).any(axis=1)], length / 2)
+        model.look_mean.copy_(torch.from_numpy(mean))
+        model.look_deviation.copy_(torch.from_numpy(deviation))
     model.region_scale.fill_(2 * length)
     model.untrained_scale.fill_(2 * _median_length(untrained(model), batches))
+
+
+def _standard(
+    counts: NDArray[np.float32], length: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and deviation that make rows so long, in the root of the mean square."""
+    mean, deviation = counts.mean(axis=0), counts.std(axis=0) + _LEAST_DEVIATION
+    found = float(np.sqrt((((counts - mean) / deviation) ** 2).sum(axis=1).mean()))
+    return mean, deviation * found / max(length, 1e-9)
 
 
 def _median_length(model: GeoJEPA, batches: list[TokenBatch]) -> float:
@@ -125,10 +144,35 @@ def _log_counts(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32
     return np.concatenate(found)
 
 
+def _log_words(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
+    found = [
+        word_counts(
+            batch.words.cpu().numpy(), batch.offsets.cpu().numpy(), num_words=len(model.words)
+        )
+        for batch in batches
+    ]
+    return np.concatenate(found)
+
+
 def region_vectors(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
     """Return region vectors as an index keeps them."""
     latents = region_latents(model, batches)
-    return _unit(joined_parts(model, latents, _log_counts(model, batches)))
+    counts, words = _log_counts(model, batches), _log_words(model, batches)
+    return _unit(joined_parts(model, latents, counts, words, _looks(model, batches)))
+
+
+def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | None:
+    """Return the looks of all tiles, NaN where nothing is seen; None of a model without images."""
+    if not model.config.image_dim:
+        return None
+    found = []
+    for batch in batches:
+        looks = np.full((batch.num_tiles, 2 * model.config.image_dim), np.nan, np.float32)
+        if batch.patches is not None:
+            images, offsets = batch.patches.images, batch.patches.offsets
+            looks = patch_looks(images.cpu().numpy(), offsets.cpu().numpy())
+        found.append(looks)
+    return np.concatenate(found)
 
 
 def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from trainer.runs import RunFolder
 
 # entities that targets are whitened by, evenly drawn
 _MOST_WHITENED = 200_000
+_LEAST_DEVIATION = 1e-4
 
 
 def make_objective(config: TrainConfig, material: Material) -> Objective:
@@ -30,9 +31,12 @@ def make_objective(config: TrainConfig, material: Material) -> Objective:
         tag_dim=cache.tag_vectors.shape[1],
         geometry_dim=cache.geometry.shape[1],
         tag_fingerprint=cache.tag_fingerprint,
+        image_dim=cache.images[0]["dim"] if cache.images else 0,
+        image_fingerprint=cache.images[0]["fingerprint"] if cache.images else "",
     )
     model = GeoJEPA(shape)
     model.prototypes.copy_(torch.from_numpy(fitted.prototypes))
+    model.words.copy_(torch.from_numpy(fitted.words))
     model.geometry_mean.copy_(torch.from_numpy(fitted.geometry_mean))
     model.geometry_deviation.copy_(torch.from_numpy(fitted.geometry_deviation))
     dims = material.tiles.holds.shape[1]
@@ -40,7 +44,22 @@ def make_objective(config: TrainConfig, material: Material) -> Objective:
     rows = fitted.rows[:: max(1, len(fitted.rows) // _MOST_WHITENED)]
     for name, vectors in (("tags", fitted.tags), ("geometry", cache.geometry)):
         objective.whitener(name).fit(vectors[rows], power=config.objective.token_power)
+    if shape.image_dim:
+        _fit_images(objective, material)
     return objective
+
+
+def _fit_images(objective: Objective, material: Material) -> None:
+    """Standardise patch tokens, and what lies under them, by those that are trained on."""
+    patches, rows = material.tiles.patches, material.trained_patches
+    images = patches.images[rows].astype(np.float32)
+    model = objective.encoder
+    model.image_mean.copy_(torch.from_numpy(images.mean(axis=0)))
+    model.image_deviation.copy_(torch.from_numpy(np.maximum(images.std(axis=0), _LEAST_DEVIATION)))
+    objective.whitener("image").fit(images, power=objective.config.token_power)
+    if hasattr(objective, "ground"):
+        spread = float(patches.ground[rows].var(axis=0).mean()) ** 0.5
+        objective.ground_spread.fill_(max(spread, _LEAST_DEVIATION))
 
 
 def begin_folder(

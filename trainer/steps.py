@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from trainer.batch_types import Batch
 from trainer.batches import plan_batches, share_of
 from trainer.config import TrainConfig
-from trainer.examples import draw_entities, make_batch
-from trainer.material import Material
+from trainer.drawn import draw_entities
+from trainer.examples import make_batch
+from trainer.material import Material, rows_of_tiles
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ def epoch_steps(
 ) -> EpochSteps:
     """Return the plan of an epoch."""
     train = np.flatnonzero(material.is_train)
-    sizes = np.minimum(material.tiles.sizes[train], config.data.most_entities)
-    # registers are rows of attention as well
+    is_seen = material.tiles.patches.sizes[train] > 0
+    train = np.repeat(train, np.where(is_seen, config.data.image_repeats, 1))
     plan = plan_batches(
-        sizes + config.model.num_registers,
+        rows_of_tiles(material.tiles, train, config),
         budget_tokens=config.batches.budget_tokens,
         window=config.batches.window,
         seed=config.seed,
@@ -65,7 +66,11 @@ class _Steps(Dataset[Batch]):
         config, material = self._config, self._material
         rng = np.random.default_rng([config.seed, self._plan.epoch, self._plan.number[i]])
         drawn = draw_entities(
-            material.tiles, self._plan.batches[i], most=config.data.most_entities, rng=rng
+            material.tiles,
+            self._plan.batches[i],
+            most=config.data.most_entities,
+            most_patches=config.data.most_patches,
+            rng=rng,
         )
         return make_batch(
             material.cache,

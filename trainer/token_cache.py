@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from encoder.geometry_tokens import GEOMETRY_DIM, canonical_boxes, geometry_tokens
 from encoder.tag_tokens import TagTable, TagVectors
 from geoindex.errors import SourceError, UsageError
+from geoindex.index import Index
 from geoindex.layout import ENTITIES, SCHEMA_VERSION, search_files
 from geoindex.membership import MAX_CELLS
 from geoindex.ordering import order_rows, read_batches
@@ -30,10 +31,12 @@ from geoindex.reading import Staged, open_source, stage_sources
 from geoindex.tag_lists import TagLists, write_tag_lists
 from geoindex.touching import touching
 from geoindex.workspace import Workspace, exchange, fingerprint, write_json
+from trainer.image_files import check_same_tokens, write_images
 from trainer.links import link_entities
 from trainer.tiles import TILE_ARRAYS, make_tiles
 from trainer.token_files import CACHE_VERSION, META, TokenCache
 
+_COLUMNS = ("kind", "name", "osm_type", "lon", "lat")
 #: how many tags get their vectors at once; bounds the memory, and is not seen in the result
 _TAGS_AT_ONCE = 65_536
 
@@ -51,7 +54,8 @@ def cache_tokens(
     Parameters
     ----------
     sources
-        OpenStreetMap files or GeoParquet. Where they share entities, each counts once.
+        OpenStreetMap files, GeoParquet or indexes; of an index with imagery also its patches.
+        Where they share entities, each counts once.
     folder
         Holds caches, one for each content; may be shared by many runs.
     resolutions
@@ -125,6 +129,7 @@ def _make(
         for count in rows.read(made, levels[-1]):
             advance(count)
     _write_columns(rows, staged, made, levels, reporter)
+    images = _write_images(paths, staged, rows, made, reporter)
     # the name alone: where a file lay says nothing a year later
     sources = [{**item.info.as_dict(), "path": Path(item.info.path).name} for item in staged]
     write_json(
@@ -134,6 +139,7 @@ def _make(
             "resolutions": list(levels),
             "tag_fingerprint": table.fingerprint,
             "counts": {"entities": num_rows, "tags": lists.num_tags},
+            **({"images": images} if images else {}),
         },
     )
     exchange(made, place)
@@ -166,7 +172,7 @@ class _Rows:
     def __init__(self, path: Path, num_rows: int) -> None:
         self.path, self.num_rows = path, num_rows
         self.geometries: list[NDArray[np.object_]] = []
-        self.columns: dict[str, list[Any]] = {name: [] for name in ("kind", "name", "osm_type")}
+        self.columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         self.feature_id: list[pa.Array] = []
         self.pairs: list[tuple[NDArray[np.int64], NDArray[np.uint64]]] = []
 
@@ -233,13 +239,45 @@ def _write_columns(
             advance(len(tiles))
 
 
+def _write_images(
+    paths: Sequence[Path], staged: Sequence[Staged], rows: _Rows, made: Path, reporter: Reporter
+) -> list[dict[str, Any]]:
+    """Write the image tiles of the sources that are indexes with imagery; return their meta."""
+    opened = [Index(path) if path.is_dir() else None for path in paths]
+    metas: list[dict[str, Any]] = []
+    feature_id = pa.chunked_array(rows.feature_id)
+    points = np.column_stack([np.array(rows.columns[name]) for name in ("lon", "lat")])
+    geometries = np.concatenate(rows.geometries)
+    with reporter.stage("images", None) as advance:
+        for index, item in zip(opened, staged, strict=True):
+            if index is None or not index.manifest.settings.get("imagery"):
+                continue
+            held = np.flatnonzero(_is_held(feature_id, item))
+            metas.append(
+                write_images(
+                    index, made, len(metas),
+                    rows=held, geometries=geometries[held], points=points[held],
+                )
+            )  # fmt: skip
+            advance(metas[-1]["tiles"])
+    check_same_tokens(metas)
+    return metas
+
+
+def _is_held(feature_id: pa.ChunkedArray, item: Staged) -> NDArray[np.bool_]:
+    """Say which entities a source holds."""
+    held = [batch["feature_id"] for batch in read_batches(item.path)]
+    if not held:
+        return np.zeros(len(feature_id), np.bool_)
+    found: NDArray[np.bool_] = pc.is_in(
+        feature_id, pa.chunked_array(held).combine_chunks()
+    ).to_numpy()
+    return found
+
+
 def _places(feature_id: pa.ChunkedArray, staged: Sequence[Staged]) -> NDArray[np.int64]:
     """Return the first source that holds each entity, shape ``(n,)``."""
     place = np.full(len(feature_id), len(staged), np.int64)
     for i, item in enumerate(staged):
-        held = [batch["feature_id"] for batch in read_batches(item.path)]
-        if held:
-            is_held = pc.is_in(feature_id, pa.chunked_array(held).combine_chunks())
-            is_held = is_held.to_numpy()
-            place[is_held & (place == len(staged))] = i
+        place[_is_held(feature_id, item) & (place == len(staged))] = i
     return place

@@ -20,6 +20,7 @@ kind.npy            int64 (n,), into kinds.json
 main_key.npy        int32 (n,), the kind's key, into keys.json
 place.npy           int64 (n,), which of the sources holds it first
 tiles-R-NAME.npy    `trainer.tiles.TileSet` of resolution R
+image...            of sources that are indexes with imagery: `trainer.image_files`
 ==================  ===============================================================================
 """
 
@@ -73,6 +74,21 @@ class TokenCache:
     def tag_fingerprint(self) -> str:
         """Of the tag table that made the vectors."""
         return str(self.meta["tag_fingerprint"])
+
+    @property
+    def images(self) -> list[dict[str, Any]]:
+        """What is known of each image source; see `trainer.image_files`."""
+        return list(self.meta.get("images", []))
+
+    def image_tiles(self) -> list[TileSet]:
+        """Return the image tiles of each image source."""
+        return [
+            TileSet(
+                resolution=meta["resolution"],
+                **{name: self._map(f"tiles-image{i}-{name}") for name in TILE_ARRAYS},
+            )
+            for i, meta in enumerate(self.images)
+        ]
 
     @property
     def places(self) -> list[str]:

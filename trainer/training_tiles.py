@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.tag_tokens import pool
+from trainer.image_files import PatchSet
 from trainer.ragged import lengths_to_offsets
 from trainer.tiles import TileSet
 from trainer.token_files import TokenCache
@@ -26,6 +27,10 @@ class TrainingTiles:
         Of each *entity*, shape ``(n,)``: its prototype, -1 for none; `encoder.surroundings`.
     num_prototypes
         How many there are.
+    patches
+        What is seen of the ground.
+    said
+        Of each *tag* of the cache, shape ``(u,)``: the word that it says; `encoder.words`.
     """
 
     resolution: NDArray[np.int64]
@@ -38,6 +43,8 @@ class TrainingTiles:
     holds: NDArray[np.float32]
     nearest: NDArray[np.int64]
     num_prototypes: int
+    said: NDArray[np.int16]
+    patches: PatchSet
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -49,7 +56,12 @@ class TrainingTiles:
 
 
 def joined_tiles(
-    sets: Sequence[TileSet], *, nearest: NDArray[np.int64], num_prototypes: int
+    sets: Sequence[TileSet],
+    *,
+    nearest: NDArray[np.int64],
+    num_prototypes: int,
+    said: NDArray[np.int16],
+    patches: PatchSet,
 ) -> TrainingTiles:
     """Put the tiles of several resolutions into one list; what they hold is not told yet."""
     return TrainingTiles(
@@ -65,6 +77,8 @@ def joined_tiles(
         holds=np.zeros((sum(len(tiles) for tiles in sets), 0), np.float32),
         nearest=nearest,
         num_prototypes=num_prototypes,
+        said=said,
+        patches=patches,
     )
 
 

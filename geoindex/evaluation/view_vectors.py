@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MEMBERS_AT_ONCE = 200_000
 _ROWS_AT_ONCE = 32_768
+# in the order of `geoindex.models.entity_tokens`
+_TOKEN_PARTS = ("tags", "salience", "geometry", "boxes", "words")
 
 
 class ViewEncoder:
@@ -56,7 +58,7 @@ class ViewEncoder:
         patched = whole.take(view.source_row)
         changed = np.flatnonzero(view.is_changed)
         fresh = self._fresh(view, changed)
-        for name in ("tags", "salience", "geometry", "boxes"):
+        for name in _TOKEN_PARTS:
             getattr(patched, name)[changed] = getattr(fresh, name)
         return patched
 
@@ -64,10 +66,7 @@ class ViewEncoder:
         starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
         made = [self._run(view, rows[start : start + _ROWS_AT_ONCE]) for start in starts]
         return entity_tokens(
-            np.concatenate([part.tags for part in made]),
-            np.concatenate([part.salience for part in made]),
-            np.concatenate([part.geometry for part in made]),
-            np.concatenate([part.boxes for part in made]),
+            *(np.concatenate([getattr(part, name) for part in made]) for name in _TOKEN_PARTS)
         )
 
     def _run(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":

@@ -14,6 +14,7 @@ from encoder.geojepa import GeoJEPA, mean_max
 from encoder.geojepa_config import CONFIG_NAME, WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa_layers import place_features
 from encoder.token_batch import TokenBatch, padded_layout, relative_places, token_runs
+from encoder.words import WORDS_OF_EACH
 
 SMALL = GeoJEPAConfig(
     tag_dim=6, geometry_dim=4, width=16, depth=2, num_heads=2, num_counts=8, region_dim=12
@@ -45,6 +46,7 @@ def make_batch(sizes, *, seed=0):
         has_place=torch.from_numpy(rng.random(n) < 0.9),
         offsets=torch.from_numpy(np.append(0, np.cumsum(sizes)).astype(np.int64)),
         around=draw(len(sizes), SMALL.num_counts).abs(),
+        words=torch.full((n, WORDS_OF_EACH), -1, dtype=torch.int16),
     )
 
 
@@ -59,6 +61,7 @@ def only(batch, tile, order=None):
         has_place=batch.has_place[at],
         offsets=torch.tensor([0, len(at)]),
         around=batch.around[tile : tile + 1],
+        words=batch.words[at],
     )
 
 

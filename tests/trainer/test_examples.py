@@ -7,7 +7,8 @@ import torch
 from encoder.surroundings import log_counts
 from tests.trainer.tiles_by_hand import plain_masks
 from trainer.batch_types import MODALITIES
-from trainer.examples import Drawn, draw_entities, make_batch, part_batch, whole_batch
+from trainer.drawn import Drawn, draw_entities
+from trainer.examples import make_batch, part_batch, whole_batch
 from trainer.ragged import owners
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache

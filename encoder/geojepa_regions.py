@@ -1,0 +1,101 @@
+"""Which parts does a region's vector have, and how do they stand side by side?
+
+==========  =================================================================================
+part        is
+==========  =================================================================================
+latent      the model's, of the whole tile
+counts      the log of one plus how many entities are most like each prototype, standardised
+words       the same of how many say each known word
+looks       mean and deviation of the image patches' columns, standardised; zero where nothing is
+            seen of the ground; only of models that read images
+scale       one constant: scaled to unit length a region that holds much points elsewhere than one
+            that holds little of the same
+==========  =================================================================================
+
+All but the latent go past the network. `trainer.probes.calibrate` sets how long they are.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoder.geojepa_config import GeoJEPAConfig
+
+if TYPE_CHECKING:
+    from encoder.geojepa import GeoJEPA
+
+
+def region_columns(config: GeoJEPAConfig) -> Mapping[str, slice]:
+    """Return the columns of each part of a region's vector."""
+    widths = {
+        "latent": config.region_dim,
+        "counts": config.num_counts,
+        "words": config.num_words,
+        "looks": 2 * config.image_dim,
+        "scale": 1,
+    }
+    return slices({name: width for name, width in widths.items() if width})
+
+
+def slices(widths: Mapping[str, int]) -> dict[str, slice]:
+    """Return the columns of parts that stand side by side."""
+    ends = np.cumsum(list(widths.values())).tolist()
+    return {
+        name: slice(end - width, end)
+        for (name, width), end in zip(widths.items(), ends, strict=True)
+    }
+
+
+def joined_parts(
+    model: "GeoJEPA",
+    latents: NDArray[np.float32],
+    counts: NDArray[np.float32],
+    words: NDArray[np.float32],
+    looks: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Return the parts of region vectors side by side, shape ``(t, R)``, not yet of unit length.
+
+    Parameters
+    ----------
+    latents
+        Shape ``(t, region_dim)``.
+    counts
+        Of the prototypes inside each tile, `encoder.surroundings.log_counts`.
+    words
+        Inside each tile, `encoder.words.word_counts`.
+    looks
+        Of `patch_looks`; NaN rows, and None, are tiles of which nothing is seen.
+    """
+    config = model.config
+    parts = [
+        latents,
+        (counts - _array(model.count_mean)) / _array(model.count_deviation) * config.has_counts,
+        (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
+    ]
+    if config.image_dim:
+        seen = np.full((len(latents), 2 * config.image_dim), np.nan) if looks is None else looks
+        standard = (seen - _array(model.look_mean)) / _array(model.look_deviation)
+        parts.append(np.nan_to_num(standard, nan=0.0))
+    parts.append(np.full((len(latents), 1), model.region_scale.item()))
+    return np.hstack(parts).astype(np.float32)
+
+
+def patch_looks(
+    images: NDArray[np.floating[Any]], offsets: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return mean and deviation of the patches of each tile, NaN where there is none.
+
+    Shapes ``(p, image_dim)`` and ``(t + 1,)`` to ``(t, 2 * image_dim)``.
+    """
+    looks = np.full((len(offsets) - 1, 2 * images.shape[1]), np.nan, np.float32)
+    for tile in np.flatnonzero(np.diff(offsets)).tolist():
+        patches = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
+        looks[tile] = np.concatenate([patches.mean(axis=0), patches.std(axis=0)])
+    return looks
+
+
+def _array(part: Any) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = part.cpu().numpy()
+    return found
