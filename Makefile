@@ -12,7 +12,7 @@ DATA ?= ../shared/data/osm
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test check fuzz lint format clean checkpoint
-.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-knn bench-quality bench-peers
+.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-knn bench-quality bench-peers
 
 # what a user installs, and the sample map
 $(VENV)/demo-ready: pyproject.toml constraints.txt
@@ -48,7 +48,8 @@ format: $(VENV)/dev-ready  ## mend style
 	$(BIN)/ruff format .
 
 checkpoint: $(VENV)/dev-ready  ## train the shipped checkpoint anew, into encoder/data/geojepa
-	$(BIN)/geoindex train $(DATA)/*.osm.pbf -o $(OUT)/geojepa --config scripts/geojepa.toml $(ARGS)
+	$(BIN)/python -m scripts.image_places $(IMAGERY) -o $(OUT)/places
+	$(BIN)/geoindex train $(DATA)/*.osm.pbf $(OUT)/places/*.geoindex -o $(OUT)/geojepa --config scripts/geojepa.toml $(ARGS)
 	install -m 644 $(OUT)/geojepa/best/config.json $(OUT)/geojepa/best/model.safetensors encoder/data/geojepa/
 
 bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
@@ -89,6 +90,12 @@ bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
 
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
 	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
+
+# maps without imagery that train along in `bench-seen`
+SEEN_WITH ?= $(DATA)/monaco_2023-12.osm.pbf $(DATA)/neuss_2026-03.osm.pbf
+
+bench-seen: $(VENV)/dev-ready  ## docs/benchmarks.md, "Seen from above"; four trainings
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.seen $(IMAGERY) $(SEEN_WITH) $(ARGS)
 
 clean:
 	rm -rf $(OUT) dist build

@@ -20,7 +20,7 @@ def build(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2) or GeoParquet.",
+            help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2), GeoParquet, or indexes.",
         ),
     ],
     output: Annotated[

@@ -48,6 +48,14 @@ def _size_bytes(index: Path) -> dict[str, int]:
     return dict(sizes)
 
 
+def _imagery_lines(imagery: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if not imagery:
+        return []
+    use = "read into the vectors" if imagery.get("in_vectors") else "not read into the vectors"
+    text = f"{imagery['source']}, {imagery['gsd_m']} m a pixel; {imagery['tokens']} tokens, {use}"
+    return [("imagery", text)]
+
+
 def _lines(
     manifest: dict[str, Any], kinds: Counter[str], size_bytes: dict[str, int]
 ) -> list[tuple[str, str]]:
@@ -69,6 +77,7 @@ def _lines(
         ("kinds", ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(_KINDS_SHOWN))),
         ("encoder", f"{encoder['name']} {encoder['fingerprint'][:8]}"),
         ("dims", f"{encoder['dim']} of entities, {encoder['region_dim']} of cells"),
+        *_imagery_lines(manifest["settings"].get("imagery")),
         *(("search", f"{name}: {described(of)}") for name, of in manifest["indexes"].items()),
         ("left out", _counted(manifest["skipped"])),
         ("noted", _counted(manifest["notes"])),

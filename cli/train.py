@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 def train(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="OpenStreetMap files or GeoParquet."),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="OpenStreetMap files, GeoParquet, or indexes with their imagery.",
+        ),
     ],
     output: Annotated[
         Path,

@@ -73,7 +73,7 @@ def build_index(
     Parameters
     ----------
     sources
-        OpenStreetMap files or GeoParquet; see `geoindex.reading.open_source`.
+        OpenStreetMap files, GeoParquet, or indexes; see `geoindex.reading.open_source`.
     output
         The folder to make. Another index there is replaced if `overwrite`; anything else never.
     resolutions

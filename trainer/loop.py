@@ -99,7 +99,7 @@ def train(
     Parameters
     ----------
     sources
-        OpenStreetMap files or GeoParquet.
+        OpenStreetMap files, GeoParquet, or indexes; of one with imagery also its patches.
     output
         The run's folder; see `trainer.runs`.
     config

@@ -23,7 +23,7 @@ def model_card(
     sources
         As the token cache has them.
     counts
-        Of entities, tags, tiles, tiles held out.
+        Of entities, tags, tiles, tiles held out, image patches.
     scores
         Of `trainer.monitors.look`, at `step`.
     packages
@@ -45,6 +45,7 @@ A GeoJEPA encoder for map entities and cells, made by `geoindex train`. Use it w
 - objective `{config.objective.name}`, {num_parameters:,} parameters
 - step {step:,}, seed {config.seed}
 - {counts["entities"]:,} entities, {counts["tiles"]:,} tiles, {counts["held_out"]:,} held out
+- {_seen_text(counts)}
 - chosen by `{config.monitors.score}` on the held-out tiles; no label was used
 
 ## Data
@@ -66,3 +67,8 @@ licence as the maps.
 
 Made with {versions}.
 """
+
+
+def _seen_text(counts: Mapping[str, int]) -> str:
+    patches = counts.get("patches", 0)
+    return f"{patches:,} image patches" if patches else "no imagery: the model reads none"

@@ -45,14 +45,17 @@ def nearest_context(
 def shown_vectors(context: TokenBatch, modality: str, *, dim: int) -> tuple[Tensor, Tensor]:
     """Return the vectors of a modality that the context shows, and the tile of each.
 
-    Of images always at least one row, of zeros where none is shown: there is one to point at.
+    Always at least one row, of zeros where none is shown: there is one to point at.
     """
     if modality == "image":
         looks = context.patches
-        if looks is None:
-            return context.tags.new_zeros(1, dim), context.offsets.new_zeros(1)
-        return looks.images, looks.tile
-    return (context.tags if modality == "tags" else context.geometry), context.tile
+        vectors = context.tags.new_zeros(0, dim) if looks is None else looks.images
+        tile = context.offsets.new_zeros(0) if looks is None else looks.tile
+    else:
+        vectors, tile = (context.tags if modality == "tags" else context.geometry), context.tile
+    if len(vectors):
+        return vectors, tile
+    return vectors.new_zeros(1, dim), tile.new_zeros(1)
 
 
 def _patch_places(context: TokenBatch) -> Tensor:

@@ -93,6 +93,7 @@ def card_of(
         **material.cache.meta["counts"],
         "tiles": len(material.tiles),
         "held_out": int(material.is_held_out.sum()),
+        "patches": len(material.tiles.patches.images),
     }
     return model_card(
         config,

@@ -1,0 +1,145 @@
+"""Does a region's vector see more of the ground than the image tokens it is made of?
+
+Run ``python bench/seen.py FOLDER EXTRACT...``: places as `bench/imagery.py` has them, and maps
+without imagery that train along. Prints Markdown.
+
+For each place a checkpoint is trained on the imagery and buildings of the other places, and on the
+extracts: it has never seen the place that is asked about. Its region vectors of all tiles of zoom
+20, with nothing of the map in its input, then tell the share of each tile under buildings, by the
+same ridge regression as the tokens alone: learnt on tiles of other places (or of other blocks, the
+place's own among them), asked in this one.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.imagery import read_tiles
+from cli.talk import Talk
+from encoder.embedder import TagCodes, TilePatches, Tiles
+from encoder.geojepa_embedder import GeoJEPAEmbedder
+from encoder.image_efficientnet import EfficientNetTokens
+from scripts.image_places import build_place
+from trainer.config import read_config
+from trainer.loop import train
+
+TILE_GSD_M = 0.15
+Vectors = NDArray[np.float64]
+
+
+def main() -> None:
+    """Train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("imagery", type=Path)
+    parser.add_argument("extracts", nargs="+", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("out/seen"))
+    parser.add_argument("--config", type=Path, default=Path("scripts/geojepa-seen.toml"))
+    options = parser.parse_args()
+    talk = Talk()
+    tiles, share, place, block = read_tiles(options.imagery)
+    places = sorted(set(place.tolist()))
+    indexes = {name: build_place(options.imagery / name, options.work, talk) for name in places}
+    patches = patches_of(tiles)
+    seen: dict[str, dict[str, Vectors]] = {}
+    for held in places:
+        others = [path for name in places if name != held for path in indexes[name]]
+        run = options.work / f"without-{held}"
+        train([*options.extracts, *others], run, read_config(options.config),
+              tokens=options.work / "tokens", reporter=talk)  # fmt: skip
+        seen[held] = region_parts(run / "best", patches)
+    alone = looks(patches)
+    print("| vectors | dims | R², places held out | R², blocks held out |")
+    print("| :-- | --: | --: | --: |")
+    rows = {"image tokens alone: mean and deviation": dict.fromkeys(places, alone)}
+    for part in seen[places[0]]:
+        rows[part] = {name: seen[name][part] for name in places}
+    for name, by_place in rows.items():
+        scores = [told(by_place, share, groups, place, block) for groups in (place, block)]
+        print(f"| {name} | {alone_dims(by_place)} | {scores[0]} | {scores[1]} |", flush=True)
+
+
+def alone_dims(by_place: Mapping[str, Vectors]) -> int:
+    """Return the width of some vectors."""
+    return next(iter(by_place.values())).shape[1]
+
+
+def patches_of(tiles: NDArray[np.uint8]) -> TilePatches:
+    """Return the patch tokens of tiles, as a build makes them."""
+    found = EfficientNetTokens().tokens(tiles, np.ones(tiles.shape[:3], np.bool_), gsd_m=TILE_GSD_M)
+    count, each = found.tokens.shape[:2]
+    width = np.full((each, 1), np.ptp(found.centres_m[:, 0]) / (each**0.5 - 1), np.float32)
+    place = np.tile(np.hstack([found.centres_m, width]), (count, 1))
+    images = found.tokens.reshape(count * each, -1).astype(np.float16)
+    return TilePatches(images, place, np.arange(count + 1, dtype=np.int64) * each)
+
+
+def looks(patches: TilePatches) -> Vectors:
+    """Return mean and deviation of the tokens of each tile: what is known without a model."""
+    each = int(patches.offsets[1])
+    tokens = patches.images.astype(np.float64).reshape(-1, each, patches.images.shape[1])
+    return np.concatenate([tokens.mean(axis=1), tokens.std(axis=1)], axis=1)
+
+
+def region_parts(checkpoint: Path, patches: TilePatches) -> dict[str, Vectors]:
+    """Return the region vectors of tiles that hold nothing of the map, whole and by part."""
+    encoder = GeoJEPAEmbedder(checkpoint)
+    count = len(patches.offsets) - 1
+    nothing = encoder.tokens(TagCodes([], np.zeros(0, np.int32), np.zeros(1, np.int64)), _NO_SHAPES)
+    none, empty = np.zeros(0, np.bool_), np.zeros(0, np.int64)
+    tiles = Tiles(empty, np.zeros(count + 1, np.int64), none, none, np.zeros((count, 2)), patches)
+    _, regions = encoder.tiles(nothing, tiles)
+    whole = regions.astype(np.float64)
+    return {
+        "region vector: its latent alone": whole[:, encoder.region_parts["latent"]],
+        "**region vector**, nothing of the map seen": whole,
+    }
+
+
+_NO_SHAPES: NDArray[np.object_] = np.zeros(0, object)
+
+
+def told(
+    by_place: Mapping[str, Vectors],
+    y: Vectors,
+    groups: NDArray[Any],
+    place: NDArray[Any],
+    block: NDArray[Any],
+) -> str:
+    """Return R² with its 95 % interval, every group told by the others.
+
+    Parameters
+    ----------
+    by_place
+        The vectors of all tiles by which a place's own tiles are told.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    predicted = np.zeros_like(y)
+    for group in np.unique(groups):
+        is_test = groups == group
+        x = by_place[str(place[is_test][0])]
+        head = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
+        predicted[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
+    rng = np.random.default_rng(0)
+    names, rows = np.unique(block, return_inverse=True)
+    drawn = []
+    for _ in range(1000):
+        picked = rng.integers(0, len(names), len(names))
+        at = np.concatenate([np.flatnonzero(rows == i) for i in picked])
+        drawn.append(_r2(y[at], predicted[at]))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{_r2(y, predicted):.2f} ({low:.2f} to {high:.2f})"
+
+
+def _r2(y: Vectors, predicted: Vectors) -> float:
+    return float(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+if __name__ == "__main__":
+    main()
