@@ -3,18 +3,17 @@
 ::
 
     sources -> read (one staged file each) -> order (entities.arrow, in cell order)
-            -> tag lists -> tokens, own vectors -> contextual vectors, cells -> tables -> rename
+            -> tag lists -> tokens, own vectors -> cells -> images -> contextual and cell vectors
+            -> tables -> rename
 
 Everything happens in the workspace; only the last step touches the output. See
 `geoindex.workspace` for what an interrupted build leaves behind.
 """
 
-import datetime as dt
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from geoindex.build_record import build_record
 from geoindex.embedding import embed, levels_of, tokenise, write_cells
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
 from geoindex.images.making import ImageStage, add_images, open_stage
 from geoindex.images.request import ImageryRequest
 from geoindex.images.tiles import seen_by
 from geoindex.layout import CELLS, ENTITIES, SCHEMA_VERSION, SearchFiles, search_files, table_path
-from geoindex.manifest import Manifest, package_versions
+from geoindex.manifest import Manifest
 from geoindex.models import load_encoder
 from geoindex.ordering import order_rows, read_batches
 from geoindex.places import BBox
@@ -43,7 +43,7 @@ from geoindex.tables import (
     with_vectors,
     write_table,
 )
-from geoindex.tag_lists import TagLists, write_tag_lists
+from geoindex.tag_lists import write_tag_lists
 from geoindex.workspace import Workspace, exchange, fingerprint
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
 # left out because it should be; the other reasons say that something was lost
 BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
-# counted on the way, but kept
-_MENDED = ("repaired",)
 
 
 def build_index(
@@ -178,7 +176,7 @@ def _build(
     _write_tables(index, files, encoder, reporter)
     indexes = add_indexes(index, kind, reporter=reporter)
     write_stamp(index)
-    manifest = _manifest(staged, files, encoder, resolutions, bbox)
+    manifest = build_record(staged, files, encoder, resolutions, bbox)
     manifest.notes["too_wide"] = rows.num_too_wide
     manifest.notes["duplicates"] = num_staged - len(home)
     manifest.indexes.update(indexes)
@@ -227,53 +225,6 @@ def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter
             # a killed build may have left a part of it; Lance cannot go on where it was
             shutil.rmtree(table_path(index, table), ignore_errors=True)
             write_table(index, table, rows, schemas[table])
-
-
-def _manifest(
-    staged: Sequence[Staged],
-    files: SearchFiles,
-    encoder: "Embedder",
-    resolutions: Sequence[int],
-    bbox: BBox | None,
-) -> Manifest:
-    left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
-    notes = {reason: left_out.pop(reason, 0) for reason in _MENDED}
-    types = Counter(
-        osm_type
-        for batch in read_batches(files.rows(ENTITIES))
-        for osm_type in batch["osm_type"].to_pylist()
-    )
-    cells = Counter(
-        resolution
-        for batch in read_batches(files.rows(CELLS))
-        for resolution in batch["resolution"].to_pylist()
-    )
-    return Manifest(
-        sources=[item.info.as_dict() for item in staged],
-        settings={
-            "resolutions": list(resolutions),
-            "bbox": None if bbox is None else list(astuple(bbox)),
-            "encoder": encoder.name,
-        },
-        encoder={
-            "name": encoder.name,
-            "fingerprint": encoder.fingerprint,
-            "dim": encoder.dim,
-            "region_dim": encoder.region_dim,
-        },
-        counts={
-            "entities": sum(types.values()),
-            **{f"{name}s": types[name] for name in ("node", "way", "relation")},
-            "tags": TagLists(files).num_tags,
-            "cells": {str(resolution): cells[resolution] for resolution in resolutions},
-        },
-        skipped=dict(sorted(left_out.items())),
-        notes=notes,
-        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        licence=" AND ".join(sorted({item.info.licence for item in staged})),
-        attribution="; ".join(sorted({item.info.attribution for item in staged})),
-        packages=package_versions(),
-    )
 
 
 def _nothing_text(sources: Sequence[Path], staged: Sequence[Staged]) -> str:

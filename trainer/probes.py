@@ -87,6 +87,7 @@ def region_latents(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.floa
     return np.concatenate(found)
 
 
+@torch.no_grad()  # else a buffer would hold the graph of every look
 def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
