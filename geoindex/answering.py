@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.asking import Asked, Question, resolve
+from geoindex.choices import check_backend
 from geoindex.errors import UsageError
 from geoindex.filters import Filters, rows_passing
 from geoindex.hits import Hits, make_table, with_index
 from geoindex.identity import missing_text
-from geoindex.index import Index, check_backend
+from geoindex.index import Index
 from geoindex.layout import CELLS, ENTITIES
 from geoindex.plain_queries import as_plain
 from geoindex.reasons import explain_rows
@@ -189,6 +190,8 @@ def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
 def search_notes(space: Space, found: Neighbours) -> Iterator[str]:
     """Yield what to say of the search: of an index out of date, and of an answer not certain."""
     yield from space.notes
+    if found.instead:
+        yield found.instead
     if not found.is_exact:
         recall = "" if found.recall is None else f", recall {found.recall:.3f} when measured"
         yield f"approximate, by {found.backend}{recall}; --backend exact is certain"

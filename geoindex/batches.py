@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from geoindex.answering import described, excluded_rows, focus_of, passing_rows, search_notes
 from geoindex.asking import Asked, Question, resolver
+from geoindex.choices import check_backend
 from geoindex.columns import text_column
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
 from geoindex.hits import Hits, make_table, with_index
 from geoindex.identity import find_entities
-from geoindex.index import Index, check_backend
+from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.places import distances_m
 from geoindex.query_tables import AskedRow

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.cells import cell_ranges, format_cell, resolution_of
+from geoindex.choices import check_table
 from geoindex.cover import cover_bbox, cover_polygon, cover_radius
 from geoindex.errors import UsageError
 from geoindex.identity import rows_of_ids, rows_of_kind, rows_of_name
-from geoindex.index import Index, check_table
+from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.measures import ANY_AREA, ANY_LENGTH, Range, rows_in_ranges
 from geoindex.names import NamePattern

@@ -38,6 +38,8 @@ class Neighbours:
         Where not exact: the share of the exact nearest that the same search found of held queries.
     backend
         Who answered.
+    instead
+        Why the exact search answered where another was asked for by name; else empty.
     """
 
     rows: NDArray[np.int64]
@@ -46,6 +48,7 @@ class Neighbours:
     is_exact: bool = True
     recall: float | None = None
     backend: str = "exact"
+    instead: str = ""
 
 
 def unit_of(query: NDArray[np.float32]) -> NDArray[np.float64]:
