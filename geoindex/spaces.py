@@ -21,7 +21,8 @@ from geoindex.choices import FOCUSES, check_backend, check_table
 from geoindex.errors import UsageError
 from geoindex.index import Index
 from geoindex.layout import CELLS
-from geoindex.searching.neighbours import Neighbours, in_reach, measured, unit_of
+from geoindex.searching.batch import nearest_weighed
+from geoindex.searching.neighbours import Neighbours, in_reach, ranked_weighed, unit_of
 from geoindex.searching.planner import Searcher
 
 BOTH = "both"
@@ -86,6 +87,28 @@ class Space:
             return self.searcher.search(queries[0], k=k, passing=passing, exclude=exclude)
         return self._weighed(queries, k=k, passing=passing, exclude=exclude)
 
+    def nearest_many(
+        self,
+        queries: Sequence[tuple[NDArray[np.float32], ...]],
+        *,
+        k: int,
+        passing: NDArray[np.int64] | None,
+        exclude: Sequence[NDArray[np.int64]],
+    ) -> list[Neighbours]:
+        """Return, for each query, what `nearest` returns of an exact search, all at once.
+
+        Parameters
+        ----------
+        queries
+            Of each, one a matrix, shape ``(D,)``.
+        exclude
+            Of each, the rows that may not be its answers.
+        """
+        sides = [np.stack([query[i] for query in queries]) for i in range(len(self.matrices))]
+        return nearest_weighed(
+            self.matrices, sides, self.weights, k=k, passing=passing, exclude=exclude
+        )
+
     def _weighed(
         self,
         queries: Sequence[NDArray[np.float32]],
@@ -109,12 +132,9 @@ class Space:
                 held = matrix[block[0] : block[-1] + 1] if is_run else matrix[block]
                 rough[start : start + _BLOCK_ROWS] += held @ narrow
         near = rows[in_reach(rough, k)]
-        similarity = sum(
-            weight * measured(matrix, near, query)
-            for matrix, query, weight in zip(self.matrices, units, self.weights, strict=True)
+        return Neighbours(
+            *ranked_weighed(self.matrices, near, units, k, weights=self.weights), len(rows)
         )
-        order = np.lexsort((near, -np.asarray(similarity)))[:k]
-        return Neighbours(near[order], np.asarray(similarity)[order], len(rows))
 
 
 def open_space(
