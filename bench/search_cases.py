@@ -23,6 +23,7 @@ from geoindex.searching.backends import Approximate, Exact
 from geoindex.searching.codes import make_codes
 from geoindex.searching.planner import Searcher
 from geoindex.searching.recall import WANTED_RECALL, held_rows, recall_of, true_similarity
+from geoindex.zones import Zones
 
 _HEADER = "| {} | CPU ms | wall ms | recall@10 |\n|{}---:|---:|---:|"
 # slow peers are asked fewer
@@ -95,7 +96,13 @@ class Bench:
 
         rows = Rows()
         manifest = SimpleNamespace(resolutions=[RESOLUTION])
-        return SimpleNamespace(rows_of=lambda _table: rows, entities=rows, manifest=manifest)
+        zones = Zones(self.world.lon, self.world.lat)
+        return SimpleNamespace(
+            rows_of=lambda _table: rows,
+            entities=rows,
+            manifest=manifest,
+            zones=lambda _table: zones,
+        )
 
     def passing(self, box: tuple[float, ...]) -> NDArray[np.int64]:
         """Return the rows in a box, through our filters."""

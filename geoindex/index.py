@@ -23,6 +23,7 @@ from geoindex.searching.planner import Searcher
 from geoindex.searching.records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.stamp import check_stamp
 from geoindex.tag_lists import TagLists
+from geoindex.zones import Zones
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
@@ -52,6 +53,7 @@ class Index:
         self.manifest: Manifest = read_manifest(path)
         self._files = search_files(path)
         self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
+        self._zones: dict[str, Zones] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}
         check_stamp(path)
 
@@ -116,6 +118,13 @@ class Index:
         if (table, name) not in self._matrices:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
+
+    def zones(self, table: str) -> Zones:
+        """Return the points of a table's rows, in blocks; see `geoindex.zones`."""
+        if table not in self._zones:
+            rows = self.rows_of(table)
+            self._zones[table] = Zones(rows.column("lon"), rows.column("lat"))
+        return self._zones[table]
 
     def searcher(self, table: str, *, focus: str = "context", backend: str = "auto") -> Searcher:
         """Return who searches a table's vectors.
