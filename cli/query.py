@@ -169,6 +169,10 @@ def _refuse_with_batch(query_file: Path | None, save_query: Path | None, *, expl
 def _say_few(talk: Talk, hits: "Hits", k: int) -> None:
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
+    elif not len(hits):
+        talk.say(
+            f"none of the {hits.num_passing:,} that pass the filters is similar enough; 0 hits"
+        )
     elif len(hits) < min(k, hits.num_passing):
         talk.say(f"only {len(hits):,} of the {hits.num_passing:,} that pass the filters are left")
     elif len(hits) < k:

@@ -129,7 +129,7 @@ class Targets:
             except NotInIndexError as error:
                 faults.append(error)
                 found.append(np.zeros(0, np.int64))
-                said = [str(error)]
+                said = [f"no answer comes from it: {error}"]
             notes += [f"{index.path}: {text}" for text in said] if self._are_several else said
         if len(faults) == len(self.indexes):
             raise faults[0]

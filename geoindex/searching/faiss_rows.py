@@ -82,7 +82,8 @@ def _place_training(faiss: Any, index: Any, dim: int, device: str) -> list[str]:
         return []
     if not has_gpu:
         what = "finds no GPU" if hasattr(faiss, "StandardGpuResources") else "knows no GPU"
-        return [f"this faiss {what}: the index is made on the CPU. For a GPU: the extra `gpu`"]
+        hint = "For a GPU: pip install 'geoindex-jepa[gpu]', in place of the extra faiss"
+        return [f"this faiss {what}: the index is made on the CPU. {hint}"]
     index.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(dim))
     return []
 

@@ -113,6 +113,7 @@ def add_indexes(
         for table, name in _COLUMNS
     }
     records: dict[str, Any] = {}
+    said: set[str] = set()
     with reporter.stage("indexes", len(matrices)) as advance:
         for (table, name), vectors in matrices.items():
             rows = vectors.view(np.ndarray)
@@ -131,7 +132,9 @@ def add_indexes(
             if wanted != "none":
                 exact = Exact(rows, codes)
                 for note in _make(path, wanted, rows, table=table, name=name, device=device):
-                    reporter.say(note)
+                    if note not in said:
+                        reporter.say(note)
+                    said.add(note)
                 record["approximate"] = _settled(path, wanted, exact, table=table, name=name)
             if record:
                 records[f"{table}.{name}"] = record
