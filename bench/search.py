@@ -22,7 +22,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.search_cases import CASES, Bench
+from bench.search_cases import CASES
+from bench.search_state import Bench
 
 
 def main() -> None:

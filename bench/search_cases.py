@@ -1,106 +1,24 @@
 """What is measured in bench/search.py? Each case returns its table in Markdown."""
 
-import time
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.search_builds import built
-from bench.search_measure import Cost, K, all_products, cost, judge, numpy_scan
+from bench.search_measure import Cost, K, cost, judge, numpy_scan
 from bench.search_peers import BareFaiss, DuckDb, Hnswlib, LanceDb, Usearch
-from bench.search_world import RESOLUTION, boxes, world
-from geoindex.filters import Filters, rows_passing
-from geoindex.layout import ENTITIES
-from geoindex.places import BBox
+from bench.search_state import MOST, Bench
+from bench.search_world import boxes
 from geoindex.search import nearest_many
-from geoindex.searching import faiss_rows
-from geoindex.searching.backends import Approximate, Exact
-from geoindex.searching.codes import make_codes
 from geoindex.searching.planner import Searcher
-from geoindex.searching.recall import WANTED_RECALL, held_rows, recall_of, true_similarity
+from geoindex.searching.recall import WANTED_RECALL
 
 _HEADER = "| {} | CPU ms | wall ms | recall@10 |\n|{}---:|---:|---:|"
 # slow peers are asked fewer
-_MANY, _FEW, _MOST = 40, 6, 80
-
-
-class Bench:
-    """The world that is searched, and who searches it; made or opened when first needed.
-
-    Parameters
-    ----------
-    folder
-        Where all that is made is kept.
-    n
-        How many rows.
-    skip
-        Peers to leave out.
-    """
-
-    def __init__(self, folder: Path, n: int, *, skip: frozenset[str] = frozenset()) -> None:
-        self.folder, self.n, self.skip = folder, n, skip
-
-    @cached_property
-    def world(self) -> Any:
-        """Rows and queries."""
-        return world(self.folder, self.n)
-
-    @cached_property
-    def products(self) -> NDArray[np.float32]:
-        """The similarity of every row to the first queries: what is right."""
-        return all_products(self.world.vectors, self.world.queries[:_MOST])
-
-    @cached_property
-    def exact(self) -> Exact:
-        """Our exact search, with codes."""
-        paths = self.folder / "codes.npy", self.folder / "axes.npy"
-        return Exact(self.world.vectors, make_codes(self.world.vectors, *paths))
-
-    @cached_property
-    def approximate(self) -> Approximate:
-        """Our approximate search, made and settled as `geoindex index` does."""
-        vectors, path = self.world.vectors, self.folder / "ours.faiss"
-        started = time.process_time()
-        faiss_rows.make(vectors, "ivf", path, device="cpu")
-        self.build_s = time.process_time() - started
-        rows = held_rows(vectors, seed=1)
-        last = true_similarity(self.exact, rows)
-        tries = faiss_rows.settings_to_try("ivf", self.n)
-        for settings in tries:
-            found = Approximate(vectors, faiss_rows.FaissRows(path, "ivf", settings))
-            if recall_of(found, vectors, rows, last) >= WANTED_RECALL:
-                break
-        return found
-
-    def peer(self, name: str) -> tuple[Path, dict[str, float]] | None:
-        """Return where a peer is and what it took to build; None if it is left out."""
-        return None if name in self.skip else built(self.folder, self.n, name)
-
-    @cached_property
-    def index(self) -> Any:
-        """What a filter needs of an opened index."""
-        columns = {"lon": self.world.lon, "lat": self.world.lat, "cell": self.world.cells}
-
-        class Rows:
-            def column(self, name: str) -> NDArray[Any]:
-                return columns[name]
-
-            def __len__(self) -> int:
-                return len(columns["lon"])
-
-        rows = Rows()
-        manifest = SimpleNamespace(resolutions=[RESOLUTION])
-        return SimpleNamespace(rows_of=lambda _table: rows, entities=rows, manifest=manifest)
-
-    def passing(self, box: tuple[float, ...]) -> NDArray[np.int64]:
-        """Return the rows in a box, through our filters."""
-        found = rows_passing(self.index, Filters(bbox=BBox(*box)), table=ENTITIES)
-        return np.zeros(0, np.int64) if found is None else found
+_MANY, _FEW = 40, 6
 
 
 def _table(title: str, rows: list[str], columns: int = 1) -> str:
@@ -164,7 +82,7 @@ def filtered(bench: Bench) -> str:
 
 def approximate(bench: Bench) -> str:
     """One query, all rows, at the first setting that finds .98 of the nearest."""
-    vectors, queries = bench.world.vectors, bench.world.queries[:_MOST]
+    vectors, queries = bench.world.vectors, bench.world.queries[:MOST]
     best = judge(bench.products, [None] * len(queries))
     ours = bench.approximate
     builds = [f"geoindex {bench.build_s:.0f}"]
@@ -306,6 +224,13 @@ def growth(bench: Bench) -> str:
     return grown(bench)
 
 
+def cold(bench: Bench) -> str:
+    """Ask a real index of as many rows in a process of its own."""
+    from bench.search_cold import cold as measured
+
+    return measured(bench.world, bench.folder)
+
+
 CASES: dict[str, Callable[[Bench], str]] = {
     "unfiltered": unfiltered,
     "filtered": filtered,
@@ -313,4 +238,5 @@ CASES: dict[str, Callable[[Bench], str]] = {
     "batch": batch,
     "other_side": other_side,
     "growth": growth,
+    "cold": cold,
 }

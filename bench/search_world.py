@@ -29,7 +29,7 @@ class World:
     Attributes
     ----------
     vectors, queries
-        Unit rows, float32, shape ``(n, 256)``, memory-mapped, and ``(256, 256)``.
+        Unit rows, shape ``(n, 256)``, memory-mapped, and ``(256, 256)``; queries are float32.
     lon, lat, cells
         Where each row lies, in the order of cells.
     query_lon
@@ -45,11 +45,11 @@ class World:
     query_lon: NDArray[np.float64]
 
 
-def world(folder: Path, n: int, *, seed: int = 0) -> World:
+def world(folder: Path, n: int, *, seed: int = 0, dtype: str = "float32") -> World:
     """Make a world, or open the one that is there."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "done.json").exists():
-        _make(folder, n, seed)
+        _make(folder, n, seed, dtype)
     read = {
         name: np.load(folder / f"{name}.npy")
         for name in ("lon", "lat", "cells", "queries", "query_lon")
@@ -58,7 +58,7 @@ def world(folder: Path, n: int, *, seed: int = 0) -> World:
     return World(folder, vectors, **read)
 
 
-def _make(folder: Path, n: int, seed: int) -> None:
+def _make(folder: Path, n: int, seed: int, dtype: str) -> None:
     rng = np.random.default_rng(seed)
     total = n + QUERIES
     town = rng.choice(TOWNS, total, p=_power(rng, TOWNS))
@@ -84,7 +84,7 @@ def _make(folder: Path, n: int, seed: int) -> None:
         wide = latent @ axes + 0.3 * np.sqrt(LATENT) / DIM**0.5 * rng.normal(size=(len(some), DIM))
         return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
 
-    target = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, (n, DIM))
+    target = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.dtype(dtype), (n, DIM))
     for start in range(0, n, _BLOCK):
         target[start : start + _BLOCK] = drawn(rows[start : start + _BLOCK])
     target.flush()

@@ -89,6 +89,9 @@ def query(
     """
     asked = {name: value for name, value in locals().items() if name not in {*_RUN, "context"}}
     is_saved = query_file is not None or batch is not None or image is not None
+    if html is not None and among is not None and len(among) > 1:
+        msg = "--html shows the pictures of one index; give one --among, or leave --html out"
+        raise typer.BadParameter(msg)
     options = _options(context, asked, is_saved=is_saved)
     chosen = choose_format(FormatName.json if as_json else form, output)
     talk = Talk(quiet=quiet)
@@ -101,11 +104,11 @@ def query(
         _refuse_with_batch(query_file, save_query, explain=explain)
         _refuse_with("--batch", {"--html": html})
         hits = _open(index).query_many(
-            batch, among=among, backend=backend, strict=strict, **options
+            batch, among=among or None, backend=backend, strict=strict, **options
         )
     else:
         wanted = _query(query_file, options)
-        hits = _open(index).query(wanted, among=among, backend=backend)
+        hits = _open(index).query(wanted, among=among or None, backend=backend)
         if save_query is not None:
             wanted.save(save_query, overwrite=overwrite)
     for note in hits.notes:
@@ -116,7 +119,7 @@ def query(
     if html is not None:
         from geoindex.images.page import write_page
 
-        target = _open(among or index)
+        target = _open(among[0] if among else index)
         for note in write_page(hits, target, html, imagery=imagery, overwrite=overwrite):
             talk.say(note)
     if batch is None:
@@ -166,6 +169,10 @@ def _refuse_with_batch(query_file: Path | None, save_query: Path | None, *, expl
 def _say_few(talk: Talk, hits: "Hits", k: int) -> None:
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
+    elif not len(hits):
+        talk.say(
+            f"none of the {hits.num_passing:,} that pass the filters is similar enough; 0 hits"
+        )
     elif len(hits) < min(k, hits.num_passing):
         talk.say(f"only {len(hits):,} of the {hits.num_passing:,} that pass the filters are left")
     elif len(hits) < k:

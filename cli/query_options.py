@@ -53,9 +53,11 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Fail where a query of a table cannot be answered.")
 ]
 Among = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
-        metavar="INDEX", help="Look in this index, of the same encoder; the filters speak of it."
+        metavar="INDEX",
+        help="Look in this index, of the same encoder; several allowed, ranked together. The "
+        "filters speak of them.",
     ),
 ]
 Cells = Annotated[bool, typer.Option("--cells", help="Search cells, not entities.")]

@@ -2,12 +2,13 @@
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.params import Config, IndexPath
-from cli.query_options import Among, OwnWeight
+from cli.query_options import OwnWeight
 
 
 class FocusName(StrEnum):
@@ -39,7 +40,10 @@ def similar(
         typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
     ] = FocusName.context,
     own_weight: OwnWeight = 0.5,
-    among: Among = None,
+    among: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX", help="The index that holds B, of the same encoder."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found.")] = False,
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
 ) -> None:

@@ -5,7 +5,7 @@ Every function takes the command's words. Text is read by the command's parsers,
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class GeoIndex(Index):
         self,
         like: Any = (),
         *,
-        among: "Index | PathLike | None" = None,
+        among: "Index | PathLike | Sequence[Index | PathLike] | None" = None,
         backend: str = "auto",
         **options: Any,
     ) -> Hits:
@@ -43,7 +43,8 @@ class GeoIndex(Index):
         like
             Ids, names, cells, points, areas; or a `Query`, which has all the options.
         among
-            Another index, made by the same encoder, to look in; the filters speak of it.
+            Another index, made by the same encoder, to look in, or several: then one ranking
+            over all, whose column `index` says which each hit is from. The filters speak of them.
         backend
             ``"auto"``, ``"exact"``, ``"faiss"``, ``"lance"``: who searches; see
             `geoindex.index.Index.searcher`.
@@ -65,7 +66,7 @@ class GeoIndex(Index):
             focus=query.focus,
             own_weight=query.own_weight,
             shape=query.shape,
-            among=None if among is None else _opened(among),
+            among=_opened_all(among),
             backend=backend,
         )
         return replace(hits, notes=(*query.notes, *hits.notes)) if query.notes else hits
@@ -74,7 +75,7 @@ class GeoIndex(Index):
         self,
         queries: Any,
         *,
-        among: "Index | PathLike | None" = None,
+        among: "Index | PathLike | Sequence[Index | PathLike] | None" = None,
         backend: str = "auto",
         strict: bool = False,
         **options: Any,
@@ -109,8 +110,8 @@ class GeoIndex(Index):
 
         shared = _shared(options)
         asked = read_query_table(queries, negative_weight=shared.question.negative_weight)
-        target = None if among is None else _opened(among)
-        return ask_many(self, asked, shared, among=target, backend=backend, strict=strict)
+        targets = _opened_all(among)
+        return ask_many(self, asked, shared, among=targets, backend=backend, strict=strict)
 
     def similar(
         self,
@@ -247,6 +248,15 @@ def query(path: PathLike, like: Any = (), **options: Any) -> Hits:
 
 def _opened(index: Index | PathLike) -> Index:
     return index if isinstance(index, Index) else open(index)
+
+
+def _opened_all(
+    among: "Index | PathLike | Sequence[Index | PathLike] | None",
+) -> list[Index] | None:
+    if among is None:
+        return None
+    several = [among] if isinstance(among, (Index, str, os.PathLike)) else among
+    return [_opened(index) for index in several]
 
 
 def _query(like: Any, options: dict[str, Any]) -> Query:

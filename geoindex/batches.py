@@ -2,33 +2,34 @@
 
 All queries share filters and options. Ids are looked up together; the rows that pass are found
 once (where a distance is kept from what was asked about: once a query), and
-`geoindex.search.nearest_many` compares all queries of one set of rows block by block. One by one go
-what it cannot do: `one_per`, `diversity`, the focus ``both``, and an approximate index.
+`geoindex.search.nearest_many` compares all queries of one set of rows block by block, as far down
+their rankings as `one_per` and `diversity` need. One by one goes what an approximate index is
+asked, and the few rankings that must be followed very far.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geoindex.answering import described, excluded_rows, focus_of, passing_rows, search_notes
+from geoindex.answering import focus_of
 from geoindex.asking import Asked, Question, resolver
+from geoindex.choices import check_backend
 from geoindex.columns import text_column
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
-from geoindex.hits import Hits, make_table, with_index
+from geoindex.hits import Hits
 from geoindex.identity import find_entities
-from geoindex.index import Index, check_backend
+from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.places import distances_m
 from geoindex.query_tables import AskedRow
-from geoindex.search import nearest_many
 from geoindex.searching.neighbours import Neighbours
-from geoindex.shaping import groups_of, shaped
+from geoindex.shaping import shaped_many
 from geoindex.spaces import Space, open_space
-from geoindex.twins import check_same_encoder
+from geoindex.targets import Targets, search_notes, targets_of
 
 if TYPE_CHECKING:
     from geoindex.queries import Query
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _SHOWN = 3
 # whoever asks for another backend wants it asked
 _BLOCKED = ("auto", "exact")
+# farther down a ranking than this, one query at a time holds less in memory
+_FARTHEST = 5000
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def ask_many(
     rows: Sequence[AskedRow],
     shared: "Query",
     *,
-    among: Index | None = None,
+    among: Index | Sequence[Index] | None = None,
     backend: str = "auto",
     strict: bool = False,
 ) -> Hits:
@@ -86,8 +89,7 @@ def ask_many(
         If none can be answered, or an option cannot be used.
     """
     check_backend(backend)
-    target = index if among is None else among
-    check_same_encoder(index, target)
+    targets = targets_of(index, among, table=shared.table)
     items, faults = _resolved(index, rows, shared)
     notes = _fault_notes(faults, len(rows))
     if strict and faults:
@@ -98,24 +100,19 @@ def ask_many(
     found: dict[int, tuple[Neighbours, Asked]] = {}
     for some in _of_one_focus(items, shared):
         focus = focus_of(some[0].question, shared.focus)
-        space = open_space(
-            target, table=shared.table, focus=focus, own_weight=shared.own_weight, backend=backend
-        )
-        is_blocked = backend in _BLOCKED and len(space.matrices) == 1
-        answers = _answers(target, space, some, shared, is_blocked=is_blocked)
+        spaces = targets.spaces(focus=focus, own_weight=shared.own_weight, backend=backend)
+        answers, said = _answers(targets, spaces, some, shared, is_blocked=backend in _BLOCKED)
         found |= {item.place: (near, item.asked) for item, near in zip(some, answers, strict=True)}
-    last = found[items[-1].place][0]
-    notes += [*search_notes(space, last)]
+        notes += [*said, *search_notes(spaces, answers)]
     in_order = [found[item.place] for item in items]
-    table = _table(target, in_order, [item.name for item in items], shared.table)
     query = shared.as_dict()
     del query["cell"]
     return Hits(
-        table if among is None else with_index(table, str(target.path)),
+        _table(targets, in_order, [item.name for item in items]),
         query={**query, **({} if among is None else {"index": str(index.path)})},
-        index=described(target, last, table=shared.table) | {"num_queries": len(items)},
+        index=targets.described(in_order[-1][0]) | {"num_queries": len(items)},
         num_passing=max(near.num_passing for near, _ in found.values()),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -156,76 +153,78 @@ def _of_one_focus(items: Sequence[_Item], shared: "Query") -> Iterator[list[_Ite
 
 
 def _answers(
-    target: Index, space: Space, items: Sequence[_Item], shared: "Query", *, is_blocked: bool
-) -> list[Neighbours]:
-    """Answer queries of one space, in their order."""
-    groups: dict[Hashable, list[int]] = {}
+    targets: Targets,
+    spaces: Sequence[Space],
+    items: Sequence[_Item],
+    shared: "Query",
+    *,
+    is_blocked: bool,
+) -> tuple[list[Neighbours], list[str]]:
+    """Answer queries of one focus, in their order; return also what to say of the filters."""
+    sets: dict[Hashable, list[int]] = {}
     for place, item in enumerate(items):
         # what decides which rows pass; places do where a distance is to be kept from them
         apart = tuple(item.asked.places) if shared.filters.apart_m is not None else ()
         level = item.question.resolution if shared.table == CELLS else None
-        groups.setdefault((apart, level), []).append(place)
+        sets.setdefault((apart, level), []).append(place)
+    groups = targets.groups(shared.shape.one_per)
+    unwanted = targets.excluded([item.asked for item in items])
     answers: dict[int, Neighbours] = {}
-    for (_, level), places in groups.items():  # type: ignore[misc]
-        some = [items[place] for place in places]
-        passing = passing_rows(target, shared.filters, some[0].asked, resolution=level)
-        if is_blocked and shared.shape.one_per is None and not shared.shape.diversity:
-            found = _blocked(target, space, some, shared, passing)
-        else:
-            found = _one_by_one(target, space, some, shared, passing)
+    notes: list[str] = []
+    for (_, level), places in sets.items():  # type: ignore[misc]
+        first = items[places[0]].asked
+        passing, said = targets.passing(shared.filters, first, resolution=level)
+        search = _Search(
+            targets, spaces, [items[place].asked.vectors for place in places], passing,
+            [unwanted[place] for place in places], is_blocked=is_blocked,
+        )  # fmt: skip
+        found = shaped_many(
+            search, targets.joined(spaces), shared.shape,
+            num_queries=len(places), k=shared.k, groups=groups,
+        )  # fmt: skip
         answers |= dict(zip(places, found, strict=True))
-    return [answers[place] for place in range(len(items))]
+        notes += said
+    return [answers[place] for place in range(len(items))], notes
 
 
-def _blocked(
-    target: Index,
-    space: Space,
-    items: Sequence[_Item],
-    shared: "Query",
-    passing: NDArray[np.int64] | None,
-) -> Iterator[Neighbours]:
-    """Search the same rows for several queries, all at once."""
-    queries = np.stack([item.asked.vectors[0] for item in items])
-    unwanted = [excluded_rows(item.asked, target) for item in items]
-    least = shared.shape.min_similarity
-    for near in nearest_many(
-        space.matrices[0], queries, k=shared.k, passing=passing, exclude=unwanted
-    ):
-        enough = len(near.rows)
-        if least is not None:
-            enough = int(np.count_nonzero(near.similarity >= least))
-        yield replace(near, rows=near.rows[:enough], similarity=near.similarity[:enough])
+class _Search:
+    """Searches the same rows for several queries: at once, as far as that is the better way."""
 
+    def __init__(
+        self,
+        targets: Targets,
+        spaces: Sequence[Space],
+        vectors: Sequence[tuple[NDArray[np.float32], ...]],
+        passing: Sequence[NDArray[np.int64] | None],
+        unwanted: Sequence[Sequence[NDArray[np.int64]]],
+        *,
+        is_blocked: bool,
+    ) -> None:
+        self._targets, self._spaces, self._vectors = targets, spaces, vectors
+        self._passing, self._unwanted = passing, unwanted
+        self._is_blocked = is_blocked
 
-def _one_by_one(
-    target: Index,
-    space: Space,
-    items: Sequence[_Item],
-    shared: "Query",
-    passing: NDArray[np.int64] | None,
-) -> Iterator[Neighbours]:
-    """Search the same rows for several queries, one after another."""
-    shape = shared.shape
-    groups = None if shape.one_per is None else groups_of(target, shape.one_per, table=shared.table)
-    for item in items:
-        unwanted = excluded_rows(item.asked, target)
+    def __call__(self, numbers: list[int], reach: int) -> list[Neighbours]:
+        """Return the nearest rows, as many as `reach`, to each of the queries of these numbers."""
+        found = [self._of_one_index(i, numbers, reach) for i in range(len(self._spaces))]
+        return [self._targets.merged(list(each), reach) for each in zip(*found, strict=True)]
 
-        def search(
-            n: int, item: _Item = item, unwanted: NDArray[np.int64] = unwanted
-        ) -> Neighbours:
-            return space.nearest(item.asked.vectors, k=n, passing=passing, exclude=unwanted)
-
-        yield shaped(search, space.joined, shape, k=shared.k, groups=groups)
+    def _of_one_index(self, i: int, numbers: list[int], reach: int) -> list[Neighbours]:
+        space, passing = self._spaces[i], self._passing[i]
+        unwanted = [self._unwanted[number][i] for number in numbers]
+        vectors = [self._vectors[number] for number in numbers]
+        if self._is_blocked and reach <= _FARTHEST:
+            return space.nearest_many(vectors, k=reach, passing=passing, exclude=unwanted)
+        return [
+            space.nearest(one, k=reach, passing=passing, exclude=out)
+            for one, out in zip(vectors, unwanted, strict=True)
+        ]
 
 
 def _table(
-    target: Index,
-    found: Sequence[tuple[Neighbours, Asked]],
-    names: Sequence[str],
-    table: str,
+    targets: Targets, found: Sequence[tuple[Neighbours, Asked]], names: Sequence[str]
 ) -> pa.Table:
     """Return the hits of all queries under each other, with the name of each first."""
-    rows = target.rows_of(table)
     sizes = [len(near.rows) for near, _ in found]
     whole = Neighbours(
         np.concatenate([near.rows for near, _ in found]),
@@ -233,17 +232,20 @@ def _table(
         0,
     )
     # one look at the rows for all: a look for each query would take longer than its search
-    made = make_table(rows, whole, table=table, place=None)
+    made = targets.hits(whole, None)
     ranks = [np.arange(1, size + 1, dtype=np.int32) for size in sizes]
     are_exact = np.repeat([near.is_exact for near, _ in found], sizes)
-    lists = [np.full(len(near.rows), np.nan) for near, _ in found]
-    for metres, (near, asked) in zip(lists, found, strict=True):
-        if asked.places:
-            lon, lat = (rows.column(axis)[near.rows] for axis in ("lon", "lat"))
-            metres[:] = np.round(distances_m(lon, lat, asked.places[0]), 1)
+    lon, lat = (targets.column(axis, whole.rows) for axis in ("lon", "lat"))
+    metres = np.full(len(whole.rows), np.nan)
+    stops = np.cumsum(sizes)
+    for (_, asked), size, stop in zip(found, sizes, stops.tolist(), strict=True):
+        if asked.places and size:
+            of_query = slice(stop - size, stop)
+            away = distances_m(lon[of_query], lat[of_query], asked.places[0])
+            metres[of_query] = np.round(away, 1)
     columns = {
         "rank": pa.array(np.concatenate(ranks)),
-        "distance_m": pa.array(np.concatenate(lists), from_pandas=True),
+        "distance_m": pa.array(metres, from_pandas=True),
         "exact": pa.array(are_exact),
     }
     for name, column in columns.items():

@@ -94,3 +94,14 @@ def shapes_of(boxes: Boxes) -> tuple[NDArray[np.object_], NDArray[np.int64], NDA
         boxes.north[rows],
     )
     return shapes, rows, others
+
+
+def touch_boxes(geometries: NDArray[np.object_], boxes: Boxes) -> NDArray[np.bool_]:
+    """Say, pair by pair, which prepared geometry touches which box; all of shape ``(n,)``."""
+    import shapely
+
+    shapes, rows, others = shapes_of(boxes)
+    touch: NDArray[np.bool_] = shapely.intersects(geometries, shapes)
+    if rows.size:
+        touch[rows] |= shapely.intersects(geometries[rows], others)
+    return touch

@@ -14,8 +14,9 @@ import shapely
 from geoindex.answering import ask
 from geoindex.asking import Question
 from geoindex.cells import cells_at
+from geoindex.choices import FOCUSES
 from geoindex.entities import content_hash
-from geoindex.index import FOCUSES, Index
+from geoindex.index import Index
 from geoindex.layout import CELLS, ENTITIES
 from geoindex.models import load_encoder
 from geoindex.progress import Reporter, Silent

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from geoindex.choices import check_backend, check_focus, check_table
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
 from geoindex.ids import OSM_TYPES, OsmId, OsmType, parse_id
 from geoindex.layout import CELLS, ENTITIES, search_files
@@ -19,16 +20,14 @@ from geoindex.manifest import Manifest, read_manifest
 from geoindex.models import encoder_of
 from geoindex.rows import Rows
 from geoindex.searching.planner import Searcher
-from geoindex.searching.records import BACKEND_OF, open_searcher
+from geoindex.searching.records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.stamp import check_stamp
 from geoindex.tag_lists import TagLists
+from geoindex.zones import Zones
 
 if TYPE_CHECKING:
     from encoder.embedder import Embedder
 
-FOCUSES = ("context", "own")
-TABLES = (ENTITIES, CELLS)
-BACKENDS = ("auto", "exact", "faiss", "lance")
 _VECTOR_FILES = {"context": "embedding", "own": "own"}
 _NEAREST_IDS = 3
 # EOFError: NumPy's word for an empty file
@@ -54,6 +53,7 @@ class Index:
         self.manifest: Manifest = read_manifest(path)
         self._files = search_files(path)
         self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
+        self._zones: dict[str, Zones] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}
         check_stamp(path)
 
@@ -119,6 +119,13 @@ class Index:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
 
+    def zones(self, table: str) -> Zones:
+        """Return the points of a table's rows, in blocks; see `geoindex.zones`."""
+        if table not in self._zones:
+            rows = self.rows_of(table)
+            self._zones[table] = Zones(rows.column("lon"), rows.column("lat"))
+        return self._zones[table]
+
     def searcher(self, table: str, *, focus: str = "context", backend: str = "auto") -> Searcher:
         """Return who searches a table's vectors.
 
@@ -142,16 +149,26 @@ class Index:
             records = self.manifest.indexes
             made = records.get(f"{table}.{name}", {}).get("approximate", {}).get("kind")
             if backend in BACKEND_OF.values() and BACKEND_OF.get(made) != backend:
-                kind = next(kind for kind, who in BACKEND_OF.items() if who == backend)
-                msg = (
-                    f"{self.path} has no index for {backend} over its {table}. "
-                    f"Make one: geoindex index {self.path} --index {kind}"
-                )
-                raise UsageError(msg)
+                raise UsageError(self._no_backend_text(table, backend))
             self._searchers[key] = open_searcher(
                 self.path, records, vectors, table=table, name=name, backend=backend
             )
         return self._searchers[key]
+
+    def _no_backend_text(self, table: str, backend: str) -> str:
+        if table == CELLS:
+            return f"cells are always searched exactly; leave --backend {backend} or --cells out"
+        num_rows = len(self.entities)
+        if num_rows < MIN_APPROXIMATE_ROWS:
+            return (
+                f"{self.path} has {num_rows:,} entities, and always searches them exactly: an "
+                f"approximate index is made from {MIN_APPROXIMATE_ROWS:,} on. Leave --backend out"
+            )
+        kind = next(kind for kind, who in BACKEND_OF.items() if who == backend)
+        return (
+            f"{self.path} has no index for {backend} over its {table}. "
+            f"Make one: geoindex index {self.path} --index {kind}"
+        )
 
     def _load(self, table: str, name: str) -> NDArray[np.float32]:
         path = self._files.vectors(table, name)
@@ -266,45 +283,3 @@ class Index:
             )
             raise NotInIndexError(msg)
         return int(rows[0])
-
-
-def check_table(table: str) -> str:
-    """Return the name of a table, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
-    if table not in TABLES:
-        msg = f"no table {table!r}; want one of {', '.join(TABLES)}"
-        raise UsageError(msg)
-    return table
-
-
-def check_focus(focus: str) -> str:
-    """Return a focus, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
-    if focus not in FOCUSES:
-        msg = f"no focus {focus!r}; want one of {', '.join(FOCUSES)}"
-        raise UsageError(msg)
-    return focus
-
-
-def check_backend(backend: str) -> str:
-    """Return a backend, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
-    if backend not in BACKENDS:
-        msg = f"no backend {backend!r}; want one of {', '.join(BACKENDS)}"
-        raise UsageError(msg)
-    return backend

@@ -15,7 +15,7 @@ The ranking stays exact; this goes down it. In this order:
 Ties go to what comes first in the ranking.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,18 +96,55 @@ def shaped(
     found
         Nearest first; with `Shape.diversity` in the order in which they were chosen.
     """
-    if shape.is_plain:
-        return search(k)
+    return shaped_many(lambda _, n: [search(n)], joined, shape, num_queries=1, k=k, groups=groups)[
+        0
+    ]
+
+
+def shaped_many(
+    search: Callable[[list[int], int], Sequence[Neighbours]],
+    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    shape: Shape,
+    *,
+    num_queries: int,
+    k: int,
+    groups: NDArray[np.int64] | None,
+) -> list[Neighbours]:
+    """Return what `shaped` returns, for each of several queries.
+
+    All are searched at once, as far as most of them need; those that need more go on together.
+
+    Parameters
+    ----------
+    search
+        Returns the nearest rows to each of some queries, given by their numbers, as many as it is
+        asked for.
+    """
     wanted = max(_POOL_FACTOR * k, _POOL_LEAST) if shape.diversity else k
-    pool = _ranked(search, wanted, shape, groups)
-    if not shape.diversity:
-        return pool
-    chosen = _diverse(joined(pool.rows), pool.similarity, k=k, diversity=shape.diversity)
-    return replace(pool, rows=pool.rows[chosen], similarity=pool.similarity[chosen])
+    reach = wanted if groups is None else _GROWTH * wanted
+    answers: dict[int, Neighbours] = {}
+    left = list(range(num_queries))
+    while left:
+        more = []
+        for number, found in zip(left, search(left, reach), strict=True):
+            pool = _thinned(found, shape, groups, wanted)
+            if pool is None:
+                more.append(number)
+            elif shape.diversity:
+                answers[number] = _various(pool, joined, k=k, diversity=shape.diversity)
+            else:
+                answers[number] = pool
+        left, reach = more, reach * _GROWTH
+    return [answers[number] for number in range(num_queries)]
 
 
-def groups_of(index: Index, one_per: str, *, table: str) -> NDArray[np.int64]:
-    """Return the group of every row, shape ``(n,)``; rows without the key are alone in theirs.
+def groups_of(indexes: Sequence[Index], one_per: str, *, table: str) -> NDArray[np.int64]:
+    """Return the group of every row of some indexes; rows without the key are alone in theirs.
+
+    Returns
+    -------
+    groups
+        Shape ``(n,)``, n being the rows of all, end to end.
 
     Raises
     ------
@@ -115,34 +152,43 @@ def groups_of(index: Index, one_per: str, *, table: str) -> NDArray[np.int64]:
         If a resolution is none, or finer than that of the rows, or cells are to be grouped by
         what only entities have.
     """
-    rows = index.rows_of(table)
     if one_per.startswith(_CELL):
-        cells = rows.column("cell")
-        resolution = _resolution(one_per, finest=index.manifest.resolutions[-1])
-        is_coarser = resolution_of(cells) < resolution
-        found = parents(cells, resolution).astype(np.int64)
-        return np.where(is_coarser, cells.astype(np.int64), found)
+        return np.concatenate([_of_cells(index, one_per, table) for index in indexes])
     if table == CELLS:
         msg = f"--one-per {one_per} is for entities; cells have only cells. Example: cell:7"
         raise UsageError(msg)
+    # texts that differ in case have one number, in whatever index
+    number: dict[str, int] = {}
+    found = []
+    for index in indexes:
+        texts, codes = _texts(index, one_per)
+        numbers = [number.setdefault(folded(text), len(number)) for text in texts]
+        # one more, so that -1 finds something
+        found.append(np.array([*numbers, -1], np.int64)[codes])
+    groups = np.concatenate(found)
+    return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+
+
+def _of_cells(index: Index, one_per: str, table: str) -> NDArray[np.int64]:
+    cells = index.rows_of(table).column("cell")
+    resolution = _resolution(one_per, finest=index.manifest.resolutions[-1])
+    is_coarser = resolution_of(cells) < resolution
+    if is_coarser.all():
+        return cells.astype(np.int64)
+    found = cells.astype(np.int64)
+    found[~is_coarser] = parents(cells[~is_coarser], resolution).astype(np.int64)
+    return found
+
+
+def _texts(index: Index, one_per: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the values of a key, and which of them each entity has; -1 where none."""
     if one_per == "kind":
-        encoded = rows.table["kind"].combine_chunks().dictionary_encode()
-        texts, codes = encoded.dictionary.to_pylist(), np.asarray(encoded.indices.to_pylist())
-        return _of_codes(texts, np.array([-1 if c is None else c for c in codes], np.int64))
+        encoded = index.entities.table["kind"].combine_chunks().dictionary_encode()
+        places = [-1 if code is None else code for code in encoded.indices.to_pylist()]
+        return encoded.dictionary.to_pylist(), np.array(places, np.int64)
     key_codes = index.tag_lists.key_codes(one_per)
     codes = index.tag_lists.code_by_row(one_per)
-    return _of_codes(
-        index.tag_lists.values(key_codes), np.where(codes < 0, -1, codes - key_codes.start)
-    )
-
-
-def _of_codes(texts: list[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give texts that differ in case one number; -1 gets a group of its own, below zero."""
-    number: dict[str, int] = {}
-    group = [number.setdefault(folded(text), len(number)) for text in texts]
-    own = -1 - np.arange(len(codes))
-    # one more, so that -1 finds something
-    return np.where(codes < 0, own, np.array([*group, 0], np.int64)[codes])
+    return index.tag_lists.values(key_codes), np.where(codes < 0, -1, codes - key_codes.start)
 
 
 def _resolution(one_per: str, *, finest: int) -> int:
@@ -156,29 +202,37 @@ def _resolution(one_per: str, *, finest: int) -> int:
     return int(text)
 
 
-def _ranked(
-    search: Callable[[int], Neighbours],
-    wanted: int,
-    shape: Shape,
-    groups: NDArray[np.int64] | None,
+def _thinned(
+    found: Neighbours, shape: Shape, groups: NDArray[np.int64] | None, wanted: int
+) -> Neighbours | None:
+    """Return the first rows of a ranking that are similar enough and the first of their group.
+
+    None if more of the ranking must be seen.
+    """
+    rows, similarity = found.rows, found.similarity
+    is_all = len(rows) == found.num_passing
+    if shape.min_similarity is not None:
+        enough = int(np.count_nonzero(similarity >= shape.min_similarity))
+        is_all |= enough < len(rows)
+        rows, similarity = rows[:enough], similarity[:enough]
+    first = np.arange(len(rows))
+    if groups is not None:
+        first = np.sort(np.unique(groups[rows], return_index=True)[1])
+        if not is_all and len(first) < wanted:
+            return None
+    first = first[:wanted]
+    return replace(found, rows=rows[first], similarity=similarity[first])
+
+
+def _various(
+    pool: Neighbours,
+    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    *,
+    k: int,
+    diversity: float,
 ) -> Neighbours:
-    """Return the first rows of the ranking that are similar enough and the first of their group."""
-    reach = wanted if groups is None else _GROWTH * wanted
-    while True:
-        found = search(reach)
-        rows, similarity = found.rows, found.similarity
-        is_all = len(rows) == found.num_passing
-        if shape.min_similarity is not None:
-            enough = int(np.count_nonzero(similarity >= shape.min_similarity))
-            is_all |= enough < len(rows)
-            rows, similarity = rows[:enough], similarity[:enough]
-        first = np.arange(len(rows))
-        if groups is not None:
-            first = np.sort(np.unique(groups[rows], return_index=True)[1])
-        if is_all or len(first) >= wanted or groups is None:
-            first = first[:wanted]
-            return replace(found, rows=rows[first], similarity=similarity[first])
-        reach *= _GROWTH
+    chosen = _diverse(joined(pool.rows), pool.similarity, k=k, diversity=diversity)
+    return replace(pool, rows=pool.rows[chosen], similarity=pool.similarity[chosen])
 
 
 def _diverse(

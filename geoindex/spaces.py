@@ -17,10 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.choices import FOCUSES, check_backend, check_table
 from geoindex.errors import UsageError
-from geoindex.index import FOCUSES, Index, check_table
+from geoindex.index import Index
 from geoindex.layout import CELLS
-from geoindex.searching.neighbours import Neighbours, in_reach, measured, unit_of
+from geoindex.searching.batch import nearest_weighed
+from geoindex.searching.neighbours import Neighbours, in_reach, ranked_weighed, unit_of
 from geoindex.searching.planner import Searcher
 
 BOTH = "both"
@@ -42,17 +44,20 @@ class Space:
         One a focus, 0 to 1; they sum to 1.
     searcher
         Who searches, where there is one matrix; two are always searched exactly, here.
+    said
+        What was decided on the way.
     """
 
     focuses: tuple[str, ...]
     matrices: tuple[NDArray[np.float32], ...]
     weights: tuple[float, ...]
     searcher: Searcher | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What its searcher has to say: of an index that is out of date."""
-        return () if self.searcher is None else self.searcher.notes
+        """What there is to say of who searches: of an index that is out of date."""
+        return self.said if self.searcher is None else (*self.said, *self.searcher.notes)
 
     def units(self, rows: NDArray[np.int64] | int) -> tuple[NDArray[np.float64], ...]:
         """Return rows as unit (or zero) vectors of float64, one array a matrix."""
@@ -82,6 +87,28 @@ class Space:
             return self.searcher.search(queries[0], k=k, passing=passing, exclude=exclude)
         return self._weighed(queries, k=k, passing=passing, exclude=exclude)
 
+    def nearest_many(
+        self,
+        queries: Sequence[tuple[NDArray[np.float32], ...]],
+        *,
+        k: int,
+        passing: NDArray[np.int64] | None,
+        exclude: Sequence[NDArray[np.int64]],
+    ) -> list[Neighbours]:
+        """Return, for each query, what `nearest` returns of an exact search, all at once.
+
+        Parameters
+        ----------
+        queries
+            Of each, one a matrix, shape ``(D,)``.
+        exclude
+            Of each, the rows that may not be its answers.
+        """
+        sides = [np.stack([query[i] for query in queries]) for i in range(len(self.matrices))]
+        return nearest_weighed(
+            self.matrices, sides, self.weights, k=k, passing=passing, exclude=exclude
+        )
+
     def _weighed(
         self,
         queries: Sequence[NDArray[np.float32]],
@@ -105,12 +132,9 @@ class Space:
                 held = matrix[block[0] : block[-1] + 1] if is_run else matrix[block]
                 rough[start : start + _BLOCK_ROWS] += held @ narrow
         near = rows[in_reach(rough, k)]
-        similarity = sum(
-            weight * measured(matrix, near, query)
-            for matrix, query, weight in zip(self.matrices, units, self.weights, strict=True)
+        return Neighbours(
+            *ranked_weighed(self.matrices, near, units, k, weights=self.weights), len(rows)
         )
-        order = np.lexsort((near, -np.asarray(similarity)))[:k]
-        return Neighbours(near[order], np.asarray(similarity)[order], len(rows))
 
 
 def open_space(
@@ -141,10 +165,15 @@ def open_space(
     """
     check_focus(focus)
     check_own_weight(own_weight)
+    check_backend(backend)
     if focus == BOTH and check_table(table) != CELLS:
         focuses = ("own", "context")
         matrices = tuple(index.vectors(table, focus=each) for each in focuses)
-        return Space(focuses, matrices, (own_weight, 1 - own_weight))
+        said = f"searched exactly, not by {backend}: the focus both weighs two similarities"
+        is_wanted = backend not in {"auto", "exact"}
+        return Space(
+            focuses, matrices, (own_weight, 1 - own_weight), said=(said,) if is_wanted else ()
+        )
     name = "context" if check_table(table) == CELLS else focus
     searcher = index.searcher(table, focus=name, backend=backend)
     return Space((name,), (index.vectors(table, focus=name),), (1.0,), searcher)

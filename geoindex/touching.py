@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from geoindex.boundaries import boundaries
-from geoindex.caps import Boxes, cap_boxes, nearest_corner_rad
+from geoindex.caps import Boxes, cap_boxes, nearest_corner_rad, touch_boxes
 from geoindex.cells import base_cells, cells_at, check_resolution, children, parents, ring
-from geoindex.cover import touch_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

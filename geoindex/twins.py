@@ -28,14 +28,25 @@ def check_same_encoder(first: Index, second: Index) -> None:
         raise UsageError(msg)
 
 
-def same_rows(
+def same_row_of(
     source: Index, target: Index, rows: NDArray[np.int64], *, table: str
-) -> NDArray[np.int64]:
-    """Return the rows of another index that are the same entities or cells, ascending."""
+) -> dict[int, int]:
+    """Return, of each of some rows, the row of another index that is the same entity or cell.
+
+    Rows that the other does not hold are left out.
+    """
     if not rows.size:
-        return np.zeros(0, np.int64)
+        return {}
     if table == CELLS:
-        cells = source.cells.column("cell")[rows]
-        return np.flatnonzero(np.isin(target.cells.column("cell"), cells))
+        cells = source.cells.column("cell")[rows].tolist()
+        held = target.cells.column("cell")
+        there = np.flatnonzero(np.isin(held, np.array(cells, np.uint64)))
+        row_of = dict(zip(held[there].tolist(), there.tolist(), strict=True))
+        pairs = zip(rows.tolist(), cells, strict=True)
+        return {row: row_of[cell] for row, cell in pairs if cell in row_of}
     names = source.entities.take(rows)["feature_id"].combine_chunks()
-    return target.entities.where_true(pc.is_in(target.entities.table["feature_id"], names))
+    there = target.entities.where_true(pc.is_in(target.entities.table["feature_id"], names))
+    found = target.entities.take(there)["feature_id"].to_pylist()
+    row_by_name = dict(zip(found, there.tolist(), strict=True))
+    pairs = zip(rows.tolist(), names.to_pylist(), strict=True)
+    return {row: row_by_name[name] for row, name in pairs if name in row_by_name}

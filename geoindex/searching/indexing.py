@@ -32,6 +32,7 @@ from geoindex.searching.recall import (
 )
 from geoindex.searching.records import (
     BACKEND_OF,
+    MIN_APPROXIMATE_ROWS,
     TABLE_COLUMNS,
     made_of,
     open_proposer,
@@ -42,13 +43,27 @@ from geoindex.workspace import Workspace, exchange
 
 #: What may be asked for: no approximate index, one if the table is large, or one of a kind.
 KINDS = ("none", "auto", *BACKEND_OF)
+#: Where k-means may run; a GPU that is not there is told.
+DEVICES = ("auto", "cpu", "cuda")
 #: From this many rows on `auto` makes one: the exact search then takes some 30 ms.
 AUTO_ROWS = 5_000_000
-# an approximate index of fewer could only be slower
-_MIN_APPROXIMATE_ROWS = 1000
 _COLUMNS = ((ENTITIES, "embedding"), (ENTITIES, "own"), (CELLS, "embedding"))
 # queries that settings are chosen by, and those that recall is then told of
 _CHOOSING_SEED, _TELLING_SEED = 1, 0
+
+
+def check_device(device: str) -> str:
+    """Return where k-means is to run, if there is such a place.
+
+    Raises
+    ------
+    UsageError
+        If there is none such.
+    """
+    if device not in DEVICES:
+        msg = f"no device {device!r}; want one of {', '.join(DEVICES)}. Example: auto"
+        raise UsageError(msg)
+    return device
 
 
 def check_kind(kind: str) -> str:
@@ -98,6 +113,7 @@ def add_indexes(
         for table, name in _COLUMNS
     }
     records: dict[str, Any] = {}
+    said: set[str] = set()
     with reporter.stage("indexes", len(matrices)) as advance:
         for (table, name), vectors in matrices.items():
             rows = vectors.view(np.ndarray)
@@ -108,10 +124,17 @@ def add_indexes(
                          index_files(path).axes(table, name).name]  # fmt: skip
                 record["codes"] = {"dims": codes.rows.shape[1], "files": sizes(folder, names)}
             wanted = _kind_for(kind, len(rows)) if table == ENTITIES else "none"
+            if kind in BACKEND_OF and wanted == "none" and (table, name) == _COLUMNS[0]:
+                reporter.say(
+                    f"{len(rows):,} entities: too few for an index of kind {kind}, which is made "
+                    f"from {MIN_APPROXIMATE_ROWS:,} on; they are searched exactly"
+                )
             if wanted != "none":
                 exact = Exact(rows, codes)
                 for note in _make(path, wanted, rows, table=table, name=name, device=device):
-                    reporter.say(note)
+                    if note not in said:
+                        reporter.say(note)
+                    said.add(note)
                 record["approximate"] = _settled(path, wanted, exact, table=table, name=name)
             if record:
                 records[f"{table}.{name}"] = record
@@ -138,6 +161,7 @@ def reindex(
         If a build or another of these is at work on it.
     """
     check_kind(kind)
+    check_device(device)
     manifest = read_manifest(path)
     check_stamp(path)
     workspace = Workspace(path)
@@ -173,7 +197,7 @@ def _linked(source: str, target: str) -> None:
 def _kind_for(kind: str, n: int) -> str:
     if kind == "auto":
         return "ivf" if n >= AUTO_ROWS and find_spec("faiss") is not None else "none"
-    return kind if n >= _MIN_APPROXIMATE_ROWS else "none"
+    return kind if n >= MIN_APPROXIMATE_ROWS else "none"
 
 
 def _codes(path: Path, vectors: NDArray[np.float32], table: str, name: str) -> Codes | None:
@@ -191,6 +215,8 @@ def _make(
     """Make an approximate index; yield what is worth saying."""
     if BACKEND_OF[kind] == "lance":
         lance_rows.make(table_path(path, table), TABLE_COLUMNS[name], len(vectors))
+        if device == "cuda":
+            yield lance_rows.ON_CPU
         return
     yield from faiss_rows.make(vectors, kind, index_files(path).faiss(table, name), device=device)
 

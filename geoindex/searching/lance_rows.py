@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from geoindex.searching.backends import RECALL_K
 
 INDEX_TYPE = "IVF_RQ"
+#: What is said where a GPU was asked for.
+ON_CPU = "the lance index is made on the CPU: only k-means of ivf runs on a GPU"
 
 
 def make(table: Path, column: str, n: int) -> None:

@@ -5,6 +5,7 @@ rows were cut into blocks, nor on the BLAS at hand, nor on who proposed them. Ti
 row, so to the smaller cell, then id.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,8 @@ class Neighbours:
         Where not exact: the share of the exact nearest that the same search found of held queries.
     backend
         Who answered.
+    instead
+        Why the exact search answered where another was asked for by name; else empty.
     """
 
     rows: NDArray[np.int64]
@@ -46,6 +49,7 @@ class Neighbours:
     is_exact: bool = True
     recall: float | None = None
     backend: str = "exact"
+    instead: str = ""
 
 
 def unit_of(query: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -85,6 +89,7 @@ def measured(
 
 
 def _cosines(block: NDArray[np.float32], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cosine of each row and a unit query, or its own of as many."""
     wide = block.astype(np.float64, order="C")
     length = np.sqrt((wide * wide).sum(axis=1))
     # elementwise sums of one row: the same bits in whatever block the row comes
@@ -105,6 +110,61 @@ def ranked(
     vectors: NDArray[np.float32], rows: NDArray[np.int64], unit: NDArray[np.float64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the k most similar of some rows, nearest first, and their similarity."""
-    similarity = measured(vectors, rows, unit)
+    return ranked_weighed([vectors], rows, [unit], k, weights=[1.0])
+
+
+def ranked_weighed(
+    matrices: Sequence[NDArray[np.float32]],
+    rows: NDArray[np.int64],
+    units: Sequence[NDArray[np.float64]],
+    k: int,
+    *,
+    weights: Sequence[float],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return what `ranked` returns, by the weighed sum of several similarities.
+
+    Parameters
+    ----------
+    matrices, units, weights
+        One of each for each of the similarities.
+    """
+    similarity = np.zeros(len(rows))
+    for matrix, unit, weight in zip(matrices, units, weights, strict=True):
+        similarity += weight * measured(matrix, rows, unit)
     order = np.lexsort((rows, -similarity))[:k]
     return rows[order], similarity[order]
+
+
+def ranked_many(
+    matrices: Sequence[NDArray[np.float32]],
+    rows: Sequence[NDArray[np.int64]],
+    units: Sequence[NDArray[np.float64]],
+    k: int,
+    *,
+    weights: Sequence[float],
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return what `ranked_weighed` returns for each of several queries, bit by bit.
+
+    Parameters
+    ----------
+    rows
+        Of each query.
+    units
+        Of each matrix, one a query, shape ``(Q, D)``.
+    """
+    sizes = [len(some) for some in rows]
+    if max(sizes, default=0) >= _ALIKE_ROWS:
+        of_each = zip(rows, zip(*units, strict=True), strict=True)
+        return [ranked_weighed(matrices, some, own, k, weights=weights) for some, own in of_each]
+    together = np.concatenate([np.zeros(0, np.int64), *rows])
+    query = np.repeat(np.arange(len(rows)), sizes)
+    similarity = np.zeros(len(together))
+    for start in range(0, len(together), _MEASURED_ROWS):
+        part = slice(start, start + _MEASURED_ROWS)
+        for matrix, own, weight in zip(matrices, units, weights, strict=True):
+            found = _cosines(matrix[together[part]], own[query[part]])
+            similarity[part] += weight * np.clip(found, -1, 1)
+    order = np.lexsort((together, -similarity, query))
+    stops = np.cumsum(sizes)
+    firsts = [order[stop - size : stop][:k] for size, stop in zip(sizes, stops, strict=True)]
+    return [(together[first], similarity[first]) for first in firsts]

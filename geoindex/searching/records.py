@@ -22,6 +22,8 @@ from geoindex.stamp import table_versions
 
 #: Kinds of approximate indexes, and who searches them.
 BACKEND_OF = {"ivf": "faiss", "hnsw": "faiss", "lance": "lance"}
+#: An approximate index of fewer could only be slower.
+MIN_APPROXIMATE_ROWS = 1000
 #: The column of a Lance table that each vector file came from.
 TABLE_COLUMNS = {"embedding": "embedding", "own": "embedding_own"}
 _DIGEST_ROWS = 64
@@ -98,7 +100,8 @@ def open_searcher(
         proposer = open_proposer(path, approximate, table=table, name=name)
         return Approximate(vectors, proposer, approximate["recall"])
 
-    return Searcher(exact, opened, notes=tuple(notes))
+    wanted = backend if backend in BACKEND_OF.values() else None
+    return Searcher(exact, opened, wanted=wanted, notes=tuple(notes))
 
 
 def open_proposer(path: Path, record: Mapping[str, Any], *, table: str, name: str) -> Proposer:

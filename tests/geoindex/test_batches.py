@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from geoindex import batches
 from geoindex.errors import SkippedItemsError, UsageError
 from geoindex.query_tables import read_query_table
 from tests.osm_files import TOWN
@@ -46,6 +47,10 @@ def same(ours, theirs):
         {"cells": True, "k": 4},
         {"cells": True, "one_per": "cell:8", "k": 4},
         {"where": "amenity=nothing"},
+        {"focus": "both", "one_per": "kind", "diversity": 0.3, "k": 3},
+        {"focus": "both", "where": "amenity", "min_similarity": 0.1, "k": 4},
+        {"one_per": "amenity", "diversity": 0.5, "min_similarity": 0.1, "k": 2},
+        {"one_per": "kind", "k": 99},
     ],
 )
 def test_each_is_answered_as_alone(small_index, options):
@@ -65,6 +70,20 @@ def test_each_is_answered_as_alone(small_index, options):
     for query, asked in zip(queries, alone, strict=True):
         expected = small_index.query(**asked, **options).records()
         assert same([plain(hit) for hit in found.get(query["query"], [])], expected)
+
+
+@pytest.mark.parametrize("farthest", [0, 12, 5000])
+def test_long_walks_down_the_ranking_end_alike_at_once_and_one_by_one(
+    small_index, farthest, monkeypatch
+):
+    monkeypatch.setattr(batches, "_FARTHEST", farthest)
+    ids = small_index.entities.table["feature_id"].to_pylist()[::5]
+    for options in ({"one_per": "kind", "k": 4}, {"focus": "both", "one_per": "amenity", "k": 6}):
+        hits = small_index.query_many([{"like": name} for name in ids], **options)
+        found = by_query(hits)
+        for number, name in enumerate(ids, 1):
+            expected = small_index.query(name, **options).records()
+            assert same([plain(hit) for hit in found[str(number)]], expected)
 
 
 def test_they_come_in_the_order_of_the_table(small_index):

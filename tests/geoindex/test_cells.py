@@ -20,9 +20,7 @@ from geoindex.cells import (
     resolution_of,
     ring,
 )
-from geoindex.cover import cover_bbox, cover_polygon, cover_radius
 from geoindex.errors import InvalidIdError, InvalidResolutionError
-from geoindex.places import BBox, LonLat, in_bbox, within_geometry, within_radius
 from geoindex.touching import touching
 
 PENTAGON = (10.53, 64.7)  # longitude, latitude close to a pentagon of each resolution
@@ -162,62 +160,6 @@ def test_what_is_no_cell_is_said(text):
 def test_a_point_without_a_place_has_no_cell(lon):
     with pytest.raises(ValueError, match="finite"):
         cells_at([lon], [0.0], resolution=9)
-
-
-def misses(cover, lon, lat, inside, resolution):
-    """Return how many points of the area a cover leaves out."""
-    if cover is None:
-        return 0
-    assert (np.diff(cover.astype(object)) > 0).all()
-    rows = cells_at(lon[inside], lat[inside], resolution=resolution)
-    own = parents(rows, int(resolution_of(cover[:1])[0])) if cover.size else rows
-    return int((~np.isin(own, cover)).sum())
-
-
-def cloud(centre, spread, n=300):
-    """Return points near `centre`, wrapped at the antimeridian, clipped at the poles."""
-    rng = np.random.default_rng(0)
-    lon = (centre[0] + rng.normal(0, spread, n) + 180) % 360 - 180
-    return lon, np.clip(centre[1] + rng.normal(0, spread, n), -90, 90)
-
-
-spreads = st.floats(1e-4, 30)
-
-
-@settings(deadline=None)
-@given(points, spreads, spreads, resolutions)
-def test_a_cover_of_a_bbox_misses_no_point(point, width, height, resolution):
-    west, east = ((point[0] + side + 180) % 360 - 180 for side in (-width, width))
-    south, north = (float(np.clip(point[1] + side, -90, 90)) for side in (-height, height))
-    bbox = BBox(west, south, east, north)
-    lon, lat = cloud(point, max(width, height))
-    cover = cover_bbox(bbox, resolution=resolution, max_cells=300)
-    assert misses(cover, lon, lat, in_bbox(lon, lat, bbox), 15) == 0
-
-
-@settings(deadline=None)
-@given(points, st.floats(1, 5e6), resolutions)
-def test_a_cover_of_a_radius_misses_no_point(point, radius_m, resolution):
-    lon, lat = cloud(point, radius_m / 1e5)
-    cover = cover_radius(LonLat(*point), radius_m, resolution=resolution, max_cells=300)
-    inside = within_radius(lon, lat, LonLat(*point), radius_m)
-    assert misses(cover, lon, lat, inside, 15) == 0
-
-
-@settings(deadline=None)
-@given(points, spreads, resolutions)
-def test_a_cover_of_a_polygon_misses_no_point(point, spread, resolution):
-    lon, lat = cloud(point, spread)
-    area = shapely.convex_hull(shapely.multipoints(np.stack([lon, lat], -1)[:9]))
-    assume(area.geom_type == "Polygon")
-    cover = cover_polygon(area, resolution=resolution, max_cells=300)
-    assert misses(cover, lon, lat, within_geometry(lon, lat, area), 15) == 0
-
-
-def test_a_cover_is_small_or_everything():
-    assert cover_bbox(BBox(-180, -90, 180, 90), resolution=9) is None
-    cover = cover_bbox(BBox(9.4, 47.0, 9.7, 47.3), resolution=9)
-    assert 100 < cover.size <= 2000
 
 
 @settings(deadline=None, max_examples=60)

@@ -20,11 +20,24 @@ from geoindex.names import NamePattern
 from geoindex.places import BBox, LonLat
 from geoindex.where import parse_where
 from geoindex.where_tree import EVERYTHING, all_of, any_of, negate
+from geoindex.zones import Zones
 
 GEOD = Geod(ellps="WGS84")
 SAMPLE_ROWS = 60
 OPEN = {"area": ANY_AREA, "length": ANY_LENGTH}
 session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks(small_index):
+    """Have the small map in many blocks, as large ones are; a real one has many anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        for table in ("entities", "cells"):
+            rows = small_index.rows_of(table)
+            zones = Zones(rows.column("lon"), rows.column("lat"), block_rows=3)
+            patch.setitem(small_index._zones, table, zones)
+        yield
+
 
 leaves = st.sampled_from(
     [

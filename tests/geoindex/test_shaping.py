@@ -87,7 +87,7 @@ def test_no_shape_gives_the_same_bytes(small_index):
 
 @pytest.mark.parametrize("one_per", ["kind", "name", "amenity", "maxspeed", "nokey", "cell:6"])
 def test_groups_are_those_of_the_records(small_index, one_per):
-    groups = groups_of(small_index, one_per, table="entities")
+    groups = groups_of([small_index], one_per, table="entities")
     rows = small_index.entities.take(range(len(small_index.entities))).to_pylist()
     cells = small_index.entities.column("cell")
     for row, record in enumerate(rows):

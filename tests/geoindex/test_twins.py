@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 import geoindex
@@ -19,6 +20,18 @@ def other(tmp_path_factory):
     osm.square(13, 55.51, 0.001, building="school", name="Schule")
     folder = tmp_path_factory.mktemp("twin")
     return geoindex.build(osm.write(folder / "other.osm"), folder / "other.geoindex", resolution=9)
+
+
+@pytest.fixture(scope="module")
+def third(tmp_path_factory):
+    """A town of bakeries, with a school of the same name and a place of its own."""
+    osm = OsmFile()
+    for i in range(8):
+        osm.node(-3 + i / 1000, 40.5, shop="bakery", name="BÄCKER", level=str(i))
+    osm.square(-3, 40.51, 0.001, building="school", name="Schule")
+    osm.square(-3, 40.5, 0.1, boundary="administrative", admin_level="8", name="Dorf")
+    folder = tmp_path_factory.mktemp("third")
+    return geoindex.build(osm.write(folder / "third.osm"), folder / "third.geoindex", resolution=9)
 
 
 def cafe(index):
@@ -74,6 +87,88 @@ def test_what_is_asked_must_be_in_the_first(small_index, other):
         small_index.query("Schule", among=other)
 
 
+@pytest.mark.parametrize("focus", ["own", "context", "both"])
+@pytest.mark.parametrize("k", [1, 7, 99])
+def test_several_are_one_ranking(small_index, other, third, focus, k):
+    name = cafe(small_index)[1]
+    hits = small_index.query(name, among=[other, third, small_index], k=k, focus=focus)
+    each = [small_index.query(name, among=one, k=k, focus=focus) for one in (other, third)]
+    each.append(small_index.query(name, k=k, focus=focus))
+    names = [str(one.path) for one in (other, third, small_index)]
+    alone = [
+        (-hit["similarity"], number, hit["rank"], names[number], hit["feature_id"])
+        for number, found in enumerate(each)
+        for hit in found
+    ]
+    expected = [found[3:] for found in sorted(alone)][:k]
+    found = list(zip(hits.table["index"].to_pylist(), hits.ids, strict=True))
+    assert sorted(found[:-1]) == sorted(expected[:-1]), "six digits may hide who comes first"
+    assert hits.table["rank"].to_pylist() == list(range(1, len(hits) + 1))
+    assert hits.num_passing == sum(found.num_passing for found in each)
+    assert [one["path"] for one in hits.index["indexes"]] == names
+    assert hits.index["search"] == {"backend": "exact", "exact": True, "recall": 1.0}
+    similarity = hits.table["similarity"].to_pylist()
+    assert similarity == sorted(similarity, reverse=True)
+
+
+def test_several_are_thinned_out_together(small_index, other, third):
+    name = cafe(small_index)[1]
+    hits = small_index.query(name, among=[other, third], one_per="kind", k=99)
+    kinds = [hit["kind"] for hit in hits]
+    assert len(set(kinds)) == len(kinds)
+    every = small_index.query(name, among=[other, third], k=99)
+    best = {}
+    for hit in every:
+        best.setdefault(hit["kind"], (hit["index"], hit["feature_id"]))
+    assert {hit["kind"]: (hit["index"], hit["feature_id"]) for hit in hits} == best
+    schools = small_index.query(name, among=[other, third], name="schule", one_per="name", k=9)
+    assert len(schools) == 1, "one name, whichever the index"
+    various = small_index.query(name, among=[other, third], diversity=0.6, k=4)
+    assert len({hit["index"] for hit in various}) == 2
+
+
+def test_several_are_explained_each_by_its_own(small_index, other, third):
+    name = cafe(small_index)[1]
+    hits = small_index.query(name, among=[third, other], k=12).explain()
+    for hit, why in zip(hits, hits.why, strict=True):
+        assert (why.first, why.second) == (name, hit["feature_id"])
+        assert why.similarity == pytest.approx(hit["similarity"], abs=2e-6)
+
+
+def test_a_batch_looks_in_several_as_one_query_does(small_index, other, third):
+    names = small_index.entities.table["feature_id"].to_pylist()[:6]
+    for options in ({"k": 5}, {"k": 3, "focus": "both", "one_per": "kind"}, {"cells": True}):
+        many = small_index.query_many(
+            [{"like": name} for name in names], among=[other, third, small_index], **options
+        )
+        for number, name in enumerate(names, 1):
+            alone = small_index.query(name, among=[other, third, small_index], **options)
+            of_query = many.table.filter(pc.equal(many.table["query"], str(number)))
+            ours = of_query.drop_columns(["query"]).to_pylist()
+            theirs = alone.table.to_pylist()
+            for left, right in zip(ours, theirs, strict=True):
+                for inexact in ("similarity", "distance"):
+                    assert left.pop(inexact) == pytest.approx(right.pop(inexact), abs=2e-6)
+                assert left == right
+
+
+def test_a_place_that_only_one_of_several_holds(small_index, other, third):
+    name = cafe(small_index)[1]
+    hits = small_index.query(name, among=[other, third], in_place="Dorf", k=99)
+    assert {hit["index"] for hit in hits} == {str(third.path)}
+    assert any(str(other.path) in note and "Dorf" in note for note in hits.notes)
+    with pytest.raises(NotInIndexError, match="Nirgendwo"):
+        small_index.query(name, among=[other, third], in_place="Nirgendwo")
+
+
+def test_an_index_named_twice_is_searched_once(small_index, other):
+    name = cafe(small_index)[1]
+    twice = small_index.query(name, among=[other, str(other.path)], k=99)
+    assert twice.ids == small_index.query(name, among=other, k=99).ids
+    with pytest.raises(UsageError, match="no index to look in"):
+        small_index.query(name, among=[])
+
+
 def test_another_encoder_is_refused(small_index, other):
     foreign = geoindex.open(other.path)
     made_by = {**foreign.manifest.encoder, "fingerprint": "0" * 32}
@@ -81,6 +176,8 @@ def test_another_encoder_is_refused(small_index, other):
     name = cafe(small_index)[1]
     with pytest.raises(UsageError, match="cannot be compared"):
         small_index.query(name, among=foreign)
+    with pytest.raises(UsageError, match="cannot be compared"):
+        small_index.query(name, among=[other, foreign])
     with pytest.raises(UsageError, match="cannot be compared"):
         small_index.query_many([{"like": name}], among=foreign)
     with pytest.raises(UsageError, match="cannot be compared"):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
 from geoindex.search import nearest, nearest_many
-from geoindex.searching import batch
+from geoindex.searching import batch, batch_found
+from geoindex.spaces import Space
 from tests.geoindex.test_search import fewer, searches, unit_rows
 
 
@@ -28,8 +29,9 @@ def test_each_is_answered_as_alone(asked, is_filtered, num_queries, block_rows, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "_ROWS", block_rows)
         patch.setattr(batch, "_QUERIES", 4)
-        patch.setattr(batch, "_SAMPLE_ROWS", 10)
-        patch.setattr(batch, "_MOST_FOUND", 20 if is_full else 4_000_000)
+        patch.setattr(batch, "_SAMPLE_FACTOR", 1)
+        patch.setattr(batch, "_SAMPLE_STRIDE", 6)
+        patch.setattr(batch_found, "_MOST_FOUND", 20 if is_full else 4_000_000)
         found = nearest_many(vectors, queries, k=k, passing=passing, exclude=unwanted)
     alone = [
         nearest(vectors, queries[i], k=k, passing=passing, exclude=unwanted[i])
@@ -39,6 +41,38 @@ def test_each_is_answered_as_alone(asked, is_filtered, num_queries, block_rows, 
         assert many.rows.tolist() == one.rows.tolist()
         assert many.similarity.tobytes() == one.similarity.tobytes()
         assert many.num_passing == one.num_passing
+
+
+@fewer
+@given(searches(), st.integers(1, 9), st.sampled_from([0.0, 0.3, 1.0]), st.booleans())
+def test_two_similarities_are_weighed_as_alone(asked, num_queries, weight, is_filtered):
+    own, query, k, passing, exclude = asked
+    rng = np.random.default_rng(num_queries)
+    context = unit_rows(rng, len(own), 5)
+    first = query * rng.uniform(0.5, 2, (num_queries, 1)).astype(np.float32)
+    second = rng.normal(size=(num_queries, 5)).astype(np.float32)
+    space = Space(("own", "context"), (own, context), (weight, 1 - weight))
+    passing = passing if is_filtered else None
+    unwanted = [exclude[i::2] for i in range(num_queries)]
+    queries = list(zip(first, second, strict=True))
+    found = space.nearest_many(queries, k=k, passing=passing, exclude=unwanted)
+    for many, one, out in zip(found, queries, unwanted, strict=True):
+        alone = space.nearest(one, k=k, passing=passing, exclude=out)
+        assert many.rows.tolist() == alone.rows.tolist()
+        assert many.similarity.tobytes() == alone.similarity.tobytes()
+        assert many.num_passing == alone.num_passing
+
+
+@pytest.mark.parametrize("num_alike", [50, 3000])
+def test_many_rows_that_are_alike_are_measured_as_alone(num_alike):
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(rng, 5000, 16)
+    vectors[rng.choice(5000, num_alike, replace=False)] = vectors[7]
+    found = nearest_many(vectors, vectors[[7, 8, 9]], k=5)
+    for row, many in zip((7, 8, 9), found, strict=True):
+        one = nearest(vectors, vectors[row], k=5)
+        assert many.rows.tolist() == one.rows.tolist()
+        assert many.similarity.tobytes() == one.similarity.tobytes()
 
 
 def test_hundreds_of_queries_of_a_larger_table():

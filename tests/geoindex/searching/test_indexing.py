@@ -3,6 +3,7 @@
 import json
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import lance
 import numpy as np
@@ -179,6 +180,61 @@ def test_kinds_that_cannot_be_made_are_refused(monkeypatch):
     assert check_kind("lance") == "lance"
 
 
+class FakeGpu:
+    """A faiss with one GPU, as far as k-means needs it."""
+
+    class IndexFlatIP:
+        def __init__(self, dim):
+            self.dim = dim
+
+    @staticmethod
+    def StandardGpuResources():  # noqa: N802 - faiss's name
+        raise NotImplementedError
+
+    @staticmethod
+    def get_num_gpus():
+        return 1
+
+    @staticmethod
+    def index_cpu_to_all_gpus(index):
+        return "gpu", index.dim
+
+
+def test_a_device_that_is_there_trains_the_lists():
+    from geoindex.searching import faiss_rows
+
+    for device, expected in (("auto", ("gpu", 16)), ("cuda", ("gpu", 16)), ("cpu", None)):
+        index = SimpleNamespace(clustering_index=None)
+        assert faiss_rows._place_training(FakeGpu, index, 16, device) == []
+        assert index.clustering_index == expected
+
+
+def test_an_unknown_device_is_refused_before_any_work(copy):
+    with pytest.raises(UsageError, match="want one of auto, cpu, cuda"):
+        reindex(copy, "none", device="tpu")
+
+
+def test_a_backend_asked_by_name_says_why_it_did_not_answer(copy):
+    pytest.importorskip("faiss")
+    reindex(copy, "ivf")
+    index = geoindex.open(copy)
+    few = index.query("node/7", where="amenity=cafe", backend="faiss")
+    assert few.index["search"]["exact"]
+    (note,) = few.notes
+    assert note.startswith("searched exactly, not by faiss: ")
+    assert note.endswith(" of 1,600 rows pass the filters, fewer than a third")
+    assert index.query("node/7", where="amenity=cafe").notes == ()
+    assert any(
+        "weighs two" in n for n in index.query("node/7", focus="both", backend="faiss").notes
+    )
+    batch = index.query_many(
+        [{"like": "node/7"}, {"like": "node/8"}], where="amenity=cafe", backend="faiss"
+    )
+    assert batch.notes == few.notes
+    with pytest.raises(UsageError, match="cells are always searched exactly"):
+        index.query(cell=f"{int(index.cells.column('cell')[0]):x}", cells=True, backend="faiss")
+
+
 def test_a_device_that_is_not_there_is_told(tmp_path):
     faiss = pytest.importorskip("faiss")
     if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus():
@@ -188,4 +244,6 @@ def test_a_device_that_is_not_there_is_told(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(500, 16)).astype(np.float32)
     assert faiss_rows.make(vectors, "ivf", tmp_path / "a", device="auto") == []
     (note,) = faiss_rows.make(vectors, "ivf", tmp_path / "b", device="cuda")
+    assert "made on the CPU" in note
+    (note,) = faiss_rows.make(vectors, "hnsw", tmp_path / "c", device="cuda")
     assert "made on the CPU" in note

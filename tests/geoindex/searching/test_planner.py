@@ -81,6 +81,28 @@ def test_an_index_that_cannot_filter_is_not_asked_under_a_filter():
     assert searched_by(None, 10, can_filter=False) == "forgetful"
 
 
+def told(share, k, *, memory=1.0, can_filter=True, wanted="faiss"):
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(rng, N, 8)
+    proposer = Forgetful(rng, memory, can_filter=can_filter)
+    searcher = Searcher(Exact(vectors), lambda: Approximate(vectors, proposer, 1.0), wanted=wanted)
+    passing = None if share is None else np.arange(int(share * N))
+    return searcher.search(vectors[0], k=k, passing=passing).instead
+
+
+def test_who_is_asked_by_name_and_does_not_answer_says_why():
+    start = "searched exactly, not by faiss: "
+    assert told(0.1, 3) == f"{start}9 of 90 rows pass the filters, fewer than a third"
+    assert told(None, 101).startswith(f"{start}101 rows are looked for")
+    assert told(0.9, 3, can_filter=False) == f"{start}forgetful loses answers under a filter"
+    assert told(0.9, 3, memory=0.0) == f"{start}forgetful found fewer rows than pass the filters"
+
+
+def test_nothing_is_said_where_nobody_was_asked_by_name_or_it_answered():
+    assert told(0.1, 3, wanted=None) == ""
+    assert told(0.9, 3) == ""
+
+
 def test_the_approximate_index_is_opened_only_when_needed():
     vectors = unit_rows(np.random.default_rng(0), N, 8)
     opened = []
