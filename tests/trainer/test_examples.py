@@ -9,6 +9,7 @@ from tests.trainer.tiles_by_hand import plain_masks
 from trainer.batch_types import MODALITIES
 from trainer.drawn import Drawn, draw_entities
 from trainer.examples import make_batch, part_batch, whole_batch
+from trainer.image_files import read_patches
 from trainer.ragged import owners
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
@@ -23,13 +24,18 @@ def cache(towns: Path) -> TokenCache:
 @pytest.fixture(scope="module")
 def tiles(cache: TokenCache) -> TrainingTiles:
     nearest = np.arange(len(cache)) % 5 - 1
-    found = joined_tiles([cache.tiles(9)], nearest=nearest, num_prototypes=4)
+    level = cache.tiles(9)
+    tags = pooled_tags(cache)
+    patches = read_patches(cache.folder, 0, tags=tags, num_before=len(level))
+    said = (np.arange(len(cache.tag_weights)) % 7 - 1).astype(np.int16)
+    found = joined_tiles([level], nearest=nearest, num_prototypes=4, said=said, patches=patches)
     found.holds = np.zeros((len(found), 3), np.float32)
     return found
 
 
 def drawn_of(tiles: TrainingTiles, most: int = 512) -> Drawn:
-    return draw_entities(tiles, np.arange(len(tiles)), most=most, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    return draw_entities(tiles, np.arange(len(tiles)), most=most, most_patches=8, rng=rng)
 
 
 def test_a_whole_tile_is_its_entities(cache: TokenCache, tiles: TrainingTiles) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from encoder.geojepa import GeoJEPA
 from encoder.token_batch import TokenBatch
+from encoder.words import WORDS_OF_EACH
 from tests.trainer.small_models import small_shape
 from trainer.monitors import SCORE, CollapseWarning, Sums, lidar, warn_of_collapse
 from trainer.probes import calibrate, mean_reciprocal_rank, region_latents, region_vectors
@@ -79,16 +80,27 @@ def test_collapse_is_named_while_it_can_be_stopped(recwarn: pytest.WarningsRecor
         warn_of_collapse(numbers(float("nan"), 0.6), {}, step=7)
 
 
-def test_region_vectors_keep_the_length_of_latents() -> None:
-    model = GeoJEPA(small_shape()).eval()
-    batch = TokenBatch(
+def a_batch() -> TokenBatch:
+    return TokenBatch(
         tags=torch.randn(12, 192),
         geometry=torch.randn(12, 64),
         place=torch.rand(12, 6),
         has_place=torch.ones(12, dtype=torch.bool),
         offsets=torch.tensor([0, 3, 4, 12]),
         around=torch.zeros(3, 8),
+        words=torch.randint(-1, 256, (12, WORDS_OF_EACH), dtype=torch.int16),
     )
+
+
+def test_a_look_leaves_no_graph_behind() -> None:
+    model = GeoJEPA(small_shape())
+    calibrate(model, [a_batch()])
+    assert not any(part.requires_grad for part in model.buffers())
+
+
+def test_region_vectors_keep_the_length_of_latents() -> None:
+    model = GeoJEPA(small_shape()).eval()
+    batch = a_batch()
     calibrate(model, [batch])
     latents = region_latents(model, [batch])
     length = np.linalg.norm(latents, axis=1)
@@ -99,6 +111,6 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     parts = vectors / vectors[:, -1:] * scale
     width = latents.shape[1]
     np.testing.assert_allclose(parts[:, :width], latents, rtol=1e-3, atol=1e-5)
-    # the counts beside them are half as long
+    # prototypes and words beside them are together half as long
     counted = np.sqrt((parts[:, width:-1] ** 2).sum(axis=1).mean())
     assert counted == pytest.approx(np.median(length) / 2, rel=1e-3)
