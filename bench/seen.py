@@ -24,7 +24,7 @@ from encoder.embedder import TagCodes, TilePatches, Tiles
 from encoder.geojepa_embedder import GeoJEPAEmbedder
 from encoder.image_efficientnet import EfficientNetTokens
 from scripts.image_places import build_place
-from trainer.config import read_config
+from trainer.config_file import read_config
 from trainer.loop import train
 
 TILE_GSD_M = 0.15

@@ -74,7 +74,8 @@ def train(
     from geoindex.errors import MissingExtraError
 
     try:
-        from trainer.config import TrainConfig, read_config
+        from trainer.config import TrainConfig
+        from trainer.config_file import read_config
         from trainer.loop import train as train_checkpoint
     except ImportError as error:
         if error.name and error.name.partition(".")[0] == "torch":

@@ -63,7 +63,7 @@ class View:
     queries
         What is asked.
     mask
-        Shape ``(B,)``, into `trainer.masks.MASKS`.
+        Shape ``(B,)``, into `trainer.mask_types.MASKS`.
     ground
         What lies under each patch that is seen, shape ``(P', tag_dim)``: sums of tag vectors by
         the part of the patch that an entity covers, whether it is seen or not.

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from encoder.token_batch import TokenBatch
 from trainer.batch_types import Batch, View
 from trainer.drawn import Drawn
-from trainer.masks import MaskConfig, Masks, RaggedTiles, draw_masks
+from trainer.mask_types import MaskConfig, Masks, RaggedTiles
+from trainer.masks import draw_masks
 from trainer.packing import Packer
 from trainer.patch_masks import draw_patch_masks
 from trainer.ragged import list_places, owners

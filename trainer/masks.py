@@ -24,126 +24,18 @@ All tiles of a batch are masked at once. Letters of shapes: t tiles, m members (
 c codes (tags of members).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.class_masks import hidden_class
+from trainer.mask_types import MASKS, MaskConfig, Masks, RaggedTiles
 from trainer.ragged import owners
-from trainer.units import choose_units, first_in_tile, one_of_each, units_of
+from trainer.units import choose_units, first_in_tile, units_of
 
-MASKS = ("area", "hole", "random", "modality", "class", "none")
 #: how a tile's modality mask hides: all geometry, all tags, geometry of some, tags of some
 _MODALITY_WAYS = 4
-
-
-@dataclass(frozen=True)
-class RaggedTiles:
-    """The entities of some tiles, end to end.
-
-    Attributes
-    ----------
-    offsets
-        Shape ``(t + 1,)``: tile i has the members ``offsets[i]`` to ``offsets[i + 1]``.
-    bbox_m
-        Shape ``(m, 4)``: west, south, east, north of each, metres from the tile's centre.
-    link, kind, main_key
-        Shape ``(m,)``: entities with equal `link` repeat each other; `kind` is a number of the main
-        tag, `main_key` of its key, the same as in `keys`.
-    codes, code_offsets
-        Member j has the tags ``codes[code_offsets[j]:code_offsets[j + 1]]``.
-    keys
-        Shape ``(c,)``: the key of each of `codes`; -1 where the tag says nothing and is not asked
-        for.
-    has_geometry
-        Shape ``(m,)``.
-    """
-
-    offsets: NDArray[np.int64]
-    bbox_m: NDArray[np.float32]
-    link: NDArray[np.int64]
-    kind: NDArray[np.int64]
-    main_key: NDArray[np.int32]
-    codes: NDArray[np.int32]
-    code_offsets: NDArray[np.int64]
-    keys: NDArray[np.int32]
-    has_geometry: NDArray[np.bool_]
-
-
-class Masks(NamedTuple):
-    """What is seen and what is asked for.
-
-    Attributes
-    ----------
-    mask
-        Shape ``(t,)``, into `MASKS`.
-    sees_code, asks_code
-        Shape ``(c,)``; no tag is both.
-    sees_geometry, asks_geometry
-        Shape ``(m,)``; no entity is both.
-    hidden_kind, hidden_key
-        Shape ``(t,)``: the class that is hidden; -2 for none. Also what lies around the tile must
-        not show it.
-    """
-
-    mask: NDArray[np.int64]
-    sees_code: NDArray[np.bool_]
-    asks_code: NDArray[np.bool_]
-    sees_geometry: NDArray[np.bool_]
-    asks_geometry: NDArray[np.bool_]
-    hidden_kind: NDArray[np.int64]
-    hidden_key: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class MaskConfig:
-    """How masks are drawn.
-
-    Attributes
-    ----------
-    shares
-        How often each of `MASKS` is drawn; need not sum to 1.
-    context_frac
-        Least and most of a tile's entities that the context holds.
-    target_frac
-        Least and most of a tile's entities that are asked for, out of those left.
-    modality_frac
-        Of a modality mask of some entities: least and most that lose one modality.
-    class_least_frac
-        A class mask leaves at least this part of a tile's entities to see; a kind or key that is
-        more is not hidden. 0: a tile may be emptied, as masked tasks do.
-    class_frac
-        Chance of a tile with another mask to have a class hidden as well.
-    key_frac
-        Part of the class masks that hide a key, and not a kind.
-    main_key_frac
-        Part of the hidden keys that name an entity; the others are of any of its tags.
-    tag_dropout
-        Chance of each tag to be unseen, without being asked for: the encoder meets poorer maps.
-    image_shares
-        How often each of `trainer.patch_masks.IMAGE_WAYS` is drawn for a tile with imagery.
-    aspect
-        Boxes on the ground are at most this many times as wide as high, or as high as wide; 1 or
-        more.
-    """
-
-    shares: Mapping[str, float] = field(
-        default_factory=lambda: {"hole": 0.3, "random": 0.35, "modality": 0.2, "none": 0.15}
-    )
-    context_frac: tuple[float, float] = (0.4, 0.9)
-    target_frac: tuple[float, float] = (1.0, 1.0)
-    modality_frac: tuple[float, float] = (0.3, 0.7)
-    class_least_frac: float = 0.0
-    class_frac: float = 0.6
-    key_frac: float = 1.0
-    main_key_frac: float = 0.6
-    tag_dropout: float = 0.05
-    image_shares: Mapping[str, float] = field(
-        default_factory=lambda: {"both": 0.25, "images": 0.4, "map": 0.15, "some": 0.2}
-    )
-    aspect: float = 1.5
 
 
 def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator) -> Masks:
@@ -162,7 +54,7 @@ def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator)
     unit = units_of(tiles.link, tiles.offsets)
     is_context, is_target = _entities(tiles, unit, mask, config, rng)
     is_class = (mask == MASKS.index("class")) | (rng.random(t) < config.class_frac)
-    hidden = _hidden_class(tiles, unit, is_class, config, rng)
+    hidden = hidden_class(tiles, unit, is_class, config, rng)
     sees_all = np.isin(mask, [MASKS.index(name) for name in ("modality", "class", "none")])
     sees_all = sees_all[owners(tiles.offsets)]
     is_context = (is_context | sees_all) & ~hidden.entities
@@ -248,61 +140,6 @@ def _box_order(
     gap_y = np.maximum(np.maximum(south - y, y - north), 0) * stretch[tile]
     # a millimetre of chance: what is met at once must not always come in row order
     return np.maximum(gap_x, gap_y) + chance * 1e-3
-
-
-class _Hidden(NamedTuple):
-    """The class that each tile hides.
-
-    `entities` is ``(m,)``: has the kind, or is named by the key, or repeats what does. `kind` and
-    `key` are ``(t,)``, -2 for none.
-    """
-
-    entities: NDArray[np.bool_]
-    kind: NDArray[np.int64]
-    key: NDArray[np.int64]
-
-
-def _hidden_class(
-    tiles: RaggedTiles,
-    unit: NDArray[np.int64],
-    is_class: NDArray[np.bool_],
-    config: MaskConfig,
-    rng: np.random.Generator,
-) -> _Hidden:
-    """Draw a kind or a key for each tile that hides a class: that of one of its entities.
-
-    What has more is hidden more often. Nothing is hidden where too little would be left.
-    """
-    tile, t = owners(tiles.offsets), len(is_class)
-    chosen = first_in_tile(rng.random(len(tile)), tiles.offsets)
-    hides_key = is_class & (rng.random(t) < config.key_frac)
-    key = np.where(hides_key, _keys_of(tiles, chosen, config, rng), -2)
-    kind = np.where(is_class & ~hides_key, tiles.kind[chosen], -2)
-    found = (tiles.main_key == key[tile]) | (tiles.kind == kind[tile])
-    found = one_of_each(found, unit)
-    sizes = np.maximum(np.diff(tiles.offsets), 1)
-    is_kept = 1 - np.bincount(tile, found, t) / sizes < config.class_least_frac
-    return _Hidden(found & ~is_kept[tile], np.where(is_kept, -2, kind), np.where(is_kept, -2, key))
-
-
-def _keys_of(
-    tiles: RaggedTiles,
-    chosen: NDArray[np.int64],
-    config: MaskConfig,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Return a key of one entity of each tile, its main one or that of any tag; -2 for none."""
-    main = tiles.main_key[chosen]
-    found = np.where(main >= 0, main, -2).astype(np.int64)
-    if not len(tiles.keys):
-        return found
-    # a tag that says nothing comes after all that do
-    chance = rng.random(len(tiles.keys)) + (tiles.keys < 0)
-    first = first_in_tile(chance, tiles.code_offsets)[chosen]
-    key = tiles.keys[np.minimum(first, len(tiles.keys) - 1)]
-    has_key = (np.diff(tiles.code_offsets)[chosen] > 0) & (key >= 0)
-    takes_any = (rng.random(len(chosen)) >= config.main_key_frac) & has_key
-    return np.where(takes_any, key, found)
 
 
 def _hide_modality(

@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from encoder.surroundings import nearest_prototypes
 from encoder.token_batch import TokenBatch
-from encoder.words import words_of_tags
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer.batch_types import Batch
@@ -19,52 +18,20 @@ from trainer.config import TrainConfig
 from trainer.drawn import Drawn, draw_entities
 from trainer.examples import make_batch, whole_batch
 from trainer.fabric import Fabric
+from trainer.fitted import Fitted, fit
 from trainer.image_files import read_patches
 from trainer.probes import Halves, halve, probe_tiles
-from trainer.prototypes import fit_prototypes
 from trainer.ragged import list_places
 from trainer.region_targets import TileEntities, own_vectors, region_targets
 from trainer.tiles import TileSet, held_out
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
-from trainer.training_tiles import TrainingTiles, joined_tiles, pooled_tags
-from trainer.vocabulary import fit_words
+from trainer.training_tiles import TrainingTiles, joined_tiles
 
 _LEAST_PROBES = 2
 # a block is at most so much coarser than a tile
 _BLOCK_LEVELS = 2
-# a column of geometry that hardly varies would be blown up to noise
-_LEAST_DEVIATION = 0.05
 _MOST_CALIBRATING = 2000
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What is measured once, on the entities that are trained on.
-
-    Attributes
-    ----------
-    rows
-        Those entities, shape ``(k,)``.
-    tags
-        Pooled tag vectors of *all* entities, shape ``(n, tag_dim)``.
-    geometry_mean, geometry_deviation
-        Shape ``(geometry_dim,)``.
-    prototypes
-        Shape ``(num_counts, tag_dim)``, of `trainer.prototypes`.
-    words
-        Shape ``(num_words, tag_dim)``, of `trainer.vocabulary`.
-    said
-        The word that each tag of the cache says, shape ``(u,)``; `encoder.words.words_of_tags`.
-    """
-
-    rows: NDArray[np.int64]
-    tags: NDArray[np.float32]
-    geometry_mean: NDArray[np.float32]
-    geometry_deviation: NDArray[np.float32]
-    prototypes: NDArray[np.float32]
-    words: NDArray[np.float32]
-    said: NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -123,7 +90,7 @@ def _material(
     sets += cache.image_tiles()
     with reporter.stage("targets", None) as advance:
         is_train, is_held_out = _parted(sets, config)
-        fitted = _fitted(cache, sets, is_train, config)
+        fitted = fit(cache, sets, is_train, config)
         tiles = _tiles(cache, sets, is_train, fitted, config)
         advance(len(tiles))
     chosen = probe_tiles(tiles, is_held_out, most=config.monitors.probe_tiles, seed=config.seed)
@@ -174,28 +141,6 @@ def _little_text(is_train: NDArray[np.bool_], chosen: NDArray[np.int64]) -> str:
     return (
         f"{int(is_train.sum())} tiles to train on and {len(chosen)} to look at; want more of "
         "both. Give more ground, or set data.held_out_frac = 0.2, data.block_resolution = 8"
-    )
-
-
-def _fitted(
-    cache: TokenCache, sets: Sequence[TileSet], is_train: NDArray[np.bool_], config: TrainConfig
-) -> Fitted:
-    members = np.concatenate([tiles.members for tiles in sets])
-    sizes = np.concatenate([tiles.sizes for tiles in sets])
-    rows = np.unique(members[np.repeat(is_train, sizes)])
-    tags, geometry = pooled_tags(cache), cache.geometry[rows]
-    shown = geometry[geometry.any(axis=1)]
-    mean = shown.mean(axis=0) if len(shown) else np.zeros(geometry.shape[1], np.float32)
-    deviation = shown.std(axis=0) if len(shown) else np.ones(geometry.shape[1], np.float32)
-    words = fit_words(cache, rows, config.model.num_words)
-    return Fitted(
-        rows,
-        tags,
-        geometry_mean=mean,
-        geometry_deviation=np.maximum(deviation, _LEAST_DEVIATION),
-        prototypes=fit_prototypes(tags[rows], config.model.num_counts, seed=config.seed),
-        words=words,
-        said=words_of_tags(cache.tag_vectors, cache.tag_weights, words),
     )
 
 

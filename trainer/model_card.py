@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.config import TrainConfig, toml_text
+from trainer.config import TrainConfig
+from trainer.config_file import toml_text
 
 
 def model_card(

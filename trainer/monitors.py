@@ -31,7 +31,7 @@ from torch import Tensor
 
 from geoindex.evaluation.collapse import collapse_numbers
 from trainer.batch_types import MODALITIES, Batch
-from trainer.masks import MASKS
+from trainer.mask_types import MASKS
 from trainer.nearest import tile_of
 from trainer.objective import Objective
 from trainer.probes import Halves, mean_reciprocal_rank, mean_vectors, region_vectors

@@ -18,7 +18,7 @@ from encoder.token_batch import Patches, TokenBatch, relative_places
 from encoder.words import entity_words
 from trainer.batch_types import MODALITIES, Queries
 from trainer.drawn import Drawn
-from trainer.masks import Masks, RaggedTiles
+from trainer.mask_types import Masks, RaggedTiles
 from trainer.ragged import any_of, keep_members, lengths_to_offsets, owners, positions
 from trainer.token_files import TokenCache
 

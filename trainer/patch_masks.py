@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.masks import Masks, RaggedTiles
+from trainer.mask_types import Masks, RaggedTiles
 from trainer.ragged import owners
 
 IMAGE_WAYS = ("both", "images", "map", "some")

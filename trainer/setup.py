@@ -10,7 +10,8 @@ import torch
 
 from encoder.geojepa import GeoJEPA
 from geoindex import __version__
-from trainer.config import TrainConfig, toml_text
+from trainer.config import TrainConfig
+from trainer.config_file import toml_text
 from trainer.fabric import Fabric
 from trainer.material import Material
 from trainer.model_card import model_card

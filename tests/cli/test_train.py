@@ -8,7 +8,7 @@ from cli.app import app
 from cli.train import step_text
 from tests.trainer.small_models import small_config
 from tests.trainer.towns import write_towns
-from trainer.config import toml_text
+from trainer.config_file import toml_text
 from trainer.loop import Progress
 
 

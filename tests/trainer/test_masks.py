@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.tiles_by_hand import plain_masks, some_tiles
-from trainer.masks import MASKS, Masks, RaggedTiles, draw_masks
+from trainer.mask_types import MASKS, Masks, RaggedTiles
+from trainer.masks import draw_masks
 from trainer.ragged import owners
 
 seeds = st.integers(0, 10_000)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.masks import MaskConfig, RaggedTiles
+from trainer.mask_types import MaskConfig, RaggedTiles
 from trainer.ragged import lengths_to_offsets
 
 
