@@ -67,6 +67,8 @@ class GeoJEPA(nn.Module):
     region_scale: Tensor
     image_mean: Tensor
     image_deviation: Tensor
+    ground_slope: Tensor
+    ground_mean: Tensor
     look_mean: Tensor
     look_deviation: Tensor
     untrained_scale: Tensor
@@ -108,9 +110,13 @@ class GeoJEPA(nn.Module):
         if config.image_dim:
             self.register_buffer("image_mean", torch.zeros(config.image_dim))
             self.register_buffer("image_deviation", torch.ones(config.image_dim))
-            # of `encoder.geojepa_regions.looks`, as region vectors hold them
-            self.register_buffer("look_mean", torch.zeros(2 * config.image_dim))
-            self.register_buffer("look_deviation", torch.ones(2 * config.image_dim))
+            # what of the map lies under a patch, told from its standardised token alone
+            self.register_buffer("ground_slope", torch.zeros(config.image_dim, config.tag_dim))
+            self.register_buffer("ground_mean", torch.zeros(config.tag_dim))
+            # of `encoder.geojepa_regions.patch_looks`, as region vectors hold them
+            self.register_buffer("look_mean", torch.zeros(config.look_dim))
+            self.register_buffer("look_deviation", torch.ones(config.look_dim))
+        if config.has_patch_tokens and config.image_dim:
             self.image_in = nn.Linear(config.image_dim, width)
             self.image_kind = nn.Parameter(0.02 * torch.randn(width))
             pooled_dim += 2 * width + config.image_dim + 1
@@ -175,8 +181,8 @@ class GeoJEPA(nn.Module):
         # what lies around a tile is told to its registers
         registers = self.registers + self.around_in(batch.around)[:, None]
         x = torch.cat([self.token_in(features) + places, registers.flatten(0, 1)])
-        # a model without images does not see them
-        patches = batch.patches if self.config.image_dim else None
+        # a model without patch tokens does not see them
+        patches = batch.patches if self.reads_patches else None
         if patches is not None:
             x = torch.cat([x, self._patch_tokens(patches)])
         layout = padded_layout(
@@ -194,10 +200,15 @@ class GeoJEPA(nn.Module):
         pooled = [counts, batch.around, registers.mean(1), *mean_max(tokens, tile, num_tiles)]
         # and the plain mean of what came in: the region need not learn what it can be told
         pooled.append(mean_max(features, tile, num_tiles)[0])
-        if self.config.image_dim:
+        if self.reads_patches:
             pooled += self._pooled_patches(patches, looks, num_tiles)
         region = self.region_out(torch.cat(pooled, dim=-1))
         return Latents(tokens, region, counts, None if patches is None else looks)
+
+    @property
+    def reads_patches(self) -> bool:
+        """Whether patches are tokens of the stream."""
+        return self.config.has_patch_tokens and self.config.image_dim > 0
 
     def standard_images(self, images: Tensor) -> Tensor:
         """Return patch tokens of one scale, shape ``(P, image_dim)``."""

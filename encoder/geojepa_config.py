@@ -23,6 +23,8 @@ class GeoJEPAConfig:
         Widths of the tag and geometry vectors of an entity token.
     image_dim
         Width of an image patch token; 0 where the model takes none.
+    has_patch_tokens
+        Whether patches are tokens of the stream; else they go past the network alone.
     image_fingerprint
         Of the image tokeniser the model was trained with; "" where it takes none.
     width, depth, num_heads, mlp_ratio
@@ -53,6 +55,7 @@ class GeoJEPAConfig:
     tag_dim: int = 192
     geometry_dim: int = 64
     image_dim: int = 0
+    has_patch_tokens: bool = True
     image_fingerprint: str = ""
     width: int = 128
     depth: int = 4
@@ -78,6 +81,11 @@ class GeoJEPAConfig:
                 "want one, for example width 128 and num_heads 4"
             )
             raise CheckpointError(msg)
+
+    @property
+    def look_dim(self) -> int:
+        """Width of the part of a region's vector that says how it looks."""
+        return self.tag_dim + 2 * self.image_dim if self.image_dim else 0
 
     def write(self, folder: Path) -> None:
         """Write config.json into a folder."""

@@ -167,7 +167,7 @@ class GeoJEPAEmbedder:
         words = word_counts(used.words[local[inside]], offsets, num_words=self.config.num_words)
         holds, looks = np.diff(offsets) > 0, None
         if tiles.patches is not None and self.config.image_dim:
-            looks = patch_looks(tiles.patches.images, tiles.patches.offsets)
+            looks = patch_looks(self._model, tiles.patches.images, tiles.patches.offsets)
             holds |= np.diff(tiles.patches.offsets) > 0
         vectors = joined_parts(self._model, region, counts, words, looks)
         # a tile that holds nothing is like nothing
@@ -194,6 +194,8 @@ class GeoJEPAEmbedder:
             ratio = model.region_scale / model.untrained_scale.clamp(min=1e-9)
             model.count_deviation *= ratio
             model.word_deviation *= ratio
+            if self.config.image_dim:
+                model.look_deviation *= ratio
             model.region_scale.copy_(model.untrained_scale)
         return model.requires_grad_(requires_grad=False)
 

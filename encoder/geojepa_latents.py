@@ -66,7 +66,7 @@ def _batches(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], "Latents"]]:
     sizes = np.diff(tiles.offsets)
     patches = None
-    if tiles.patches is not None and model.config.image_dim:
+    if tiles.patches is not None and model.reads_patches:
         patches = thinned(tiles.patches, model.config.max_patches)
     lengths = sizes if patches is None else sizes + np.diff(patches.offsets)
     for chosen in token_runs(lengths, most_tokens=_TOKENS_AT_ONCE):

@@ -6,8 +6,9 @@ part        is
 latent      the model's, of the whole tile
 counts      the log of one plus how many entities are most like each prototype, standardised
 words       the same of how many say each known word
-looks       mean and deviation of the image patches' columns, standardised; zero where nothing is
-            seen of the ground; only of models that read images
+looks       what of the map lies under the image patches, told from them alone (tag vectors, by
+            the part that is covered), and mean and deviation of their columns, standardised;
+            zero where nothing is seen of the ground; only of models that read images
 scale       one constant: scaled to unit length a region that holds much points elsewhere than one
             that holds little of the same
 ==========  =================================================================================
@@ -33,7 +34,7 @@ def region_columns(config: GeoJEPAConfig) -> Mapping[str, slice]:
         "latent": config.region_dim,
         "counts": config.num_counts,
         "words": config.num_words,
-        "looks": 2 * config.image_dim,
+        "looks": config.look_dim,
         "scale": 1,
     }
     return slices({name: width for name, width in widths.items() if width})
@@ -75,7 +76,7 @@ def joined_parts(
         (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
     ]
     if config.image_dim:
-        seen = np.full((len(latents), 2 * config.image_dim), np.nan) if looks is None else looks
+        seen = np.full((len(latents), config.look_dim), np.nan) if looks is None else looks
         standard = (seen - _array(model.look_mean)) / _array(model.look_deviation)
         parts.append(np.nan_to_num(standard, nan=0.0))
     parts.append(np.full((len(latents), 1), model.region_scale.item()))
@@ -83,17 +84,33 @@ def joined_parts(
 
 
 def patch_looks(
-    images: NDArray[np.floating[Any]], offsets: NDArray[np.int64]
+    model: "GeoJEPA", images: NDArray[np.floating[Any]], offsets: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return mean and deviation of the patches of each tile, NaN where there is none.
+    """Return how tiles look: what lies under their patches, as far as tokens tell, and the tokens.
 
-    Shapes ``(p, image_dim)`` and ``(t + 1,)`` to ``(t, 2 * image_dim)``.
+    Parameters
+    ----------
+    images
+        Patch tokens, shape ``(p, image_dim)``.
+    offsets
+        Of the tiles, shape ``(t + 1,)``.
+
+    Returns
+    -------
+    looks
+        Shape ``(t, look_dim)``: told ground, mean, deviation; NaN where a tile has no patch.
     """
-    looks = np.full((len(offsets) - 1, 2 * images.shape[1]), np.nan, np.float32)
+    width = images.shape[1]
+    looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
         patches = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
-        looks[tile] = np.concatenate([patches.mean(axis=0), patches.std(axis=0)])
-    return looks
+        looks[tile, -2 * width :] = np.concatenate([patches.mean(axis=0), patches.std(axis=0)])
+    means = (looks[:, -2 * width : -width] - _array(model.image_mean)) / _array(
+        model.image_deviation
+    )
+    # the mean of what single patches tell: the map is a straight line
+    looks[:, : -2 * width] = means @ _array(model.ground_slope) + _array(model.ground_mean)
+    return looks.astype(np.float32)
 
 
 def _array(part: Any) -> NDArray[np.float32]:

@@ -95,9 +95,8 @@ class Objective(nn.Module):
         self.config = config
         self.encoder = encoder
         self.predictor = Predictor(shape, predictor)
-        dims = dict(
-            zip(MODALITIES, (shape.tag_dim, shape.geometry_dim, shape.image_dim), strict=True)
-        )
+        image_dim = shape.image_dim if encoder.reads_patches else 0
+        dims = dict(zip(MODALITIES, (shape.tag_dim, shape.geometry_dim, image_dim), strict=True))
         #: the width of the vectors of each modality that the model reads
         self.modality_dims = {name: dim for name, dim in dims.items() if dim}
         self.whiteners = nn.ModuleDict(
@@ -114,7 +113,7 @@ class Objective(nn.Module):
             self.dense = nn.ModuleDict(
                 {name: nn.Linear(shape.width, frozen[name]) for name in ("tags", "geometry")}
             )
-        if config.weight("ground") and shape.image_dim:
+        if config.weight("ground") and image_dim:
             self.ground = nn.Linear(shape.width, shape.tag_dim)
             # the deviation of what lies under patches: see `trainer.setup`
             self.register_buffer("ground_spread", torch.ones(()))

@@ -168,10 +168,10 @@ def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | N
         return None
     found = []
     for batch in batches:
-        looks = np.full((batch.num_tiles, 2 * model.config.image_dim), np.nan, np.float32)
+        looks = np.full((batch.num_tiles, model.config.look_dim), np.nan, np.float32)
         if batch.patches is not None:
             images, offsets = batch.patches.images, batch.patches.offsets
-            looks = patch_looks(images.cpu().numpy(), offsets.cpu().numpy())
+            looks = patch_looks(model, images.cpu().numpy(), offsets.cpu().numpy())
         found.append(looks)
     return np.concatenate(found)
 

@@ -10,17 +10,22 @@ import torch
 
 from encoder.geojepa import GeoJEPA
 from geoindex import __version__
+from geoindex.cells import parents
 from trainer.config import TrainConfig
 from trainer.config_file import toml_text
 from trainer.fabric import Fabric
+from trainer.ground import fit_ground
 from trainer.material import Material
 from trainer.model_card import model_card
 from trainer.objective import Objective
+from trainer.ragged import owners
 from trainer.runs import RunFolder
 
 # entities that targets are whitened by, evenly drawn
 _MOST_WHITENED = 200_000
 _LEAST_DEVIATION = 1e-4
+# of the cells that part what lies under patches: some 5 km²
+_GROUP_RESOLUTION = 7
 
 
 def make_objective(config: TrainConfig, material: Material) -> Objective:
@@ -57,6 +62,17 @@ def _fit_images(objective: Objective, material: Material) -> None:
     model = objective.encoder
     model.image_mean.copy_(torch.from_numpy(images.mean(axis=0)))
     model.image_deviation.copy_(torch.from_numpy(np.maximum(images.std(axis=0), _LEAST_DEVIATION)))
+    # places, or large parts of them: what was learnt in one is to be true of another
+    tile = owners(patches.offsets)[rows]
+    group = np.unique(parents(material.tiles.cells, _GROUP_RESOLUTION)[tile], return_inverse=True)[
+        1
+    ]
+    standard = (images - images.mean(axis=0)) / model.image_deviation.numpy()
+    fitted = fit_ground(standard, patches.ground[rows], group)
+    model.ground_slope.copy_(torch.from_numpy(fitted.slope))
+    model.ground_mean.copy_(torch.from_numpy(fitted.mean))
+    if not model.reads_patches:
+        return
     objective.whitener("image").fit(images, power=objective.config.token_power)
     if hasattr(objective, "ground"):
         spread = float(patches.ground[rows].var(axis=0).mean()) ** 0.5

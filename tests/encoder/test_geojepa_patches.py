@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.embedder import TilePatches
+from encoder.geojepa import GeoJEPA
 from encoder.geojepa_latents import thinned
 from encoder.geojepa_regions import joined_parts, patch_looks, region_columns
-from encoder.token_batch import Patches
+from encoder.token_batch import Patches, padded_layout
 from tests.encoder.test_geojepa import MODEL, SMALL, make_batch, make_model, near, only
 
 SEEING = replace(SMALL, image_dim=5)
@@ -71,8 +72,62 @@ def test_patches_show_in_the_region_and_in_the_entities():
 
 def test_no_patches_is_the_same_as_none_of_any_tile():
     batch = make_batch([3, 2])
-    empty = batch.replace(patches=make_patches([0, 0]))
-    torch.testing.assert_close(SEES(empty).region, SEES(batch).region)
+    empty = SEES(batch.replace(patches=make_patches([0, 0])))
+    torch.testing.assert_close(empty.region, SEES(batch).region)
+    torch.testing.assert_close(empty.tokens, SEES(batch).tokens)
+
+
+def test_a_tile_of_patches_alone_has_a_region_of_its_own():
+    batch, patches = make_batch([0, 0, 0]), make_patches([4, 3, 0])
+    found = SEES(batch.replace(patches=patches, around=torch.zeros_like(batch.around)))
+    assert found.region.isfinite().all()
+    assert len(found.patches) == 7
+    one, two, nothing = found.region
+    for left, right in ((one, two), (one, nothing), (two, nothing)):
+        assert (left - right).abs().max() > 1e-3
+
+
+def test_where_a_patch_lies_shows():
+    batch, patches = make_batch([2]), make_patches([3])
+    moved = Patches(patches.images, patches.place + torch.tensor([9.0, 0, 0]), patches.offsets)
+    here, there = (SEES(batch.replace(patches=looks)) for looks in (patches, moved))
+    assert (here.region - there.region).abs().max() > 1e-4
+
+
+@given(tiles, st.integers(0, 3))
+def test_a_layout_brings_every_row_back_and_keeps_each_in_its_tile(sizes, num_registers):
+    entities, looks = (np.array(part) for part in zip(*sizes, strict=True))
+    offsets, patch_offsets = (
+        torch.from_numpy(np.append(0, np.cumsum(part)).astype(np.int64))
+        for part in (entities, looks)
+    )
+    layout = padded_layout(offsets, num_registers, patch_offsets)
+    tile = np.arange(len(sizes))
+    of_row = torch.from_numpy(
+        np.concatenate([np.repeat(tile, part) for part in (entities, num_registers, looks)])
+    )
+    rows = torch.arange(len(of_row))
+    assert torch.equal(rows[layout.index].flatten()[layout.back], rows)
+    assert (~layout.is_pad).sum(1).tolist() == (entities + num_registers + looks).tolist()
+    for i in tile.tolist():
+        assert (of_row[layout.index[i][~layout.is_pad[i]]] == i).all()
+
+
+def test_the_forward_pass_is_the_known_one():
+    # as that of a model without images: a change of the arithmetic is a change of every index
+    found = SEES(make_batch([3, 0, 4]).replace(patches=make_patches([2, 5, 0])))
+    assert found.region[:, 0].tolist() == pytest.approx(GOLDEN, abs=2e-4)
+
+
+GOLDEN = [0.175994, 0.187668, 0.165623]
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    SEES.save(tmp_path)
+    again = GeoJEPA.load(tmp_path)
+    assert again.config == SEEING
+    batch = make_batch([3, 1]).replace(patches=make_patches([2, 3]))
+    torch.testing.assert_close(again(batch).region, SEES(batch).region)
 
 
 def test_a_model_without_images_does_not_see_them():
@@ -122,3 +177,42 @@ def test_parts_of_a_region_fill_its_vector(model):
     if config.image_dim:
         assert (joined[0, columns["looks"]] == 3).all()
         assert not joined[1, columns["looks"]].any()
+
+
+def test_few_patches_are_all_kept():
+    patches = TilePatches(np.ones((5, 2)), np.ones((5, 3), np.float32), np.array([0, 2, 5]))
+    assert thinned(patches, 3) is patches
+
+
+def test_parts_stand_side_by_side_standardised():
+    model = make_model(SEEING)
+    rng = np.random.default_rng(0)
+    drawn = {}
+    for name, width in (("count", 8), ("word", SEEING.num_words), ("look", 10)):
+        drawn[name] = rng.normal(size=(3, width)).astype(np.float32)
+        for part in ("mean", "deviation"):
+            value = torch.from_numpy(rng.uniform(0.5, 2, width).astype(np.float32))
+            getattr(model, f"{name}_{part}").copy_(value)
+    model.region_scale.fill_(7)
+    latents = rng.normal(size=(3, SEEING.region_dim)).astype(np.float32)
+    joined = joined_parts(model, latents, drawn["count"], drawn["word"], drawn["look"])
+    columns = region_columns(SEEING)
+    np.testing.assert_array_equal(joined[:, columns["latent"]], latents)
+    np.testing.assert_array_equal(joined[:, columns["scale"]], np.full((3, 1), 7))
+    for part, name in (("counts", "count"), ("words", "word"), ("looks", "look")):
+        mean, deviation = (
+            getattr(model, f"{name}_{kind}").numpy() for kind in ("mean", "deviation")
+        )
+        np.testing.assert_allclose(
+            joined[:, columns[part]], (drawn[name] - mean) / deviation, rtol=1e-5
+        )
+
+
+def test_an_ablation_tells_neither_counts_nor_words():
+    model = make_model(replace(SEEING, has_counts=False, has_words=False))
+    ones = [np.ones((2, width), np.float32) for width in (12, 8, SEEING.num_words)]
+    joined, columns = joined_parts(model, *ones), region_columns(SEEING)
+    assert not joined[:, columns["counts"]].any()
+    assert not joined[:, columns["words"]].any()
+    # of tiles of which nothing is seen, no look is told
+    assert not joined[:, columns["looks"]].any()

@@ -68,3 +68,23 @@ def test_a_tag_says_the_nearest_word_and_an_unlike_one_says_nothing():
     assert words_of_tags(vectors, ones, words).tolist() == [0, -1, 2]
     assert words_of_tags(vectors, ones * 0, words).tolist() == [-1, -1, -1]
     assert words_of_tags(vectors, ones, words[:0]).tolist() == [-1, -1, -1]
+
+
+@given(entities, st.integers(0, 50), st.integers(0, 7))
+def test_what_an_entity_says_does_not_depend_on_the_others(lists, seed, at):
+    said, weights = tags_of(seed)
+    together = entity_words(said, weights, *packed(lists))
+    for codes_of in lists[at : at + 1]:
+        alone = entity_words(said, weights, *packed([codes_of]))
+        np.testing.assert_array_equal(alone[0], together[at])
+        # nor on how its tags are ordered
+        turned = entity_words(said, weights, *packed([codes_of[::-1]]))
+        np.testing.assert_array_equal(turned[0], together[at])
+
+
+def test_an_entity_of_many_words_says_those_that_weigh_most():
+    said = np.arange(WORDS_OF_EACH + 3, dtype=np.int16)
+    weights = np.linspace(0.1, 1, len(said)).astype(np.float32)
+    codes, offsets = packed([list(range(len(said)))])
+    (found,) = entity_words(said, weights, codes, offsets)
+    assert found.tolist() == said[::-1][:WORDS_OF_EACH].tolist()

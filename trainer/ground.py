@@ -1,0 +1,107 @@
+"""What of the map lies under a patch, told from its image token alone? A ridge regression.
+
+Patches are many where tiles are few: some hundred tiles with imagery are some ten thousand patches,
+each with its own answer. A straight line through those, averaged over a tile, told new places
+better than one through the tiles' own averages, and better than small networks, which learnt the
+places by heart (docs/decisions/0007). Closed form: nothing is drawn, nothing depends on epochs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# as shares of the number of patches, since that scales the sum of squares
+_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class GroundMap(NamedTuple):
+    """The straight line.
+
+    Attributes
+    ----------
+    slope
+        Shape ``(image_dim, tag_dim)``, of standardised tokens.
+    mean
+        Shape ``(tag_dim,)``.
+    r2
+        On patches of ground that was left out, 1 is all right; NaN where there was one group only.
+    """
+
+    slope: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    r2: float
+
+
+def fit_ground(
+    images: NDArray[np.float32], ground: NDArray[np.float32], group: NDArray[np.integer]
+) -> GroundMap:
+    """Fit what lies under patches to their tokens.
+
+    Parameters
+    ----------
+    images
+        Standardised tokens, shape ``(p, image_dim)``.
+    ground
+        Shape ``(p, tag_dim)``; see `trainer.image_files.PatchSet`.
+    group
+        Shape ``(p,)``: patches of one piece of ground. The penalty is the one that tells groups
+        best that were left out; the largest, where there is one group only.
+    """
+    sums = [_Sums.of(images[group == g], ground[group == g]) for g in np.unique(group)]
+    whole = _Sums.added(sums)
+    if len(sums) < 2:
+        return _map(whole, _PENALTIES[-1], float("nan"))
+    errors = [
+        sum(part.error(*_Sums.added([s for s in sums if s is not part]).solve(penalty))
+            for part in sums)
+        for penalty in _PENALTIES
+    ]  # fmt: skip
+    best = int(np.argmin(errors))
+    spread = whole.error(np.zeros_like(whole.cross), whole.y / whole.n)
+    return _map(whole, _PENALTIES[best], 1 - errors[best] / max(spread, 1e-30))
+
+
+def _map(sums: "_Sums", penalty: float, r2: float) -> GroundMap:
+    slope, intercept = sums.solve(penalty)
+    return GroundMap(slope.astype(np.float32), intercept.astype(np.float32), float(r2))
+
+
+class _Sums(NamedTuple):
+    """The sums over some patches that a least-squares fit needs."""
+
+    n: int
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    square: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    target_square: float
+
+    @classmethod
+    def of(cls, x: NDArray[np.float32], y: NDArray[np.float32]) -> "_Sums":
+        wide, told = x.astype(np.float64), y.astype(np.float64)
+        return cls(
+            len(x), wide.sum(axis=0), told.sum(axis=0), wide.T @ wide, wide.T @ told,
+            float((told**2).sum()),
+        )  # fmt: skip
+
+    @classmethod
+    def added(cls, parts: "list[_Sums]") -> "_Sums":
+        return cls(*(sum(part[i] for part in parts) for i in range(len(cls._fields))))
+
+    def solve(self, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return slope and intercept; the intercept is free."""
+        x, y = self.x / self.n, self.y / self.n
+        square = self.square - self.n * np.outer(x, x) + penalty * self.n * np.eye(len(x))
+        slope = np.linalg.solve(square, self.cross - self.n * np.outer(x, y))
+        return slope, y - x @ slope
+
+    def error(self, slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> float:
+        """Return the sum of squared errors on these patches."""
+        told = (
+            np.einsum("ij,ik,kj->", slope, self.square, slope)
+            + 2 * (self.x @ slope) @ intercept
+            + self.n * intercept @ intercept
+        )
+        met = (slope * self.cross).sum() + intercept @ self.y
+        return float(told - 2 * met + self.target_square)
