@@ -7,7 +7,8 @@ around. Tokens are kept as float16, half of what they would take; their places b
 A run of cells is one file in the workspace: an interrupted build goes on after the last whole one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -127,14 +128,7 @@ def make_images(
     grid = chip_grid(cells, stage.imagery, patch_px=stage.tokeniser.patch_px, gsd_m=native)
     folder.mkdir(parents=True, exist_ok=True)
     with reporter.stage("images", len(cells)) as advance:
-        for start in range(0, len(cells), _RUN_CELLS):
-            run = cells[start : start + _RUN_CELLS]
-            path = folder / f"run-{start:08}.npz"
-            if not path.exists():
-                tokens, places, counts = _run(stage, grid, run)
-                with writing(path) as unfinished, unfinished.open("wb") as file:
-                    np.savez(file, tokens=tokens, places=places, counts=counts)
-            advance(len(run))
+        _make_runs(stage, grid, cells, folder, advance)
     counts = _join(folder, files, stage.tokeniser.dim, num_rows=num_rows, first_row=first_row)
     region_vectors(files)
     return _settings(stage, grid, int((counts == 0).sum()))
@@ -147,14 +141,39 @@ def _gsd_of_zoom(imagery: Imagery, cells: NDArray[np.uint64]) -> float:
     return float(f"{imagery.gsd_at(float(lon[0]), float(lat[0])):.3g}")
 
 
+def _make_runs(
+    stage: ImageStage,
+    grid: ChipGrid,
+    cells: NDArray[np.uint64],
+    folder: Path,
+    advance: Callable[[int], None],
+) -> None:
+    """Write the runs that are not there; chips are read ahead while tokens are made."""
+    starts = range(0, len(cells), _RUN_CELLS)
+    paths = {start: folder / f"run-{start:08}.npz" for start in starts}
+    missing = [start for start in starts if not paths[start].exists()]
+    for start in starts:
+        if start not in missing:
+            advance(len(cells[start : start + _RUN_CELLS]))
+    frames = (
+        frame for start in missing for frame in grid.frames(cells[start : start + _RUN_CELLS])
+    )
+    with closing(read_chips(stage.imagery, frames)) as chips:
+        for start in missing:
+            run = cells[start : start + _RUN_CELLS]
+            tokens, places, counts = _run(stage, grid, run, chips)
+            with writing(paths[start]) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, tokens=tokens, places=places, counts=counts)
+            advance(len(run))
+
+
 def _run(
-    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64]
+    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64], chips: Iterator[Chip]
 ) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.int64]]:
     """Return the tokens of some cells, their places, and how many each cell has."""
-    frames = grid.frames(cells)
-    chips = read_chips(stage.imagery, frames)
     kept: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    for batch in _batches(zip(cells.tolist(), frames, chips, strict=True)):
+    items = zip(cells.tolist(), grid.frames(cells), islice(chips, len(cells)), strict=True)
+    for batch in _batches(items):
         rgb = np.stack([chip.rgb for _, _, chip in batch])
         is_valid = np.stack([chip.is_valid for _, _, chip in batch])
         found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)

@@ -132,11 +132,14 @@ class RasterImagery:
 
         shape = (-(-window.height // window.step), -(-window.width // window.step))
         part = Window(window.column, window.row, window.width, window.height)
-        values = raster.read(
-            bands, window=part, out_shape=(len(bands), *shape), resampling=Resampling.average
-        )
-        masks = raster.read_masks(bands, window=part, out_shape=(len(bands), *shape))
-        is_valid = (masks >= _OPAQUE).all(axis=0)
+        # asked to average single pixels GDAL still goes the long way
+        how = Resampling.nearest if window.step == 1 else Resampling.average
+        values = raster.read(bands, window=part, out_shape=(len(bands), *shape), resampling=how)
+        if _is_all_valid(raster, bands):
+            is_valid = np.ones(shape, np.bool_)
+        else:
+            masks = raster.read_masks(bands, window=part, out_shape=(len(bands), *shape))
+            is_valid = (masks >= _OPAQUE).all(axis=0)
         if np.issubdtype(values.dtype, np.floating):
             is_valid &= np.isfinite(values).all(axis=0)
         return values, is_valid
@@ -223,6 +226,13 @@ class RasterImagery:
                 "aerial.tif; mend it and run the command again to go on"
             )
             raise SourceError(msg) from error
+
+
+def _is_all_valid(raster: Any, bands: list[int]) -> bool:
+    """Say whether a raster has neither nodata nor a mask nor alpha, so that none need be read."""
+    from rasterio.enums import MaskFlags
+
+    return all(raster.mask_flag_enums[band - 1] == [MaskFlags.all_valid] for band in bands)
 
 
 def _own_bands(raster: Any) -> list[int]:
