@@ -89,6 +89,7 @@ bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
 
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
 	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
+	$(BIN)/python bench/pictures.py $(IMAGERY)
 
 clean:
 	rm -rf $(OUT) dist build

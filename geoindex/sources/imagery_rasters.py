@@ -25,7 +25,6 @@ from geoindex.sources.imagery import (
     empty_chip,
     file_state,
     fingerprint_of,
-    need,
 )
 from geoindex.sources.imagery_stretch import (
     NONE,
@@ -279,26 +278,3 @@ def _window(raster: Any, frame: ChipFrame) -> _Window | None:
     if left >= right or top >= bottom:
         return None
     return _Window(left, top, right - left, bottom - top, step)
-
-
-def extent_of(path: Path) -> tuple[float, float, float] | None:
-    """Return a raster's middle, degrees, and the shorter of its sides, metres; None of no place."""
-    need("rasterio")
-    import rasterio
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform
-
-    try:
-        with rasterio.open(path) as raster:
-            if raster.crs is None:
-                return None
-            x, y = raster.xy(raster.height / 2, raster.width / 2, offset="ul")
-            lon, lat = transform(raster.crs, "EPSG:4326", [x], [y])
-            here = ChipFrame(lon[0], lat[0], 1.0, 1.0)
-            ends = [raster.xy(raster.height / 2, 0, offset="ul")]
-            ends += [raster.xy(0, raster.width / 2, offset="ul")]
-            east, north = transform(raster.crs, here.crs, *zip(*ends, strict=True))
-            return lon[0], lat[0], 2 * float(np.hypot(east, north).min())
-    except RasterioError:
-        # what GDAL cannot open may still be an image: who reads it says what is wrong
-        return None
