@@ -90,6 +90,7 @@ bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
 
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
 	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
+	$(BIN)/python bench/pictures.py $(IMAGERY)
 
 # maps without imagery that train along in `bench-seen`
 SEEN_WITH ?= $(DATA)/monaco_2023-12.osm.pbf $(DATA)/neuss_2026-03.osm.pbf

@@ -8,12 +8,14 @@ Run ``python bench/imagery.py FOLDER``: folders of places, each with XYZ tiles o
    (tiles of zoom 17) inside the places. R² is of all held-out tiles together; the interval is a
    bootstrap over blocks.
 2. Chips a second, read from GeoTIFF and tokenised, beside bare rasterio reads of the same windows
-   and a bare forward pass over images that are in memory already. Each is the best of three.
+   and a bare forward pass over images that are in memory already, as a build does it: several
+   threads read ahead of the one that tokenises. Each is the best of three rounds.
 """
 
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ from geoindex.chips import read_chips
 from geoindex.sources.imagery import ChipFrame, open_imagery
 from geoindex.sources.imagery_tiles import decode_tile
 
-ZOOM, BLOCK_ZOOM = 20, 17
-RUNS = 3
-SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 24
+ZOOM, BLOCK_ZOOM, TILE_PX = 20, 17, 256
+ROUNDS = 3
+SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 64
 
 
 def main() -> None:
@@ -78,37 +80,80 @@ def _colour_moments(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([mean[:, 0], np.sqrt(moments[0]), np.cbrt(moments[1])], axis=1)
 
 
-def _pooled(tokeniser: ImageTokeniser) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """Return what pools the patch tokens of a tile: their mean and deviation."""
+def _pooled(
+    tokeniser: ImageTokeniser, *, with_spread: bool = False, size_px: int = TILE_PX
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Return what pools the patch tokens of a tile to their mean, as an index does.
+
+    Parameters
+    ----------
+    with_spread
+        Their deviation beside it.
+    size_px
+        How wide tiles are made before: as if the index had another gsd.
+    """
 
     def make(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
-        known = np.ones(tiles.shape[:3], np.bool_)
-        found = tokeniser.tokens(tiles, known, gsd_m=0.15).tokens.astype(np.float64)
-        return np.concatenate([found.mean(axis=1), found.std(axis=1)], axis=1)
+        images = _resized(tiles, size_px)
+        known = np.ones(images.shape[:3], np.bool_)
+        found = tokeniser.tokens(images, known, gsd_m=0.15).tokens.astype(np.float64)
+        spread = [found.std(axis=1)] if with_spread else []
+        return np.concatenate([found.mean(axis=1), *spread], axis=1)
 
     return make
 
 
-def _whole_network(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the classifier's last features, averaged over the tile: no token, a yardstick."""
-    import torch
+def _resized(tiles: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    from PIL import Image
 
-    network = EfficientNetTokens(32, device="cpu")._network
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(tiles), 8):
-            images = torch.from_numpy(tiles[start : start + 8]).permute(0, 3, 1, 2).float()
-            found.append(network.extract_features((images - 127) / 128).mean(dim=(2, 3)).numpy())
-    return np.concatenate(found).astype(np.float64)
+    if size_px == tiles.shape[1]:
+        return tiles
+    how = Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(t).resize((size_px,) * 2, how)) for t in tiles])
+
+
+def _network(
+    block: int | None, size_px: int = TILE_PX
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
+    """Return what averages the features after a block over the whole tile: no token, a yardstick.
+
+    None stands for the classifier's last features.
+    """
+
+    def make(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
+        import torch
+
+        network = EfficientNetTokens(32, device="cpu")._network
+        images, found = _resized(tiles, size_px), []
+        with torch.inference_mode():
+            for start in range(0, len(images), 8):
+                x = torch.from_numpy(images[start : start + 8]).permute(0, 3, 1, 2).float()
+                x = (x - 127) / 128
+                if block is None:
+                    x = network.extract_features(x)
+                else:
+                    x = network._swish(network._bn0(network._conv_stem(x)))
+                    for part in network._blocks[: block + 1]:
+                        x = part(x)
+                found.append(x.mean(dim=(2, 3)).numpy())
+        return np.concatenate(found).astype(np.float64)
+
+    return make
 
 
 VECTORS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float64]]] = {
     "colour moments of the tile": _colour_moments,
-    "`statistics`, 32 px": _pooled(StatisticsTokens(32)),
+    "`statistics`": _pooled(StatisticsTokens(32)),
+    "`statistics`, mean and deviation": _pooled(StatisticsTokens(32), with_spread=True),
     "`efficientnet`, stage 3": _pooled(EfficientNetTokens(32, stages=(3,))),
     "`efficientnet`, stages 3 and 4 (default)": _pooled(EfficientNetTokens(32)),
+    "the same, mean and deviation": _pooled(EfficientNetTokens(32), with_spread=True),
+    "the same, tiles resized to 384 px": _pooled(EfficientNetTokens(32), size_px=384),
     "`efficientnet`, stages 3 to 5": _pooled(EfficientNetTokens(32, stages=(3, 4, 5))),
-    "EfficientNet-Lite0, last features of the whole tile": _whole_network,
+    "network alone, first block of stage 5": _network(8),
+    "network alone, first block of stage 5, tiles resized to 384 px": _network(8, 384),
+    "network alone, first block of stage 5, tiles resized to 512 px": _network(8, 512),
+    "network alone, last features": _network(None),
 }
 
 
@@ -141,26 +186,33 @@ def _r2(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
 
 
 def speed(folder: Path) -> None:
-    """Print chips a second."""
+    """Print chips a second, and processor time a chip."""
     rasters = sorted((folder / "geotiff").glob("*.tif"), key=lambda path: -path.stat().st_size)
     source, frames = open_imagery(rasters[0]), _frames(rasters[0])
-    chips = list(read_chips(source, frames, workers=2))
+    chips = list(read_chips(source, frames))
     images, known = np.stack([chip.rgb for chip in chips]), np.stack([c.is_valid for c in chips])
-    bare = _best(lambda: _bare_reads(rasters[0], frames))
-    cut = _best(lambda: list(read_chips(source, frames, workers=2)))
+    runs: dict[str, Callable[[], Any]] = {
+        "bare rasterio reads of the same windows": lambda: _bare_reads(rasters[0], frames),
+        "our reading: in local metres, with validity": lambda: list(read_chips(source, frames)),
+    }
+    bare, joined = next(iter(runs)), {}
+    for tokeniser in (StatisticsTokens(32), EfficientNetTokens(32, device="cpu")):
+        forward = f"`{tokeniser.name}`: bare forward pass, images in memory"
+        both = f"`{tokeniser.name}`: read and tokenised"
+        runs[forward] = partial(_forward, tokeniser, images, known)
+        runs[both] = partial(_read_and_tokenise, tokeniser, source, frames)
+        joined[both] = forward
+    found = _side_by_side(runs)
     size = f"{SPEED_PX} x {SPEED_PX} px at {SPEED_GSD_M} m"
     print(f"\n{len(frames)} chips of {size}, of {rasters[0].name}\n")
-    print("| what | chips/s | of the slower of its two bare parts |")
-    print("| :-- | --: | --: |")
-    print(f"| bare rasterio reads of the same windows | {len(frames) / bare:.1f} | |")
-    print(f"| our reading: warped to local metres, with validity | {len(frames) / cut:.1f} | |")
-    for tokeniser in (StatisticsTokens(32), EfficientNetTokens(32)):
-        forward = _best(lambda: _forward(tokeniser, images, known))  # noqa: B023
-        both = _best(lambda: _read_and_tokenise(tokeniser, source, frames))  # noqa: B023
-        name = tokeniser.name
-        print(f"| `{name}`: bare forward pass, images in memory | {len(frames) / forward:.1f} | |")
-        share = max(bare, forward) / both
-        print(f"| `{name}`: read and tokenised | {len(frames) / both:.1f} | {share:.0%} |")
+    print("| what | chips/s | processor ms a chip | of the slower of its two bare parts |")
+    print("| :-- | --: | --: | --: |")
+    for name, (wall_s, cpu_s) in found.items():
+        parts = [found[part][0] for part in (bare, joined[name])] if name in joined else []
+        share = f"{max(parts) / wall_s:.0%}" if parts else ""
+        print(
+            f"| {name} | {len(frames) / wall_s:.1f} | {1000 * cpu_s / len(frames):.1f} | {share} |"
+        )
 
 
 def _frames(path: Path) -> list[ChipFrame]:
@@ -206,19 +258,24 @@ def _forward(tokeniser: Any, images: NDArray[np.uint8], known: NDArray[np.bool_]
 
 
 def _read_and_tokenise(tokeniser: Any, source: Any, frames: list[ChipFrame]) -> None:
-    chips = read_chips(source, frames, workers=2)
+    chips = read_chips(source, frames)
     for batch in zip(*[chips] * 4, strict=True):
         images, known = (np.stack(part) for part in zip(*batch, strict=True))
         tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
 
 
-def _best(run: Callable[[], Any]) -> float:
-    found = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - started)
-    return min(found)
+def _side_by_side(runs: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, float]]:
+    """Return the least wall and processor seconds of each, in rounds: a busy spell hits all."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            started = time.perf_counter(), time.process_time()
+            run()
+            found[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    return {
+        name: (min(wall for wall, _ in pairs), min(cpu for _, cpu in pairs))
+        for name, pairs in found.items()
+    }
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class GeoJEPAConfig:
     @property
     def look_dim(self) -> int:
         """Width of the part of a region's vector that says how it looks."""
-        return self.tag_dim + 2 * self.image_dim if self.image_dim else 0
+        return self.tag_dim + self.image_dim if self.image_dim else 0
 
     def write(self, folder: Path) -> None:
         """Write config.json into a folder."""

@@ -7,7 +7,7 @@ latent      the model's, of the whole tile
 counts      the log of one plus how many entities are most like each prototype, standardised
 words       the same of how many say each known word
 looks       what of the map lies under the image patches, told from them alone (tag vectors, by
-            the part that is covered), and mean and deviation of their columns, standardised;
+            the part that is covered), and the mean of their columns, standardised;
             zero where nothing is seen of the ground; only of models that read images
 scale       one constant: scaled to unit length a region that holds much points elsewhere than one
             that holds little of the same
@@ -98,19 +98,15 @@ def patch_looks(
     Returns
     -------
     looks
-        Shape ``(t, look_dim)``: told ground, mean, deviation; NaN where a tile has no patch.
+        Shape ``(t, look_dim)``: told ground and mean; NaN where a tile has no patch.
     """
-    width = images.shape[1]
-    looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
+    means = np.full((len(offsets) - 1, images.shape[1]), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
-        patches = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
-        looks[tile, -2 * width :] = np.concatenate([patches.mean(axis=0), patches.std(axis=0)])
-    means = (looks[:, -2 * width : -width] - _array(model.image_mean)) / _array(
-        model.image_deviation
-    )
+        means[tile] = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64).mean(axis=0)
+    standard = (means - _array(model.image_mean)) / _array(model.image_deviation)
     # the mean of what single patches tell: the map is a straight line
-    looks[:, : -2 * width] = means @ _array(model.ground_slope) + _array(model.ground_mean)
-    return looks.astype(np.float32)
+    ground = standard @ _array(model.ground_slope) + _array(model.ground_mean)
+    return np.hstack([ground, means]).astype(np.float32)
 
 
 def _array(part: Any) -> NDArray[np.float32]:

@@ -39,6 +39,10 @@ class CachedTokens:
         self.name, self.fingerprint = tokeniser.name, tokeniser.fingerprint
         self.dim, self.patch_px = tokeniser.dim, tokeniser.patch_px
 
+    def halved(self) -> ImageTokeniser:
+        """Return what makes tokens of patches half as wide, without a memory."""
+        return self._tokeniser.halved()
+
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float
     ) -> PatchTokens:

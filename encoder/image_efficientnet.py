@@ -18,6 +18,7 @@ Tokens join stages 3 and 4 by default (120 columns), each averaged over the patc
 """
 
 import hashlib
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +99,17 @@ class EfficientNetTokens(NetworkTokens):
         # tensors alone: a pickle of anything else is refused
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         return model.to(self._device, self._dtype).eval()
+
+    def halved(self) -> "EfficientNetTokens":
+        """Return the same network with patches half as wide, if that is whole strides."""
+        stride = _STAGES[self._stages[-1]][2]
+        if self._patch_px % (2 * stride):
+            return self
+        other = copy(self)
+        other._patch_px //= 2
+        # a fingerprint that was asked for already is the other's
+        other.__dict__.pop("fingerprint", None)
+        return other
 
     def _normalised(self, images: Any) -> Any:
         return (images - _MEAN) / _SCALE

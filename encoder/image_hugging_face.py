@@ -13,6 +13,7 @@ arithmetic, never resized: metres a pixel stay what they are.
 import hashlib
 import inspect
 import json
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ class HuggingFaceImages(NetworkTokens):
         Width of a patch: a multiple of the model's own, over which tokens are averaged. None is
         twice the model's own.
     window_px
-        Width of what the model sees at once: a multiple of `patch_px`. None is 4 patches. The
-        chip must be whole windows wide, or it is one window itself where it is narrower.
+        Width of what the model sees at once: a multiple of `patch_px`. None is 4 patches. A chip
+        that is not whole windows wide is filled up, a narrower one is one window itself.
     device, dtype, batch_size
         See `encoder.image_networks.NetworkTokens`; a batch is chips, each of several windows.
 
@@ -92,6 +93,16 @@ class HuggingFaceImages(NetworkTokens):
         """Width of a patch."""
         return self._patch_px
 
+    def halved(self) -> "HuggingFaceImages":
+        """Return the same model with patches half as wide, if that is whole patches of its own."""
+        if self._patch_px % (2 * self._stride):
+            return self
+        other = copy(self)
+        other._patch_px //= 2
+        # a fingerprint that was asked for already is the other's
+        other.__dict__.pop("fingerprint", None)
+        return other
+
     @cached_property
     def dim(self) -> int:
         """Width of the model's last layer."""
@@ -137,23 +148,20 @@ class HuggingFaceImages(NetworkTokens):
 
     def _features(self, images: Any) -> Any:
         """Run the model window by window, and lay its grids together again."""
-        from torch.nn.functional import avg_pool2d
+        from torch.nn.functional import avg_pool2d, pad
 
         b, _, s, _ = images.shape
         window = min(self._window_px, s)
-        if s % window:
-            msg = (
-                f"chips are {s} pixels wide, windows {window}; want whole windows. "
-                f"Example: window_px={self._patch_px}"
-            )
-            raise ImageInputError(msg)
-        n = s // window
+        n = -(-s // window)
+        # zero is the model's mean colour
+        images = pad(images, (0, n * window - s, 0, n * window - s))
         cut = images.reshape(b, 3, n, window, n, window).permute(0, 2, 4, 1, 3, 5)
         grid = self._grid(cut.reshape(b * n * n, 3, window, window))
         grid = avg_pool2d(grid, self._patch_px // self._stride)
         dim, side = grid.shape[1:3]
         laid = grid.reshape(b, n, n, dim, side, side).permute(0, 3, 1, 4, 2, 5)
-        return laid.reshape(b, dim, n * side, n * side)
+        per_side = s // self._patch_px
+        return laid.reshape(b, dim, n * side, n * side)[..., :per_side, :per_side]
 
     def _grid(self, windows: Any) -> Any:
         """Return the model's patch tokens as a grid, ``(w, D, m, m)``."""

@@ -65,6 +65,10 @@ class StatisticsTokens:
         told = f"statistics {_VERSION} {patch_px}"
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
 
+    def halved(self) -> "StatisticsTokens":
+        """Return the same with patches half as wide."""
+        return StatisticsTokens(self.patch_px // 2) if self.patch_px >= 8 else self
+
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float
     ) -> PatchTokens:

@@ -61,6 +61,9 @@ class ImageTokeniser(Protocol):
     def patch_px(self) -> int:
         """Return the width of a patch; a chip must be whole patches wide."""
 
+    def halved(self) -> "ImageTokeniser":
+        """Return the same with patches half as wide; itself where they cannot be."""
+
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float
     ) -> PatchTokens:

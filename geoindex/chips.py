@@ -6,7 +6,7 @@ few ahead of who takes them; memory holds no more than those few.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
@@ -103,8 +103,8 @@ def _two_digits_up(value: float) -> float:
 
 
 def read_chips(
-    imagery: Imagery, frames: Sequence[ChipFrame], *, workers: int = DEFAULT_WORKERS
-) -> Iterator[Chip]:
+    imagery: Imagery, frames: Iterable[ChipFrame], *, workers: int = DEFAULT_WORKERS
+) -> Generator[Chip, None, None]:
     """Yield the chip of each frame, in order, read ahead by several threads.
 
     Parameters

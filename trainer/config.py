@@ -179,6 +179,11 @@ class TrainConfig:
                 raise UsageError(msg)
         _check_fracs(self.masks)
 
+    @property
+    def most_patches(self) -> int:
+        """How many patches of a tile a step draws; none where the model has no tokens for them."""
+        return self.data.most_patches if self.model.has_patch_tokens else 0
+
     def deciding(self) -> dict[str, Any]:
         """Return what decides the result: all but the device and how often is looked and saved."""
         content = asdict(self)

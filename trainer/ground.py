@@ -87,13 +87,21 @@ class _Sums(NamedTuple):
 
     @classmethod
     def added(cls, parts: "list[_Sums]") -> "_Sums":
-        return cls(*(sum(part[i] for part in parts) for i in range(len(cls._fields))))
+        return cls(
+            sum(part.n for part in parts),
+            np.sum([part.x for part in parts], axis=0),
+            np.sum([part.y for part in parts], axis=0),
+            np.sum([part.square for part in parts], axis=0),
+            np.sum([part.cross for part in parts], axis=0),
+            sum(part.target_square for part in parts),
+        )
 
     def solve(self, penalty: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return slope and intercept; the intercept is free."""
         x, y = self.x / self.n, self.y / self.n
         square = self.square - self.n * np.outer(x, x) + penalty * self.n * np.eye(len(x))
-        slope = np.linalg.solve(square, self.cross - self.n * np.outer(x, y))
+        cross = self.cross - self.n * np.outer(x, y)
+        slope = np.asarray(np.linalg.solve(square, cross), np.float64)
         return slope, y - x @ slope
 
     def error(self, slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> float:

@@ -179,7 +179,7 @@ def _probes(
     found = []
     for number, batch in enumerate(_runs(tiles, chosen, config)):
         rng = np.random.default_rng([config.seed, 3, number])
-        drawn = _drawn(tiles, batch, config, rng)
+        drawn = _drawn(tiles, batch, config, rng, most_patches=config.most_patches)
         most = config.batches.most_queries
         found.append(
             make_batch(
@@ -200,11 +200,13 @@ def _calibrating(
 ) -> list[TokenBatch]:
     """Return batches of tiles that are trained on, drawn at random, nothing hidden."""
     rng = np.random.default_rng([config.seed, 5])
+    # also of models without tokens for patches: how tiles look is a part of their vectors
+    most = config.data.most_patches
     is_seen = tiles.patches.sizes > 0
     chosen = rng.permutation(np.flatnonzero(is_train & ~is_seen))[:_MOST_CALIBRATING]
     seen = rng.permutation(np.flatnonzero(is_train & is_seen))[:_MOST_CALIBRATING]
     return [
-        whole_batch(cache, _drawn(tiles, batch, config, rng))
+        whole_batch(cache, _drawn(tiles, batch, config, rng, most_patches=most))
         for some in (chosen, seen)
         if len(some)
         for batch in _runs(tiles, some, config)
@@ -216,11 +218,11 @@ def _drawn(
     batch: NDArray[np.int64],
     config: TrainConfig,
     rng: np.random.Generator,
+    *,
+    most_patches: int,
 ) -> Drawn:
-    data = config.data
-    return draw_entities(
-        tiles, batch, most=data.most_entities, most_patches=data.most_patches, rng=rng
-    )
+    most = config.data.most_entities
+    return draw_entities(tiles, batch, most=most, most_patches=most_patches, rng=rng)
 
 
 def _runs(
@@ -243,5 +245,5 @@ def rows_of_tiles(
     """Return how many rows of attention some tiles are: entities, patches, registers."""
     data = config.data
     entities = np.minimum(tiles.sizes[chosen], data.most_entities)
-    patches = np.minimum(tiles.patches.sizes[chosen], data.most_patches)
+    patches = np.minimum(tiles.patches.sizes[chosen], config.most_patches)
     return np.asarray(entities + patches + config.model.num_registers)

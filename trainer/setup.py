@@ -24,8 +24,8 @@ from trainer.runs import RunFolder
 # entities that targets are whitened by, evenly drawn
 _MOST_WHITENED = 200_000
 _LEAST_DEVIATION = 1e-4
-# of the cells that part what lies under patches: some 5 km²
-_GROUP_RESOLUTION = 7
+# of the blocks by which the straight line's penalty is chosen: some 300 m wide
+_GROUP_RESOLUTION = 9
 
 
 def make_objective(config: TrainConfig, material: Material) -> Objective:
@@ -62,11 +62,10 @@ def _fit_images(objective: Objective, material: Material) -> None:
     model = objective.encoder
     model.image_mean.copy_(torch.from_numpy(images.mean(axis=0)))
     model.image_deviation.copy_(torch.from_numpy(np.maximum(images.std(axis=0), _LEAST_DEVIATION)))
-    # places, or large parts of them: what was learnt in one is to be true of another
+    # what was learnt of one block is to be true of another
     tile = owners(patches.offsets)[rows]
-    group = np.unique(parents(material.tiles.cells, _GROUP_RESOLUTION)[tile], return_inverse=True)[
-        1
-    ]
+    block = parents(material.tiles.cells, _GROUP_RESOLUTION)[tile]
+    group = np.unique(block, return_inverse=True)[1]
     standard = (images - images.mean(axis=0)) / model.image_deviation.numpy()
     fitted = fit_ground(standard, patches.ground[rows], group)
     model.ground_slope.copy_(torch.from_numpy(fitted.slope))

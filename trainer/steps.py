@@ -69,7 +69,7 @@ class _Steps(Dataset[Batch]):
             material.tiles,
             self._plan.batches[i],
             most=config.data.most_entities,
-            most_patches=config.data.most_patches,
+            most_patches=config.most_patches,
             rng=rng,
         )
         return make_batch(

@@ -2,7 +2,8 @@
 
 The picture is cut and tokenised as the build's chips were, and its mean token is set against the
 mean tokens of the cells (`geoindex.images.stored`). A georeferenced one is brought to the index's
-metres a pixel; one without a place is taken as it is, a pixel for a pixel, and the answer says so.
+metres a pixel, or where it is coarser to twice or four times as many, and compared with cells seen
+as coarsely; one without a place is taken as it is, a pixel for a pixel, and the answer says so.
 What an image vector holds is colour and texture of the ground: no tag and no geometry has a part
 in this search, and no image in the others.
 """
@@ -17,6 +18,7 @@ from geoindex.answering import check_k, described
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.filters import Filters, rows_passing
 from geoindex.hits import Hits, make_table
+from geoindex.images.coarse import level_for
 from geoindex.images.request import kept_options
 from geoindex.images.stored import Images, scaled
 from geoindex.index import Index
@@ -25,14 +27,16 @@ from geoindex.models import load_image_tokeniser
 from geoindex.places import LonLat
 from geoindex.searching.neighbours import Neighbours, ranked, unit_of
 from geoindex.sources.imagery import Chip, ChipFrame, ImageryOptions, empty_chip, need
-from geoindex.sources.imagery_rasters import RasterImagery, extent_of
+from geoindex.sources.imagery_extent import extent_of
+from geoindex.sources.imagery_rasters import RasterImagery
 
 
 class Picture(NamedTuple):
-    """A picture to ask with: its chip, and its middle if it has a place."""
+    """A picture to ask with: its chip, its middle if it has a place, and the level it is at."""
 
     chip: Chip
     place: LonLat | None
+    level: int = 1
 
 
 def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: int) -> Hits:
@@ -61,7 +65,7 @@ def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: i
     filters, k = filters or Filters(), check_k(k)
     images = Images(index)
     picture = read_picture(image, images.settings)
-    vector = vector_of(picture.chip, images)
+    vector = vector_of(picture, images)
     if filters.apart_m is not None and picture.place is None:
         msg = f"--not-within is measured from a place; {image} has none. Leave it out"
         raise UsageError(msg)
@@ -70,7 +74,7 @@ def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: i
     rows = np.flatnonzero(np.diff(images.offsets))
     if passing is not None:
         rows = np.intersect1d(rows, passing, assume_unique=True)
-    nearest, similarity = ranked(images.vectors, rows, unit_of(vector), k)
+    nearest, similarity = ranked(images.vectors(picture.level), rows, unit_of(vector), k)
     found = Neighbours(nearest, similarity, len(rows))
     place = picture.place or filters.near
     return Hits(
@@ -82,8 +86,8 @@ def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: i
     )
 
 
-def vector_of(chip: Chip, images: Images) -> NDArray[np.float32]:
-    """Return a chip as a vector of the index's scale, shape ``(D + 1,)``.
+def vector_of(picture: Picture, images: Images) -> NDArray[np.float32]:
+    """Return a picture as a vector of the index's scale at its level, shape ``(D + 1,)``.
 
     Raises
     ------
@@ -99,16 +103,20 @@ def vector_of(chip: Chip, images: Images) -> NDArray[np.float32]:
             f"{tokeniser.fingerprint[:8]}: they cannot be compared. Build the index again"
         )
         raise IndexDamagedError(msg)
-    found = tokeniser.tokens(chip.rgb[None], chip.is_valid[None], gsd_m=settings["gsd_m"])
+    if picture.level > 1:
+        tokeniser = tokeniser.halved()
+    chip, gsd_m = picture.chip, settings["gsd_m"] * picture.level
+    found = tokeniser.tokens(chip.rgb[None], chip.is_valid[None], gsd_m=gsd_m)
     known = found.tokens[0][found.is_valid[0]]
     if not len(known):
-        patch_px, gsd_m = settings["patch_px"], settings["gsd_m"]
+        patch_px = tokeniser.patch_px
         msg = (
             f"the picture shows less than half a patch of ground; want at least {patch_px} x "
             f"{patch_px} pixels of {gsd_m:g} m ({patch_px * gsd_m:.0f} m)"
         )
         raise SourceError(msg)
-    vector: NDArray[np.float32] = scaled(known.mean(axis=0, keepdims=True), images.scale)[0]
+    scale = images.scale(picture.level)
+    vector: NDArray[np.float32] = scaled(known.mean(axis=0, keepdims=True), scale)[0]
     return vector
 
 
@@ -132,12 +140,15 @@ def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
         raise SourceError(msg)
     if (extent := extent_of(image)) is None:
         return Picture(_plain_picture(image, patch_px), None)
-    lon, lat, wide_m = extent
+    lon, lat, wide_m, pixel_m = extent
+    level = level_for(settings, pixel_m)
+    gsd_m *= level
+    patch_px = patch_px if level == 1 else settings["coarse_patch_px"]
     patch_m = patch_px * gsd_m
     # a border of less than a patch's half is let go, not padded
     side_m = max(round(wide_m / patch_m), 1) * patch_m
     raster = RasterImagery(str(image), [str(image)], _options_for(image, settings))
-    return Picture(raster.chip(ChipFrame(lon, lat, side_m, gsd_m)), LonLat(lon, lat))
+    return Picture(raster.chip(ChipFrame(lon, lat, side_m, gsd_m)), LonLat(lon, lat), level)
 
 
 def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
@@ -177,6 +188,12 @@ def _notes(index: Index, images: Images, picture: Picture, image: Path) -> list[
         notes.append(f"{image} has no place: taken as {images.settings['gsd_m']:g} m a pixel")
     else:
         notes.append(f"{image} lies at {picture.place}")
+    if picture.level > 1:
+        gsd_m = images.settings["gsd_m"]
+        notes.append(
+            f"it is coarser than the index ({gsd_m:g} m a pixel): compared with the ground at "
+            f"{gsd_m * picture.level:g} m"
+        )
     without = images.settings["cells_without"]
     if without:
         finest = index.manifest.resolutions[-1]

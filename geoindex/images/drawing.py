@@ -170,12 +170,13 @@ def chip_uri(chip: Chip) -> str | None:
 def picture_uri(path: Path) -> str | None:
     """Return a small picture of an image file as a data address; None if it cannot be read."""
     from geoindex.sources.imagery import ImageryOptions
-    from geoindex.sources.imagery_rasters import RasterImagery, extent_of
+    from geoindex.sources.imagery_extent import extent_of
+    from geoindex.sources.imagery_rasters import RasterImagery
     from geoindex.sources.imagery_tiles import decode_tile
 
     try:
         if (extent := extent_of(path)) is not None:
-            lon, lat, side_m = extent
+            lon, lat, side_m, _ = extent
             raster = RasterImagery(str(path), [str(path)], ImageryOptions())
             return chip_uri(raster.chip(ChipFrame(lon, lat, side_m, side_m / VIEW_PX)))
         seen = decode_tile(path.read_bytes())

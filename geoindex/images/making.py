@@ -7,7 +7,8 @@ around. Tokens are kept as float16, half of what they would take; their places b
 A run of cells is one file in the workspace: an interrupted build goes on after the last whole one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import cells_at, resolution_of
 from geoindex.chips import ChipGrid, chip_grid, read_chips
+from geoindex.images.coarse import LEVELS, level_means
+from geoindex.images.places import in_cell
 from geoindex.images.request import ImageryRequest, kept_source
-from geoindex.images.stored import ImageFiles, region_vectors
+from geoindex.images.stored import ImageFiles, coarse_vectors, region_vectors
 from geoindex.layout import CELLS, SearchFiles
 from geoindex.models import cached_image_tokens, load_image_tokeniser
 from geoindex.ordering import read_batches
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from encoder.image_tokens import ImageTokeniser
 
 _RUN_CELLS = 64
-_BATCH_CHIPS = 8
+# as many as a network takes at once; more would only wait for their reading
+_BATCH_CHIPS = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class ImageStage:
             tokeniser=self.tokeniser.fingerprint,
             gsd_m=self.request.gsd_m,
             zoom=self.request.options.zoom,
+            levels=list(LEVELS),
         )
 
 
@@ -127,16 +131,19 @@ def make_images(
     grid = chip_grid(cells, stage.imagery, patch_px=stage.tokeniser.patch_px, gsd_m=native)
     folder.mkdir(parents=True, exist_ok=True)
     with reporter.stage("images", len(cells)) as advance:
-        for start in range(0, len(cells), _RUN_CELLS):
-            run = cells[start : start + _RUN_CELLS]
-            path = folder / f"run-{start:08}.npz"
-            if not path.exists():
-                tokens, places, counts = _run(stage, grid, run)
-                with writing(path) as unfinished, unfinished.open("wb") as file:
-                    np.savez(file, tokens=tokens, places=places, counts=counts)
-            advance(len(run))
+        _make_runs(stage, grid, cells, folder, advance)
     counts = _join(folder, files, stage.tokeniser.dim, num_rows=num_rows, first_row=first_row)
     region_vectors(files)
+    runs = [np.load(path)["coarse"] for path in sorted(folder.glob("run-*.npz"))]
+    for i, level in enumerate(LEVELS[1:]):
+        means = np.full((num_rows, stage.tokeniser.dim), np.nan, np.float32)
+        means[first_row : first_row + len(cells)] = np.concatenate([run[:, i] for run in runs])
+        coarse_vectors(files, level, means)
+    if not counts.any():
+        reporter.say(
+            f"none of the {len(cells):,} cells has imagery in {kept_source(stage.request.source)}: "
+            "it lies elsewhere, or has no tiles of the zoom. Example: --imagery-zoom 19"
+        )
     return _settings(stage, grid, int((counts == 0).sum()))
 
 
@@ -147,23 +154,58 @@ def _gsd_of_zoom(imagery: Imagery, cells: NDArray[np.uint64]) -> float:
     return float(f"{imagery.gsd_at(float(lon[0]), float(lat[0])):.3g}")
 
 
+def _make_runs(
+    stage: ImageStage,
+    grid: ChipGrid,
+    cells: NDArray[np.uint64],
+    folder: Path,
+    advance: Callable[[int], None],
+) -> None:
+    """Write the runs that are not there; chips are read ahead while tokens are made."""
+    starts = range(0, len(cells), _RUN_CELLS)
+    paths = {start: folder / f"run-{start:08}.npz" for start in starts}
+    missing = [start for start in starts if not paths[start].exists()]
+    for start in starts:
+        if start not in missing:
+            advance(len(cells[start : start + _RUN_CELLS]))
+    frames = (
+        frame for start in missing for frame in grid.frames(cells[start : start + _RUN_CELLS])
+    )
+    with closing(read_chips(stage.imagery, frames)) as chips:
+        for start in missing:
+            run = cells[start : start + _RUN_CELLS]
+            parts = _run(stage, grid, run, chips)
+            with writing(paths[start]) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, **parts)
+            advance(len(run))
+
+
 def _run(
-    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64]
-) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.int64]]:
-    """Return the tokens of some cells, their places, and how many each cell has."""
-    frames = grid.frames(cells)
-    chips = read_chips(stage.imagery, frames)
+    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64], chips: Iterator[Chip]
+) -> dict[str, Any]:
+    """Return the tokens of some cells, their places, how many each cell has, and coarser means.
+
+    Those by level, shape ``(n, levels - 1, D)``.
+    """
     kept: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    for batch in _batches(zip(cells.tolist(), frames, chips, strict=True)):
-        rgb = np.stack([chip.rgb for _, _, chip in batch])
-        is_valid = np.stack([chip.is_valid for _, _, chip in batch])
+    coarse: list[NDArray[np.float32]] = []
+    wide = stage.tokeniser.halved()
+    items = zip(cells.tolist(), grid.frames(cells), islice(chips, len(cells)), strict=True)
+    for batch in _batches(items):
+        ids, frames, seen = (list(part) for part in zip(*batch, strict=True))
+        rgb, is_valid = (np.stack(part) for part in zip(*seen, strict=True))
         found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)
         for i, (cell, frame, _) in enumerate(batch):
             keep = found.is_valid[i] & in_cell(found.centres_m, frame, cell)
             kept.append((found.tokens[i][keep], found.centres_m[keep]))
-    counts = np.array([len(tokens) for tokens, _ in kept], np.int64)
-    tokens = np.concatenate([tokens for tokens, _ in kept]).astype(np.float16)
-    return tokens, np.concatenate([places for _, places in kept]), counts
+        means = [level_means(seen, frames, ids, level, wide) for level in LEVELS[1:]]
+        coarse.append(np.stack(means, axis=1))
+    return {
+        "tokens": np.concatenate([tokens for tokens, _ in kept]).astype(np.float16),
+        "places": np.concatenate([places for _, places in kept]),
+        "counts": np.array([len(tokens) for tokens, _ in kept], np.int64),
+        "coarse": np.concatenate(coarse),
+    }
 
 
 _Item = tuple[int, ChipFrame, Chip]
@@ -172,17 +214,6 @@ _Item = tuple[int, ChipFrame, Chip]
 def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
     while batch := list(islice(items, _BATCH_CHIPS)):
         yield batch
-
-
-def in_cell(centres_m: NDArray[np.float32], frame: ChipFrame, cell: int) -> NDArray[np.bool_]:
-    """Say which patches of a chip have their centre in a cell, shape ``(p,)``."""
-    from rasterio.warp import transform
-
-    east, north = centres_m.astype(np.float64).T
-    lon, lat = transform(frame.crs, "EPSG:4326", east, north)
-    resolution = int(resolution_of([cell])[0])
-    found: NDArray[np.bool_] = cells_at(lon, lat, resolution=resolution) == np.uint64(cell)
-    return found
 
 
 def _join(
@@ -227,5 +258,7 @@ def _settings(stage: ImageStage, grid: ChipGrid, cells_without: int) -> dict[str
         "tokens": tokeniser.name,
         "tokens_fingerprint": tokeniser.fingerprint,
         "dim": tokeniser.dim,
+        "levels": list(LEVELS),
+        "coarse_patch_px": tokeniser.halved().patch_px,
         "cells_without": cells_without,
     }

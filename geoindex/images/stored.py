@@ -7,6 +7,7 @@
     search/image_offsets.npy    (rows + 1,) int64   row r has offsets[r]:offsets[r+1]
     search/image_vectors.npy    (rows, D + 1) float32  one vector a cell, unit or zero
     search/image_scale.npy      (2, D) float32      what it was centred and divided by
+    search/image_vectors_2.npy, image_scale_2.npy   the same of ground seen twice as coarsely; and 4
 
 Rows are those of the table of cells; only cells of the finest resolution have tokens, the rows of
 others are empty. A cell's vector is the mean of its tokens, each column centred and divided by its
@@ -37,8 +38,19 @@ class ImageFiles:
         self.tokens = folder / "images.npy"
         self.places = folder / "image_places.npy"
         self.offsets = folder / "image_offsets.npy"
-        self.vectors = folder / "image_vectors.npy"
-        self.scale = folder / "image_scale.npy"
+        self._folder = folder
+
+    def vectors(self, level: int) -> Path:
+        """Return the path of the vectors of a level; see `geoindex.images.coarse`."""
+        return self._folder / f"image_vectors{_suffix(level)}.npy"
+
+    def scale(self, level: int) -> Path:
+        """Return the path of what they were centred and divided by."""
+        return self._folder / f"image_scale{_suffix(level)}.npy"
+
+
+def _suffix(level: int) -> str:
+    return "" if level == 1 else f"_{level}"
 
 
 class Images:
@@ -81,16 +93,14 @@ class Images:
         """Where they lie: metres east and north of their cell's centre, shape ``(t, 2)``."""
         return self._load(self._files.places, (int(self.offsets[-1]), 2))
 
-    @cached_property
-    def vectors(self) -> NDArray[np.float32]:
-        """One vector a cell, unit or zero, shape ``(rows, D + 1)``."""
+    def vectors(self, level: int = 1) -> NDArray[np.float32]:
+        """Return one vector a cell at a level, unit or zero, shape ``(rows, D + 1)``."""
         shape = (len(self._index.rows_of(CELLS)), self.settings["dim"] + 1)
-        return self._load(self._files.vectors, shape)
+        return self._load(self._files.vectors(level), shape)
 
-    @cached_property
-    def scale(self) -> NDArray[np.float32]:
-        """What means were centred and divided by, shape ``(2, D)``."""
-        return self._load(self._files.scale, (2, self.settings["dim"]))
+    def scale(self, level: int = 1) -> NDArray[np.float32]:
+        """Return what means were centred and divided by, shape ``(2, D)``."""
+        return self._load(self._files.scale(level), (2, self.settings["dim"]))
 
     def of_row(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the tokens of one cell, ``(p, D)``, and their places, ``(p, 2)``."""
@@ -115,18 +125,34 @@ def region_vectors(files: ImageFiles) -> None:
     """Write the vector of each cell, and the scale, from the tokens that are there."""
     tokens, offsets = np.load(files.tokens, mmap_mode="r"), np.load(files.offsets)
     counts = np.diff(offsets)
-    means = np.zeros((len(counts), tokens.shape[1]), np.float32)
+    means = np.full((len(counts), tokens.shape[1]), np.nan, np.float32)
     for row in np.flatnonzero(counts).tolist():
         means[row] = tokens[offsets[row] : offsets[row + 1]].mean(axis=0, dtype=np.float64)
-    has = counts > 0
-    scale = np.zeros((2, tokens.shape[1]), np.float32)
+    _write_vectors(files, 1, means)
+
+
+def coarse_vectors(files: ImageFiles, level: int, means: NDArray[np.float32]) -> None:
+    """Write the vector of each cell at a level, of those that have tokens.
+
+    Parameters
+    ----------
+    means
+        Shape ``(rows, D)``; NaN where nothing is known.
+    """
+    means[np.diff(np.load(files.offsets)) == 0] = np.nan
+    _write_vectors(files, level, means)
+
+
+def _write_vectors(files: ImageFiles, level: int, means: NDArray[np.float32]) -> None:
+    has = np.isfinite(means).all(axis=1)
+    scale = np.zeros((2, means.shape[1]), np.float32)
     if has.any():
         scale[0] = means[has].mean(axis=0, dtype=np.float64)
         scale[1] = means[has].std(axis=0, dtype=np.float64)
-    np.save(files.scale, scale)
+    np.save(files.scale(level), scale)
     vectors = np.zeros((len(means), means.shape[1] + 1), np.float32)
     vectors[has] = scaled(means[has], scale)
-    np.save(files.vectors, vectors)
+    np.save(files.vectors(level), vectors)
 
 
 def scaled(means: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -286,7 +286,7 @@ def fingerprint_of(kind: str, options: ImageryOptions, **parts: Any) -> str:
 
     # unfinished builds of chips resampled otherwise are not gone on with
     return fingerprint(
-        kind=kind, bands=options.bands, stretch=options.stretch, warp="cubic", **parts
+        kind=kind, bands=options.bands, stretch=options.stretch, warp="cubic-2", **parts
     )
 
 

@@ -25,7 +25,6 @@ from geoindex.sources.imagery import (
     empty_chip,
     file_state,
     fingerprint_of,
-    need,
 )
 from geoindex.sources.imagery_stretch import (
     NONE,
@@ -132,11 +131,14 @@ class RasterImagery:
 
         shape = (-(-window.height // window.step), -(-window.width // window.step))
         part = Window(window.column, window.row, window.width, window.height)
-        values = raster.read(
-            bands, window=part, out_shape=(len(bands), *shape), resampling=Resampling.average
-        )
-        masks = raster.read_masks(bands, window=part, out_shape=(len(bands), *shape))
-        is_valid = (masks >= _OPAQUE).all(axis=0)
+        # asked to average single pixels GDAL still goes the long way
+        how = Resampling.nearest if window.step == 1 else Resampling.average
+        values = raster.read(bands, window=part, out_shape=(len(bands), *shape), resampling=how)
+        if _is_all_valid(raster, bands):
+            is_valid = np.ones(shape, np.bool_)
+        else:
+            masks = raster.read_masks(bands, window=part, out_shape=(len(bands), *shape))
+            is_valid = (masks >= _OPAQUE).all(axis=0)
         if np.issubdtype(values.dtype, np.floating):
             is_valid &= np.isfinite(values).all(axis=0)
         return values, is_valid
@@ -225,6 +227,13 @@ class RasterImagery:
             raise SourceError(msg) from error
 
 
+def _is_all_valid(raster: Any, bands: list[int]) -> bool:
+    """Say whether a raster has neither nodata nor a mask nor alpha, so that none need be read."""
+    from rasterio.enums import MaskFlags
+
+    return all(raster.mask_flag_enums[band - 1] == [MaskFlags.all_valid] for band in bands)
+
+
 def _own_bands(raster: Any) -> list[int]:
     """Return red, green and blue as the raster names them, else its first three, else its first."""
     from rasterio.enums import ColorInterp
@@ -269,26 +278,3 @@ def _window(raster: Any, frame: ChipFrame) -> _Window | None:
     if left >= right or top >= bottom:
         return None
     return _Window(left, top, right - left, bottom - top, step)
-
-
-def extent_of(path: Path) -> tuple[float, float, float] | None:
-    """Return a raster's middle, degrees, and the shorter of its sides, metres; None of no place."""
-    need("rasterio")
-    import rasterio
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform
-
-    try:
-        with rasterio.open(path) as raster:
-            if raster.crs is None:
-                return None
-            x, y = raster.xy(raster.height / 2, raster.width / 2, offset="ul")
-            lon, lat = transform(raster.crs, "EPSG:4326", [x], [y])
-            here = ChipFrame(lon[0], lat[0], 1.0, 1.0)
-            ends = [raster.xy(raster.height / 2, 0, offset="ul")]
-            ends += [raster.xy(0, raster.width / 2, offset="ul")]
-            east, north = transform(raster.crs, here.crs, *zip(*ends, strict=True))
-            return lon[0], lat[0], 2 * float(np.hypot(east, north).min())
-    except RasterioError:
-        # what GDAL cannot open may still be an image: who reads it says what is wrong
-        return None

@@ -87,8 +87,16 @@ def test_settings_that_do_not_fit_are_refused(vision_models: dict[str, Path]) ->
         EfficientNetTokens(32, batch_size=0)
     with pytest.raises(ImageInputError, match="want multiples"):
         HuggingFaceImages(vision_models["vit"], patch_px=24)
-    wide = HuggingFaceImages(vision_models["vit"], patch_px=32, window_px=96, device="cpu")
-    with pytest.raises(ImageInputError, match="whole windows"):
-        wide.tokens(*chips_of(1, 128), gsd_m=1.0)
     with pytest.raises((OSError, ValueError)):
         HuggingFaceImages("no/such/folder/here")
+
+
+def test_a_chip_that_is_not_whole_windows_is_filled_up(vision_models: dict[str, Path]) -> None:
+    wide = HuggingFaceImages(vision_models["vit"], patch_px=32, window_px=96, device="cpu")
+    chips, is_valid = chips_of(1, 128)
+    found = wide.tokens(chips, is_valid, gsd_m=1.0)
+    assert found.tokens.shape == (1, 16, wide.dim)
+    # the first window is whole: what lies beside it is not seen
+    alone = wide.tokens(chips[:, :96, :96], is_valid[:, :96, :96], gsd_m=1.0).tokens
+    first = found.tokens.reshape(1, 4, 4, -1)[:, :3, :3].reshape(alone.shape)
+    np.testing.assert_allclose(first, alone, atol=1e-5)

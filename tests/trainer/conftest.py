@@ -3,10 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import geoindex
+from geoindex.images.request import ImageryRequest
+from tests.imagery_files import CENTRE, transform_about, write_raster
+from tests.osm_files import OsmFile
 from tests.trainer.towns import write_towns
+
+STEP_DEG = 3.6e-4
+SIDE_DEG = 1.5e-4
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,3 +29,26 @@ def _one_thread() -> Iterator[None]:
 def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some seven hundred entities in streets, parks and shops, over a few square kilometres."""
     return write_towns(tmp_path_factory.mktemp("maps") / "towns.osm")
+
+
+@pytest.fixture(scope="session")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of houses every 40 m with a picture of their ground."""
+    folder = tmp_path_factory.mktemp("seen")
+    osm = OsmFile()
+    for i in range(10):
+        for j in range(10):
+            lon, lat = CENTRE[0] + (i - 5) * STEP_DEG, CENTRE[1] + (j - 5) * STEP_DEG
+            osm.square(lon, lat, SIDE_DEG, building="yes" if i % 2 else "house")
+    source = osm.write(folder / "houses.osm")
+    bands = np.random.default_rng(0).integers(1, 255, (3, 700, 700), dtype=np.uint8)
+    ground = write_raster(
+        folder / "ground.tif", bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, 700, 700)
+    )
+    return geoindex.build(
+        source,
+        folder / "houses.geoindex",
+        resolution=11,
+        encoder="tagpool",
+        imagery=ImageryRequest(str(ground), gsd_m=0.5, tokens="statistics"),
+    ).path

@@ -11,43 +11,14 @@ import torch
 import geoindex
 from encoder.geojepa import GeoJEPA
 from geoindex.errors import UsageError
-from geoindex.images.request import ImageryRequest
 from geoindex.images.stored import Images
 from geoindex.models import load_image_tokeniser
-from tests.imagery_files import CENTRE, transform_about, write_raster
-from tests.osm_files import OsmFile
 from tests.trainer.small_models import small_config
 from trainer.image_files import check_same_tokens, read_patches
 from trainer.loop import train
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
 from trainer.training_tiles import pooled_tags
-
-STEP_DEG = 3.6e-4
-SIDE_DEG = 1.5e-4
-
-
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of houses every 40 m with a picture of their ground."""
-    folder = tmp_path_factory.mktemp("seen")
-    osm = OsmFile()
-    for i in range(10):
-        for j in range(10):
-            lon, lat = CENTRE[0] + (i - 5) * STEP_DEG, CENTRE[1] + (j - 5) * STEP_DEG
-            osm.square(lon, lat, SIDE_DEG, building="yes" if i % 2 else "house")
-    source = osm.write(folder / "houses.osm")
-    bands = np.random.default_rng(0).integers(1, 255, (3, 700, 700), dtype=np.uint8)
-    ground = write_raster(
-        folder / "ground.tif", bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, 700, 700)
-    )
-    return geoindex.build(
-        source,
-        folder / "houses.geoindex",
-        resolution=11,
-        encoder="tagpool",
-        imagery=ImageryRequest(str(ground), gsd_m=0.5, tokens="statistics"),
-    ).path
 
 
 @pytest.fixture(scope="module")

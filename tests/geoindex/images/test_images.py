@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,19 +12,21 @@ from PIL import Image
 
 import geoindex
 from geoindex.api import GeoIndex
+from geoindex.building import build_index
 from geoindex.cells import cells_at, centres
 from geoindex.chips import ChipGrid
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.images.asking import read_picture, vector_of
-from geoindex.images.making import in_cell
+from geoindex.images.places import in_cell
 from geoindex.images.request import imagery_request, kept_source
 from geoindex.images.stored import Images
 from geoindex.layout import CELLS
 from geoindex.models import load_image_tokeniser
+from geoindex.progress import Silent
 from geoindex.sources.imagery import ImageryOptions, open_imagery
 from geoindex.sources.imagery_rasters import RasterImagery
 from tests.geoindex.images.conftest import GSD_M, RESOLUTION, request_for
-from tests.imagery_files import CENTRE, write_raster
+from tests.imagery_files import CENTRE, plain_raster, write_raster
 
 
 def test_tokens_lie_in_their_cell_and_nowhere_else(index: GeoIndex) -> None:
@@ -83,9 +85,9 @@ def whole_cells(index: GeoIndex) -> list[int]:
     return [int(index.cells.column("cell")[row]) for row in rows]
 
 
-@pytest.mark.parametrize(("shift_m", "within"), [(0.0, 1), (3.0, 3)])
+@pytest.mark.parametrize(("shift_m", "most"), [(0.0, 1), (3.0, 5)])
 def test_a_picture_finds_its_own_place(
-    index: GeoIndex, ground: Path, tmp_path: Path, shift_m: float, within: int
+    index: GeoIndex, ground: Path, tmp_path: Path, shift_m: float, most: int
 ) -> None:
     ranks = []
     for cell in inner_cells(index):
@@ -93,7 +95,9 @@ def test_a_picture_finds_its_own_place(
         ids = index.query_image(picture, k=50).ids
         ranks.append(ids.index(f"{cell:x}") + 1)
     assert len(ranks) >= 5
-    assert max(ranks) <= within, ranks
+    # shifted, a cell or two look like their neighbours
+    assert np.percentile(ranks, 80) == 1, ranks
+    assert max(ranks) <= most, ranks
 
 
 def inner_cells(index: GeoIndex) -> list[int]:
@@ -109,9 +113,9 @@ def test_a_picture_is_compared_with_every_cell(
 ) -> None:
     images = Images(index)
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
-    asked = vector_of(read_picture(picture, images.settings).chip, images).astype(np.float64)
+    asked = vector_of(read_picture(picture, images.settings), images).astype(np.float64)
     rows = np.flatnonzero(np.diff(images.offsets))
-    cosine = images.vectors[rows].astype(np.float64) @ asked
+    cosine = images.vectors()[rows].astype(np.float64) @ asked
     order = np.argsort(-cosine)
     hits = index.query_image(picture, k=5)
     assert hits.num_passing == len(rows)
@@ -143,7 +147,7 @@ def test_similarity_is_the_cosine_of_scaled_means(index: GeoIndex) -> None:
     # one column more, as long as a usual vector
     z = np.column_stack([z, np.full(len(z), np.sqrt((spread > 1e-6).sum()))])
     z /= np.linalg.norm(z, axis=1, keepdims=True)
-    found = images.vectors[rows].astype(np.float64)
+    found = images.vectors()[rows].astype(np.float64)
     np.testing.assert_allclose(found @ found.T, z @ z.T, atol=2e-3)
 
 
@@ -216,9 +220,28 @@ def test_an_interrupted_build_goes_on(
     num_cells = int((again.cells.column("resolution") == RESOLUTION).sum())
     # whole runs of 16 are not read twice
     assert len(asked) - first <= num_cells - 32
-    for name in ("images", "image_places", "image_offsets", "image_vectors"):
+    for name in ("images", "image_places", "image_offsets", "image_vectors", "image_vectors_4"):
         files = [np.load(item.path / "search" / f"{name}.npy") for item in (index, again)]
         np.testing.assert_allclose(files[0].astype(float), files[1].astype(float), atol=1e-3)
+
+
+def test_imagery_of_elsewhere_is_told(town: Path, ground: Path, tmp_path: Path) -> None:
+    class Heard(Silent):
+        said: ClassVar[list[str]] = []
+
+        def say(self, text: str) -> None:
+            self.said.append(text)
+
+    path = plain_raster(tmp_path / "there.tif", size=64)
+    with rasterio.open(path, "r+") as raster:
+        raster.transform = raster.transform.translation(50_000, 0) @ raster.transform
+    for source, is_told in ((path, True), (ground, False)):
+        Heard.said.clear()
+        build_index(
+            [town], tmp_path / "town.geoindex", resolutions=(RESOLUTION,), encoder="tagpool",
+            imagery=request_for(source), overwrite=True, reporter=Heard(),
+        )  # fmt: skip
+        assert any("none of the" in text for text in Heard.said) == is_told
 
 
 def test_options_need_imagery() -> None:
