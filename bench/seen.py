@@ -95,7 +95,7 @@ def region_parts(checkpoint: Path, patches: TilePatches) -> dict[str, Vectors]:
     _, regions = encoder.tiles(nothing, tiles)
     whole = regions.astype(np.float64)
     return {
-        "region vector: its latent alone": whole[:, encoder.region_parts["latent"]],
+        "its part `looks` alone": whole[:, encoder.region_parts["looks"]],
         "**region vector**, nothing of the map seen": whole,
     }
 

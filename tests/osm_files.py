@@ -18,10 +18,16 @@ _STEP = 0.0006  # degrees between the entities of a town
 
 
 class OsmFile:
-    """Collects nodes, ways and relations, then writes them in the order that OSM files have."""
+    """Collects nodes, ways and relations, then writes them in the order that OSM files have.
 
-    def __init__(self) -> None:
-        self._ids = itertools.count(1)
+    Parameters
+    ----------
+    first_id
+        Of all that is added; files that are read together must not give one id to two things.
+    """
+
+    def __init__(self, first_id: int = 1) -> None:
+        self._ids = itertools.count(first_id)
         self._nodes: list[str] = []
         self._ways: list[str] = []
         self._relations: list[str] = []

@@ -22,6 +22,9 @@ def save(folder, config):
     model.prototypes.copy_(torch.nn.functional.normalize(torch.randn(8, 192), dim=1))
     model.region_scale.fill_(3)
     model.untrained_scale.fill_(2)
+    if config.image_dim:
+        model.ground_slope.normal_()
+        model.image_deviation.fill_(2)
     model.save(folder)
     return folder
 
@@ -83,12 +86,13 @@ def test_what_holds_nothing_but_ground_is_like_the_ground(embedder):
     assert not nothing.any()
 
 
-def test_looks_are_told_where_something_is_seen(embedder):
+def test_looks_are_told_where_something_is_seen(folder, embedder):
     tiles = replace(tiles_of(([0], []), ([0], [])), patches=patches_of(3, 0))
     _, (seen, blind) = embedder.tiles(tokens_of(embedder), tiles)
     looks = embedder.region_parts["looks"]
-    images = patches_of(3).images.astype(np.float64)
-    want = np.concatenate([images.mean(axis=0), images.std(axis=0)])
+    mean = patches_of(3).images.astype(np.float64).mean(axis=0)
+    slope = GeoJEPA.load(folder).ground_slope.numpy()
+    want = np.concatenate([mean / 2 @ slope, mean])
     # parts are told beside the constant: unit length scales them all
     np.testing.assert_allclose(seen[looks] / seen[-1] * 3, want, rtol=1e-3, atol=1e-3)
     assert not blind[looks].any()

@@ -153,12 +153,39 @@ def test_a_tile_keeps_at_most_so_many_patches_in_order(counts, most):
             assert np.diff(ends).max() <= -(-count // len(kept)) + 1
 
 
-def test_looks_are_mean_and_deviation_and_nothing_where_nothing_is_seen():
-    images = np.array([[1.0, 2], [3, 2], [5, 5]], np.float16)
-    looks = patch_looks(images, np.array([0, 2, 2, 3]))
-    assert looks[0].tolist() == [2, 2, 1, 0]
-    assert np.isnan(looks[1]).all()
-    assert looks[2].tolist() == [5, 5, 0, 0]
+def draw_buffers(model, *names, seed=0):
+    rng = np.random.default_rng(seed)
+    for name in names:
+        shape = model.get_buffer(name).shape
+        model.get_buffer(name).copy_(torch.from_numpy(rng.uniform(0.5, 2, shape)))
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(0, 99))
+def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
+    model = make_model(SEEING)
+    draw_buffers(model, "image_mean", "image_deviation", "ground_slope", "ground_mean", seed=seed)
+    patches = make_patches(counts, seed=seed)
+    looks = patch_looks(model, patches.images.numpy(), patches.offsets.numpy())
+    assert looks.shape == (len(counts), SEEING.look_dim)
+    for tile, count in enumerate(counts):
+        if not count:
+            assert np.isnan(looks[tile]).all()
+            continue
+        images = of_tile(patches, tile).images
+        # of each patch alone, then the mean: a mean of tokens tells the same
+        told = model.standard_images(images) @ model.ground_slope + model.ground_mean
+        want = torch.cat([told.mean(0), images.mean(0)])
+        np.testing.assert_allclose(looks[tile], want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_without_patch_tokens_reads_none():
+    model = make_model(replace(SEEING, has_patch_tokens=False))
+    batch = make_batch([3, 0])
+    seen, blind = model(batch.replace(patches=make_patches([4, 2]))), model(batch)
+    torch.testing.assert_close(seen.region, blind.region)
+    assert seen.patches is None
+    # how the ground looks goes past the network
+    assert region_columns(model.config)["looks"] == region_columns(SEEING)["looks"]
 
 
 @pytest.mark.parametrize("model", [MODEL, SEES])
@@ -167,7 +194,7 @@ def test_parts_of_a_region_fill_its_vector(model):
     latents = np.ones((2, config.region_dim), np.float32)
     counts = np.zeros((2, config.num_counts), np.float32)
     words = np.zeros((2, config.num_words), np.float32)
-    looks = np.full((2, 2 * config.image_dim), np.nan, np.float32)
+    looks = np.full((2, config.look_dim), np.nan, np.float32)
     looks[0] = 3
     joined = joined_parts(model, latents, counts, words, looks)
     columns = region_columns(config)
@@ -187,12 +214,11 @@ def test_few_patches_are_all_kept():
 def test_parts_stand_side_by_side_standardised():
     model = make_model(SEEING)
     rng = np.random.default_rng(0)
-    drawn = {}
-    for name, width in (("count", 8), ("word", SEEING.num_words), ("look", 10)):
-        drawn[name] = rng.normal(size=(3, width)).astype(np.float32)
-        for part in ("mean", "deviation"):
-            value = torch.from_numpy(rng.uniform(0.5, 2, width).astype(np.float32))
-            getattr(model, f"{name}_{part}").copy_(value)
+    widths = {"count": 8, "word": SEEING.num_words, "look": SEEING.look_dim}
+    draw_buffers(model, *(f"{name}_{part}" for name in widths for part in ("mean", "deviation")))
+    drawn = {
+        name: rng.normal(size=(3, width)).astype(np.float32) for name, width in widths.items()
+    }
     model.region_scale.fill_(7)
     latents = rng.normal(size=(3, SEEING.region_dim)).astype(np.float32)
     joined = joined_parts(model, latents, drawn["count"], drawn["word"], drawn["look"])

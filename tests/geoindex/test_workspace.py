@@ -39,6 +39,21 @@ def test_matrices_of_another_start_of_the_system_count_for_nothing(
     assert not again.arrays[0].any()
 
 
+def test_matrices_keep_their_types_when_they_go_on(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+
+    def opened() -> Matrices:
+        shapes: dict[Path, tuple[int, ...]] = {paths[0]: (3,), paths[1]: (3, 2)}
+        return Matrices(tmp_path / "p.json", shapes, dtypes={paths[1]: np.int16})
+
+    matrices = opened()
+    matrices.arrays[1][0] = [-1, 300]
+    matrices.advance(1)
+    plain, typed = opened().arrays
+    assert (plain.dtype, typed.dtype) == (np.float32, np.int16)
+    assert typed[0].tolist() == [-1, 300]
+
+
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
 

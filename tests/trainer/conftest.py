@@ -35,7 +35,7 @@ def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of houses every 40 m with a picture of their ground."""
     folder = tmp_path_factory.mktemp("seen")
-    osm = OsmFile()
+    osm = OsmFile(first_id=1_000_000)  # none of those of `towns`
     for i in range(10):
         for j in range(10):
             lon, lat = CENTRE[0] + (i - 5) * STEP_DEG, CENTRE[1] + (j - 5) * STEP_DEG

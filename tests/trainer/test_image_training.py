@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +11,11 @@ import torch
 
 import geoindex
 from encoder.geojepa import GeoJEPA
-from geoindex.errors import UsageError
 from geoindex.images.stored import Images
 from geoindex.models import load_image_tokeniser
 from tests.trainer.small_models import small_config
-from trainer.image_files import check_same_tokens, read_patches
-from trainer.loop import train
+from trainer.image_files import read_patches
+from trainer.loop import Progress, train
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
 from trainer.training_tiles import pooled_tags
@@ -66,27 +66,78 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row.get("loss")]
 
 
+SMALL: dict[str, dict[str, Any]] = {"optimiser": {"epochs": 1}, "model": {"num_words": 4, "max_patches": 16}}
+
+
+@pytest.fixture(scope="module")
+def whole_run(seen: Path, towns: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    tokens = towns.parent / "tokens"
+    train([seen, towns], folder, small_config(**SMALL), tokens=tokens, device="cpu")
+    return folder
+
+
 def test_a_run_learns_from_imagery_and_from_maps_without(
-    seen: Path, towns: Path, tmp_path: Path
+    whole_run: Path, towns: Path, tmp_path: Path
 ) -> None:
-    config = small_config(optimiser={"epochs": 1}, model={"num_words": 4, "max_patches": 16})
-    folder = tmp_path / "run"
-    train([seen, towns], folder, config, tokens=towns.parent / "tokens", device="cpu")
-    model = GeoJEPA.load(folder / "best")
+    model = GeoJEPA.load(whole_run / "best")
     tokens = load_image_tokeniser("statistics")
     assert model.config.image_dim == tokens.dim
     assert model.config.image_fingerprint == tokens.fingerprint
     assert model.image_deviation.min() > 0
     assert not torch.equal(model.look_deviation, torch.ones_like(model.look_deviation))
-    ground = [float(row["ground"]) for row in losses(folder)]
+    ground = [float(row["ground"]) for row in losses(whole_run)]
     assert any(value > 0 for value in ground)
     assert all(np.isfinite(value) for value in ground)
-    built = geoindex.build(towns, tmp_path / "towns.geoindex", encoder=str(folder / "best"))
+    built = geoindex.build(towns, tmp_path / "towns.geoindex", encoder=str(whole_run / "best"))
     assert np.isfinite(built.vectors("cells")).all()
 
 
-def test_tokens_of_two_kinds_are_refused() -> None:
-    one = {"tokens": "statistics", "fingerprint": "a" * 16}
-    check_same_tokens([one, one])
-    with pytest.raises(UsageError, match="2 kinds"):
-        check_same_tokens([one, {"tokens": "efficientnet", "fingerprint": "b" * 16}])
+def test_an_interrupted_run_meets_the_same_losses(
+    whole_run: Path, seen: Path, towns: Path, tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    folder, tokens = tmp_path / "cut", towns.parent / "tokens"
+    config = small_config(**SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        train([seen, towns], folder, config, tokens=tokens, device="cpu", on_step=stop)
+    # sources in another order are the same sources
+    train([towns, seen], folder, config, tokens=tokens, device="cpu")
+    wanted, found = losses(whole_run), losses(folder)
+    assert len(wanted) > 3
+    for name in ("step", "loss", "ground"):
+        np.testing.assert_allclose(
+            [float(row[name]) for row in found],
+            [float(row[name]) for row in wanted],
+            rtol=1e-3,
+            atol=1e-4,
+        )
+
+
+def test_a_model_without_patch_tokens_learns_no_patch_and_still_tells_how_tiles_look(
+    seen: Path, towns: Path, tmp_path: Path
+) -> None:
+    model_of = {**SMALL["model"], "has_patch_tokens": False}
+    config = small_config(**{**SMALL, "model": model_of})
+    folder = tmp_path / "run"
+    train([seen, towns], folder, config, tokens=towns.parent / "tokens", device="cpu")
+    assert not any(row.get("ground") for row in losses(folder))
+    model = GeoJEPA.load(folder / "best")
+    tokens = load_image_tokeniser("statistics")
+    assert model.config.image_fingerprint == tokens.fingerprint
+    assert not hasattr(model, "image_in")
+    assert model.ground_slope.any()
+    assert not torch.equal(model.look_deviation, torch.ones_like(model.look_deviation))
+
+
+def test_a_map_alone_makes_a_model_that_does_not_see(towns: Path, tmp_path: Path) -> None:
+    train(
+        [towns], tmp_path / "run", small_config(**SMALL),
+        tokens=towns.parent / "tokens", device="cpu",
+    )  # fmt: skip
+    model = GeoJEPA.load(tmp_path / "run" / "best")
+    assert (model.config.image_dim, model.config.image_fingerprint) == (0, "")
+    assert not any(row.get("ground") for row in losses(tmp_path / "run"))

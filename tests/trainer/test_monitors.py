@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.geojepa import GeoJEPA
-from encoder.token_batch import TokenBatch
+from encoder.geojepa_regions import region_columns
+from encoder.token_batch import Patches, TokenBatch
 from encoder.words import WORDS_OF_EACH
 from tests.trainer.small_models import small_shape
 from trainer.monitors import SCORE, CollapseWarning, Sums, lidar, warn_of_collapse
@@ -114,3 +115,27 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     # prototypes and words beside them are together half as long
     counted = np.sqrt((parts[:, width:-1] ** 2).sum(axis=1).mean())
     assert counted == pytest.approx(np.median(length) / 2, rel=1e-3)
+
+
+def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None:
+    model = GeoJEPA(small_shape(image_dim=5)).eval()
+    patches = Patches(
+        images=torch.randn(9, 5), place=torch.rand(9, 3), offsets=torch.tensor([0, 4, 4, 9])
+    )
+    batch = a_batch().replace(patches=patches)
+    # a look at tiles without imagery beside it takes no part in how looks are scaled
+    batches = [batch, a_batch()]
+    calibrate(model, batches)
+    columns = region_columns(model.config)
+    vectors = region_vectors(model, batches)
+    parts = vectors / vectors[:, -1:] * model.region_scale.item()
+    length = float(np.median(np.linalg.norm(region_latents(model, batches), axis=1)))
+
+    def long(part: str, rows: list[int]) -> float:
+        return float(np.sqrt((parts[rows, columns[part]] ** 2).sum(axis=1).mean()))
+
+    everywhere = list(range(6))
+    assert long("counts", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
+    assert long("words", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
+    assert long("looks", [0, 2]) == pytest.approx(length / 2, rel=1e-3)
+    assert long("looks", [1, 3, 4, 5]) == 0

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import geoindex
+from cli.app import app
 from geoindex.api import GeoIndex
 from geoindex.errors import SourceError
 from geoindex.layout import ENTITIES, MANIFEST, search_files
@@ -14,7 +16,10 @@ from geoindex.reading import open_source
 
 
 def columns(index: GeoIndex) -> dict[str, list[object]]:
-    names = ("feature_id", "osm_type", "osm_id", "osm_version", "kind", "name", "content_hash")
+    names = (
+        "feature_id", "osm_type", "osm_id", "osm_version", "kind", "name", "content_hash",
+        "tags", "geometry", "lon", "lat", "cell",
+    )  # fmt: skip
     return {name: index.entities.table[name].to_pylist() for name in names}
 
 
@@ -31,6 +36,39 @@ def test_an_index_built_from_an_index_has_the_same_entities_and_vectors(
     assert again.manifest.attribution == small_index.manifest.attribution
 
 
+def test_a_cell_and_a_box_are_those_of_a_build_from_the_map(
+    small_index: GeoIndex, small_map: Path, tmp_path: Path
+) -> None:
+    wanted = {"resolution": 7, "bbox": (24.9, 60.1, 24.943, 60.2), "encoder": "tagpool"}
+    ours, theirs = (
+        geoindex.build(source, tmp_path / name, **wanted)
+        for source, name in ((small_index.path, "ours"), (small_map, "theirs"))
+    )
+    assert 0 < len(theirs.entities.table) < len(small_index.entities.table)
+    assert columns(ours) == columns(theirs)
+    np.testing.assert_array_equal(ours.vectors("cells"), theirs.vectors("cells"))
+
+
+def test_its_entities_count_once_beside_the_map_they_came_from(
+    small_index: GeoIndex, small_map: Path, tmp_path: Path
+) -> None:
+    both = geoindex.build(
+        [small_index.path, small_map], tmp_path / "both", resolution=(8, 9), encoder="tagpool"
+    )
+    assert columns(both) == columns(small_index)
+    assert both.manifest.notes["duplicates"] == len(small_index.entities.table)
+
+
+def test_the_command_builds_from_an_index(small_index: GeoIndex, tmp_path: Path) -> None:
+    output = tmp_path / "again.geoindex"
+    command = ["build", str(small_index.path), "-o", str(output), "--encoder", "tagpool"]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 0, found.output
+    again = geoindex.open(output)
+    assert again.entities.table["feature_id"].to_pylist()
+    assert len(again.entities.table) == len(small_index.entities.table)
+
+
 def test_its_vectors_are_no_part_of_what_a_source_is(
     small_index: GeoIndex, small_map: Path, tmp_path: Path
 ) -> None:
@@ -42,6 +80,14 @@ def test_its_vectors_are_no_part_of_what_a_source_is(
 def test_a_folder_that_is_no_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no index"):
         open_source(tmp_path)
+
+
+def test_an_index_without_its_rows_says_so(small_index: GeoIndex, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.geoindex"
+    shutil.copytree(small_index.path, copy)
+    search_files(copy).rows(ENTITIES).unlink()
+    with pytest.raises(SourceError, match=r"cannot read .*entities\.arrow"):
+        geoindex.build(copy, tmp_path / "new.geoindex")
 
 
 @pytest.mark.parametrize("damage", ["rows", "manifest"])

@@ -1,0 +1,80 @@
+"""The straight line from patch to ground is scikit-learn's, and its R² that of ground left out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+from trainer.ground import _PENALTIES, fit_ground
+
+
+def some_patches(
+    seed: int, *, groups: int = 4, noise: float = 0.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens, what lies under them by a line and chance, and the group of each."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(groups), rng.integers(3, 40, groups))
+    images = rng.normal(size=(len(group), 5)) + rng.normal(size=(groups, 5))[group]
+    ground = images @ rng.normal(size=(5, 3)) + noise * rng.normal(size=(len(group), 3)) + 2
+    order = rng.permutation(len(group))
+    return images.astype(np.float32)[order], ground.astype(np.float32)[order], group[order]
+
+
+def judge(images: np.ndarray, ground: np.ndarray, penalty: float) -> Ridge:
+    return Ridge(alpha=penalty * len(images)).fit(images.astype(float), ground.astype(float))
+
+
+def error_left_out(
+    images: np.ndarray, ground: np.ndarray, group: np.ndarray, penalty: float
+) -> float:
+    total = 0.0
+    for g in np.unique(group):
+        out = group == g
+        said = judge(images[~out], ground[~out], penalty).predict(images[out].astype(float))
+        total += float(((said - ground[out]) ** 2).sum())
+    return total
+
+
+@given(st.integers(0, 500), st.integers(2, 5), st.sampled_from([0.1, 2.0, 20.0]))
+def test_it_is_the_ridge_that_tells_ground_left_out_best(
+    seed: int, groups: int, noise: float
+) -> None:
+    images, ground, group = some_patches(seed, groups=groups, noise=noise)
+    errors = [error_left_out(images, ground, group, penalty) for penalty in _PENALTIES]
+    want = judge(images, ground, _PENALTIES[int(np.argmin(errors))])
+    found = fit_ground(images, ground, group)
+    np.testing.assert_allclose(found.slope, want.coef_.T, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.mean, want.intercept_, rtol=1e-3, atol=1e-3)
+    spread = ((ground - ground.mean(axis=0)) ** 2).sum()
+    assert found.r2 == pytest.approx(1 - min(errors) / spread, abs=1e-3)
+
+
+def test_of_one_group_the_largest_penalty_is_taken() -> None:
+    images, ground, _ = some_patches(0)
+    found = fit_ground(images, ground, np.zeros(len(images), np.int64))
+    want = judge(images, ground, max(_PENALTIES))
+    np.testing.assert_allclose(found.slope, want.coef_.T, rtol=1e-4, atol=1e-4)
+    assert np.isnan(found.r2)
+
+
+def test_chance_is_told_by_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    images, ground = (rng.normal(size=(200, 4)).astype(np.float32) for _ in range(2))
+    found = fit_ground(images, ground, np.arange(200) % 8)
+    assert found.r2 < 0.05
+    np.testing.assert_allclose(found.mean, ground.mean(axis=0), atol=0.05)
+
+
+def test_tokens_that_do_not_vary_tell_nothing() -> None:
+    images, ground, group = some_patches(1)
+    images[:, 2] = 0
+    found = fit_ground(images, ground, group)
+    assert np.isfinite(found.slope).all()
+    assert not found.slope[2].any()
+
+
+def test_the_order_of_patches_does_not_show() -> None:
+    images, ground, group = some_patches(2)
+    turned = fit_ground(images[::-1], ground[::-1], group[::-1])
+    np.testing.assert_allclose(turned.slope, fit_ground(images, ground, group).slope, atol=1e-5)
