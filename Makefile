@@ -12,7 +12,7 @@ DATA ?= ../shared/data/osm
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test check fuzz lint format clean checkpoint
-.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-knn bench-quality bench-peers
+.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers
 
 # what a user installs, and the sample map
 $(VENV)/demo-ready: pyproject.toml constraints.txt
@@ -91,6 +91,9 @@ bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
 	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
 	$(BIN)/python bench/pictures.py $(IMAGERY)
+
+bench-ablate: $(VENV)/dev-ready  ## docs/benchmarks.md, "Ablations"; hours; ARGS='--only VARIANT ...'
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.ablate --data $(DATA) $(ARGS)
 
 # maps without imagery that train along in `bench-seen`
 SEEN_WITH ?= $(DATA)/monaco_2023-12.osm.pbf $(DATA)/neuss_2026-03.osm.pbf

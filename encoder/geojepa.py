@@ -21,7 +21,7 @@ from torch.nn import functional
 from encoder.errors import CheckpointError
 from encoder.geojepa_config import WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa_layers import PLACE_FEATURES, Block, place_features
-from encoder.token_batch import Patches, TokenBatch, padded_layout
+from encoder.token_batch import Patches, TokenBatch, drawn_keys, padded_layout
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class GeoJEPA(nn.Module):
             self.config.num_registers,
             None if patches is None else patches.offsets,
         )
-        keys = self._keys(layout.index.shape[1], x.device)
+        keys = drawn_keys(layout, self.config.num_registers, self.config.max_keys)
         for block in self.blocks:
             x = block(x, layout, keys)
         x = self.norm_out(x)
@@ -230,14 +230,6 @@ class GeoJEPA(nn.Module):
         mean = mean_max(self.standard_images(patches.images), tile, num_tiles)[0]
         has_patches = patches.offsets.diff()[:, None] > 0
         return [*mean_max(looks, tile, num_tiles), mean, has_patches.float()]
-
-    def _keys(self, length: int, device: torch.device) -> Tensor | None:
-        """Return which places a large tile attends to: all registers, and evenly drawn others."""
-        num_registers = self.config.num_registers
-        if length - num_registers <= self.config.max_keys:
-            return None
-        drawn = torch.linspace(num_registers, length - 1, self.config.max_keys, device=device)
-        return torch.cat([torch.arange(num_registers, device=device), drawn.long()])
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors into a folder that exists."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder.token_batch import PLACE_DIM, Layout
+from encoder.token_batch import PLACE_DIM, Keys, Layout
 
 # metres: from a room to a quarter
 _WAVELENGTHS_M = tuple(32.0 * 2**i for i in range(8))
@@ -69,7 +69,7 @@ class Block(nn.Module):
             nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
         )
 
-    def forward(self, x: Tensor, layout: Layout, keys: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, layout: Layout, keys: Keys | None = None) -> Tensor:
         """Return the tokens after one round.
 
         Parameters
@@ -79,13 +79,14 @@ class Block(nn.Module):
         layout
             Which rows see each other.
         keys
-            Places in the T of `layout` that are attended to, shape ``(K,)``; None for all.
+            Which places of each row are attended to; None for all.
         """
         rows = self.qkv(self.norm_in(x))[layout.index]
         q, k, v = rows.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         is_pad = layout.is_pad
         if keys is not None:
-            k, v, is_pad = k[:, :, keys], v[:, :, keys], is_pad[:, keys]
+            k, v = (part.take_along_dim(keys.index[:, None, :, None], 2) for part in (k, v))
+            is_pad = keys.is_pad
         found = functional.scaled_dot_product_attention(q, k, v, attn_mask=~is_pad[:, None, None])
         x = x + self.out(found.transpose(1, 2).flatten(2).flatten(0, 1)[layout.back])
         return x + self.mlp(self.norm_mlp(x))

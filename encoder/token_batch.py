@@ -166,6 +166,45 @@ def padded_layout(
     return Layout(index, is_pad, back)
 
 
+@dataclass(frozen=True)
+class Keys:
+    """Which places of each padded row are attended to.
+
+    Attributes
+    ----------
+    index
+        Shape ``(B, K)``, into the T of `Layout`.
+    is_pad
+        Shape ``(B, K)``: True where a row has fewer.
+    """
+
+    index: Tensor
+    is_pad: Tensor
+
+
+def drawn_keys(layout: Layout, num_registers: int, most: int) -> Keys | None:
+    """Draw what large tiles attend to: all registers, and of the tokens at most so many, evenly.
+
+    Drawn tile by tile: what one attends to does not depend on the others of its batch. None where
+    no tile has more, and all attend to all.
+    """
+    sizes = (~layout.is_pad).sum(dim=1) - num_registers
+    if not len(sizes) or int(sizes.max()) <= most:
+        return None
+    device = sizes.device
+    kept = sizes.clamp(max=most)[:, None]
+    rank = torch.arange(most, device=device)
+    # of n places, the middle of each of `most` equal runs; all, where there are no more
+    drawn = ((2 * rank + 1) * sizes[:, None]).div(2 * kept.clamp(min=1), rounding_mode="floor")
+    is_pad = rank >= kept
+    drawn = torch.where(is_pad, 0, drawn)
+    registers = torch.arange(num_registers, device=device).expand(len(sizes), -1)
+    return Keys(
+        torch.cat([registers, num_registers + drawn], dim=1),
+        torch.cat([torch.zeros_like(registers, dtype=torch.bool), is_pad], dim=1),
+    )
+
+
 def relative_places(
     boxes: NDArray[np.float64], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

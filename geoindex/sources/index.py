@@ -5,7 +5,6 @@ trains on imagery finds the patch tokens beside the entities.
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from geoindex.errors import SourceError
-from geoindex.layout import ENTITIES, MANIFEST, search_files
+from geoindex.layout import ENTITIES, search_files
+from geoindex.manifest import read_manifest
 from geoindex.sources.base import RawEntities, SourceInfo, file_hash
-from geoindex.sources.osm import ATTRIBUTION, LICENCE
 
 #: matrices that tell two indexes of the same entities apart
 _IMAGE_FILES = ("images", "image_places", "image_offsets")
@@ -40,31 +39,26 @@ class IndexSource:
 
         Raises
         ------
+        IndexDamagedError
+            If its manifest cannot be read, or it is of another version.
         SourceError
-            If its files cannot be read.
+            If its rows cannot be read.
         """
         rows = self._files.rows(ENTITIES)
         images = [self._files.array(name) for name in _IMAGE_FILES]
         parts = [rows, *(path for path in images if path.exists())]
         digest = hashlib.blake2b("".join(map(file_hash, parts)).encode(), digest_size=16)
-        manifest = self._manifest()
+        manifest = read_manifest(self.path)
         return SourceInfo(
             path=str(self.path),
             format="geoindex",
             size_bytes=rows.stat().st_size,
             blake2b=digest.hexdigest(),
             timestamp=None,
-            licence=str(manifest.get("licence", LICENCE)),
-            attribution=str(manifest.get("attribution", ATTRIBUTION)),
+            licence=manifest.licence,
+            attribution=manifest.attribution,
             bbox=None,
         )
-
-    def _manifest(self) -> dict[str, object]:
-        try:
-            return dict(json.loads((self.path / MANIFEST).read_text("utf-8")))
-        except (OSError, ValueError) as error:
-            msg = f"{self.path} cannot be read: {error}; want an index that `geoindex check` passes"
-            raise SourceError(msg) from error
 
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in the order of the index; nothing is left out."""
@@ -75,8 +69,11 @@ class IndexSource:
                 pa.ipc.open_file(source) as file,
             ):
                 for i in range(file.num_record_batches):
-                    yield _raw(file.get_batch(i))
-        except (OSError, pa.ArrowInvalid) as error:
+                    batch = file.get_batch(i)
+                    # offsets out of bounds would be met much later, by who knows nothing of a file
+                    batch.validate(full=True)
+                    yield _raw(batch)
+        except (OSError, pa.ArrowException, IndexError) as error:
             msg = f"{self.path} cannot be read: {error}; want an index that `geoindex check` passes"
             raise SourceError(msg) from error
 

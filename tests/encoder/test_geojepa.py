@@ -186,6 +186,19 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     torch.testing.assert_close(again(batch).region, MODEL(batch).region)
 
 
+@pytest.mark.parametrize("most", [3, 10, 40])
+def test_what_a_large_tile_attends_to_does_not_depend_on_the_batch(most):
+    model = make_model(replace(SMALL, max_keys=most))
+    batch = make_batch([30, 2, 50])
+    together = model(batch)
+    for tile in range(3):
+        torch.testing.assert_close(
+            model(only(batch, tile)).region[0], together.region[tile], **near
+        )
+    # and it is bounded: what is not drawn shows in nothing but its own latent
+    assert (together.region - MODEL(batch).region).abs().max() > 1e-4
+
+
 def test_the_forward_pass_is_the_known_one():
     # of this seed, these weights; a change of the model's arithmetic is a change of every index
     found = MODEL(make_batch([3, 1, 4])).region

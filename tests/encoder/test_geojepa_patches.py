@@ -216,9 +216,7 @@ def test_parts_stand_side_by_side_standardised():
     rng = np.random.default_rng(0)
     widths = {"count": 8, "word": SEEING.num_words, "look": SEEING.look_dim}
     draw_buffers(model, *(f"{name}_{part}" for name in widths for part in ("mean", "deviation")))
-    drawn = {
-        name: rng.normal(size=(3, width)).astype(np.float32) for name, width in widths.items()
-    }
+    drawn = {name: rng.normal(size=(3, width)).astype(np.float32) for name, width in widths.items()}
     model.region_scale.fill_(7)
     latents = rng.normal(size=(3, SEEING.region_dim)).astype(np.float32)
     joined = joined_parts(model, latents, drawn["count"], drawn["word"], drawn["look"])

@@ -49,9 +49,7 @@ def drawn_of(material: Material, most_patches: int = 8, *, is_seen: bool | None 
 def batch_of(material: Material, drawn: Drawn, ways: Mapping[str, float], most: int = 999) -> Batch:
     masks = plain_masks(shares={"none": 1.0}, image_shares=ways)
     rng = np.random.default_rng(1)
-    return make_batch(
-        material.cache, drawn, masks=masks, num_views=1, most_queries=most, rng=rng
-    )
+    return make_batch(material.cache, drawn, masks=masks, num_views=1, most_queries=most, rng=rng)
 
 
 def test_a_tile_is_drawn_with_some_of_its_patches(material: Material) -> None:
@@ -131,9 +129,7 @@ def test_the_ground_alone_tells_the_map(material: Material) -> None:
 
 def test_tiles_without_imagery_are_masked_as_ever(material: Material) -> None:
     drawn = drawn_of(material, is_seen=False)
-    ours, theirs = (
-        batch_of(material, drawn, {way: 1.0}).views[0] for way in ("images", "both")
-    )
+    ours, theirs = (batch_of(material, drawn, {way: 1.0}).views[0] for way in ("images", "both"))
     torch.testing.assert_close(ours.context.tags, theirs.context.tags)
     assert ours.context.patches is None
     assert len(ours.ground) == 0
@@ -212,9 +208,7 @@ def test_the_nearest_patch_is_that_of_a_plain_loop(material: Material) -> None:
     queries, looks = view.queries, view.context.patches
     assert looks is not None
     asked = queries.modality == IMAGE
-    row, found = nearest_context(
-        view.context, queries, asked, "image", dim=looks.images.shape[1]
-    )
+    row, found = nearest_context(view.context, queries, asked, "image", dim=looks.images.shape[1])
     tile = torch.from_numpy(owners(queries.offsets.numpy()))
     for i, query in enumerate(asked.nonzero()[:, 0].tolist()):
         there = (looks.tile == tile[query]).nonzero()[:, 0]

@@ -1,7 +1,5 @@
 """What lies under a patch, for shapes made by hand; the judge projects by pyproj."""
 
-from pathlib import Path
-
 import numpy as np
 import pyproj
 import pytest
@@ -142,5 +140,5 @@ def test_tokens_of_two_kinds_are_refused() -> None:
         {"tokens": "efficientnet", "fingerprint": "b" * 16},
         {"tokens": "statistics", "fingerprint": "b" * 16},
     ):
-        with pytest.raises(UsageError, match="2 kinds.*--image-tokens"):
+        with pytest.raises(UsageError, match=r"2 kinds.*--image-tokens"):
             check_same_tokens([one, other])

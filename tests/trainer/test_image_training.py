@@ -66,7 +66,10 @@ def losses(folder: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row.get("loss")]
 
 
-SMALL: dict[str, dict[str, Any]] = {"optimiser": {"epochs": 1}, "model": {"num_words": 4, "max_patches": 16}}
+SMALL: dict[str, dict[str, Any]] = {
+    "optimiser": {"epochs": 1},
+    "model": {"num_words": 4, "max_patches": 16},
+}
 
 
 @pytest.fixture(scope="module")

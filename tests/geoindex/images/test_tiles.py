@@ -17,6 +17,7 @@ from geoindex.images.stored import ImageFiles, Images
 from geoindex.images.tiles import CellImages
 from geoindex.layout import CELLS, search_files
 from geoindex.models import load_image_tokeniser
+from geoindex.reading import open_source
 from tests.geoindex.images.conftest import RESOLUTION, request_for
 
 SHAPE = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, num_words=4, region_dim=12)
@@ -120,9 +121,19 @@ def test_an_encoder_that_sees_makes_other_vectors_of_what_is_seen(
     assert differs[levels == 9].any()
 
 
+@pytest.fixture(scope="module")
+def blind(town: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    output = tmp_path_factory.mktemp("indexes") / "blind.geoindex"
+    return geoindex.build(town, output, resolution=(9, RESOLUTION), encoder="tagpool")
+
+
+def test_imagery_is_a_part_of_what_a_source_is(index: GeoIndex, blind: GeoIndex) -> None:
+    seen, unseen = (open_source(found.path).describe() for found in (index, blind))
+    assert seen.blake2b != unseen.blake2b
+
+
 def test_an_encoder_that_does_not_see_makes_the_vectors_it_always_made(
-    index: GeoIndex, town: Path, tmp_path: Path
+    index: GeoIndex, blind: GeoIndex
 ) -> None:
     assert index.manifest.settings["imagery"]["in_vectors"] is False
-    blind = geoindex.build(town, tmp_path / "blind", resolution=(9, RESOLUTION), encoder="tagpool")
     np.testing.assert_array_equal(index.vectors(CELLS), blind.vectors(CELLS))

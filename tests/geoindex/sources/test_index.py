@@ -1,5 +1,6 @@
 """An index is a source: what was read once is read again, without the file it came from."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 import geoindex
 from cli.app import app
 from geoindex.api import GeoIndex
-from geoindex.errors import SourceError
+from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.layout import ENTITIES, MANIFEST, search_files
 from geoindex.reading import open_source
 
@@ -100,3 +101,24 @@ def test_a_damaged_index_says_so(small_index: GeoIndex, tmp_path: Path, damage: 
     with pytest.raises(SourceError, match=words[damage]):
         geoindex.build(copy, tmp_path / "new.geoindex")
     assert not (tmp_path / "new.geoindex").exists()
+
+
+def test_rubbish_inside_of_the_rows_is_told(small_index: GeoIndex, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.geoindex"
+    shutil.copytree(small_index.path, copy)
+    path = search_files(copy).rows(ENTITIES)
+    content = bytearray(path.read_bytes())
+    third = len(content) // 3
+    content[third : third + 2000] = b"\xff" * 2000
+    path.write_bytes(bytes(content))
+    with pytest.raises(SourceError, match="geoindex check"):
+        geoindex.build(copy, tmp_path / "new.geoindex")
+
+
+def test_an_index_of_another_version_is_refused(small_index: GeoIndex, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.geoindex"
+    shutil.copytree(small_index.path, copy)
+    manifest = json.loads((copy / MANIFEST).read_text("utf-8"))
+    (copy / MANIFEST).write_text(json.dumps({**manifest, "schema_version": 99}), "utf-8")
+    with pytest.raises(IndexDamagedError, match="schema version 99"):
+        open_source(copy).describe()

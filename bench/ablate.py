@@ -1,0 +1,124 @@
+"""What does each choice of the recipe bring? One flag changed at a time, at equal length.
+
+    python bench/ablate.py --data ../shared/data/osm --only no_words ema
+    python bench/ablate.py --indexes out/quality    # indexes that bench/quality.py built
+
+Every variant trains for as many epochs on the same tokens, without imagery, and is judged
+on the masked tasks of cells, one seed: for directions, not for claims. Runs and scores are kept in
+the work folder; what is there is not made again.
+"""
+
+import argparse
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.quality import EXTRACTS
+from cli.talk import Talk
+from geoindex.evaluation.results import Record, Results
+from geoindex.evaluation.runner import evaluate
+from geoindex.evaluation.settings import Settings
+from trainer.config_file import make_config
+from trainer.loop import train
+
+EPOCHS = 4
+MOST_UNITS = 1500
+HEADS = ("knn", "ridge", "mlp")
+RECIPE = Path("scripts/geojepa.toml")
+# the published masks: boxes, no classes, a context of 30 to 60 % and targets of 15 to 40 %
+_PUBLISHED_MASKS = {
+    "shares": {"area": 0.4, "hole": 0.2, "random": 0.2, "modality": 0.2},
+    "context_frac": [0.3, 0.6],
+    "target_frac": [0.15, 0.4],
+    "class_frac": 0.0,
+}
+_EMA = {
+    "objective": {"name": "ema", "error": "smooth_l1", "weights": {}},
+    "masks": _PUBLISHED_MASKS,
+}
+VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "recipe": {},
+    "twice as long": {"optimiser": {"epochs": 2 * EPOCHS}},
+    "four times as long": {"optimiser": {"epochs": 4 * EPOCHS}},
+    "objective ema, as published, mended": _EMA,
+    "ema, two defects restored": {
+        "objective": {**_EMA["objective"], "ema_scope": "blocks"},
+        "masks": _PUBLISHED_MASKS,
+        "optimiser": {"decays_all": True},
+    },
+    "objective hybrid": {"objective": {"name": "hybrid", "weights": {}}},
+    "objective sigreg": {"objective": {"name": "sigreg", "weights": {}}},
+    "tokens alone, no region target": {"objective": {"weights": {"holds": 0.0, "tokens": 1.0}}},
+    "region target alone, no tokens": {"objective": {"weights": {"holds": 1.0, "tokens": 0.0}}},
+    "no class masks": {"masks": {"class_frac": 0.0}},
+    "no words": {"model": {"has_words": False}},
+    "no counts of prototypes": {"model": {"has_counts": False}},
+    "no geometry": {"model": {"has_geometry": False}},
+    "width 64, depth 2": {"model": {"width": 64, "depth": 2}},
+    "width 192, depth 6": {"model": {"width": 192, "depth": 6, "num_heads": 6}},
+}
+
+
+def main() -> None:
+    """Train, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
+    parser.add_argument("--indexes", type=Path, default=Path("out/quality"))
+    parser.add_argument("--work", type=Path, default=Path("out/ablate"))
+    parser.add_argument("--only", nargs="+", default=list(VARIANTS), metavar="VARIANT")
+    options = parser.parse_args()
+    folders = {
+        name: options.work / name.replace(" ", "-").replace(",", "") for name in options.only
+    }
+    for name, folder in folders.items():
+        train(
+            sorted(options.data.glob("*.osm.pbf")), folder, _config(VARIANTS[name]),
+            tokens=options.work / "tokens", reporter=Talk(),
+        )  # fmt: skip
+    rows = ["counts", "tagpool", *(f"{name}={folder / 'best'}" for name, folder in folders.items())]
+    judged = {split: _judged(split, rows, options) for split in ("spatial", "places")}
+    names = ["counts", "tagpool", *folders]
+    heads = [f"{split} {head}" for split in judged for head in (*HEADS, "chosen")]
+    print("| row | " + " | ".join(heads) + " |")
+    print("| --- |" + " --: |" * len(heads))
+    for name in names:
+        cells = [
+            f"{_mean(results.records, name, head):.3f}"
+            for results in judged.values()
+            for head in (*HEADS, "chosen")
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def _config(changes: Mapping[str, Mapping[str, Any]]) -> Any:
+    content = tomllib.loads(RECIPE.read_text("utf-8"))
+    content["optimiser"]["epochs"] = EPOCHS
+    for table, settings in changes.items():
+        content[table] = {**content.get(table, {}), **settings}
+    return make_config(content)
+
+
+def _judged(split: str, rows: Sequence[str], options: argparse.Namespace) -> Results:
+    indexes = [options.indexes / f"{name}.geoindex" for name in EXTRACTS]
+    return evaluate(
+        indexes, rows=rows, split=Settings(split=split, most_units=MOST_UNITS, num_draws=20),
+        heads=HEADS, seeds=1, retrieval=False, cache=options.work / "scores", reporter=Talk(),
+    )  # fmt: skip
+
+
+def _mean(records: Sequence[Record], row: str, head: str) -> float:
+    """Return the mean main score of a row over the masked tasks of cells, none below -1."""
+    values = [
+        max(record.value, -1.0)
+        for record in records
+        if record.is_main and record.masked and record.unit == "cell"
+        and (record.row, record.head) == (row, head)
+    ]  # fmt: skip
+    return float(np.mean(values))
+
+
+if __name__ == "__main__":
+    main()
