@@ -103,5 +103,5 @@ def _missing_text(index: Index, text: str) -> str:
     hint = f"; nearest names: {', '.join(shown)}" if shown else ""
     return (
         f"{text!r} is no id, and no entity of {index.path} is named so{hint}. Want an id such as "
-        f"way/1234, or a whole name"
+        f"way/1234, a whole name, LON,LAT, or a polygon"
     )

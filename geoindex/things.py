@@ -27,6 +27,8 @@ Meaning: TypeAlias = "str | CellId | LonLat | Any"
 
 _NUMBER = r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*"
 _POINT = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII | re.IGNORECASE)
+# WKT without an area can only be an id: some GeoParquet files name their rows by it
+_NO_AREA = re.compile(r"\s*(MULTI)?(POINT|LINESTRING)\b", re.IGNORECASE)
 _AREA_FILES = {".geojson", ".json", ".wkt", ".gpkg", ".geoparquet", ".parquet", ".shp", ".fgb"}
 
 
@@ -42,7 +44,7 @@ def meaning_of(text: str) -> Meaning:
     """
     if _POINT.fullmatch(text):
         return parse_point(text)
-    if is_wkt(text) or _is_area_file(text):
+    if (is_wkt(text) and not _NO_AREA.match(text)) or _is_area_file(text):
         return parse_within(text)
     try:
         reference = parse_reference(text)

@@ -60,3 +60,8 @@ def test_several_are_each_once():
 def test_what_is_no_text_is_refused(value):
     with pytest.raises(UsageError, match="want ids as text"):
         texts_of(value, "like")
+
+
+@pytest.mark.parametrize("text", ["POINT (36.9 -1.3)", "linestring(1 2, 3 4)", "MULTIPOINT((1 2))"])
+def test_wkt_without_an_area_may_be_an_id(text: str) -> None:
+    assert meaning_of(text) == text
