@@ -55,7 +55,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         if is_index(path):
             return IndexSource(path)
-        msg = f"{path} is a folder and no index; want files such as {path / 'monaco.osm.pbf'}"
+        msg = f"{path} is a folder, no index; want files such as {path / 'monaco.osm.pbf'}"
         raise SourceError(msg)
     if name.endswith(osm.SUFFIXES):
         return osm.OsmSource(path)

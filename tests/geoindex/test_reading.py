@@ -116,7 +116,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     for name, message in (
         ("gone.osm.pbf", r"there is no file .*Example: geoindex build monaco\.osm\.pbf"),
         ("notes.txt", r"cannot tell what notes\.txt is; want one of \.osm\.pbf, .*\.geoparquet"),
-        (".", r"is a folder; want files such as .*monaco\.osm\.pbf"),
+        (".", r"is a folder, no index; want files such as .*monaco\.osm\.pbf"),
     ):
         with pytest.raises(SourceError, match=message):
             open_source(tmp_path / name)
