@@ -46,7 +46,7 @@ def main() -> None:
     print("| :-- | --: | --: | --: |")
     for name, make in VECTORS.items():
         x = make(tiles)
-        scores = [_told(x, share, groups, block) for groups in (place, block)]
+        scores = [told(lambda _, x=x: x, share, groups, block) for groups in (place, block)]
         print(f"| {name} | {x.shape[1]} | {scores[0]} | {scores[1]} |", flush=True)
     speed(folder)
 
@@ -157,10 +157,19 @@ VECTORS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float64]]] = {
 }
 
 
-def _told(
-    x: NDArray[np.float64], y: NDArray[np.float64], groups: NDArray[Any], block: NDArray[Any]
+def told(
+    vectors_of: Callable[[NDArray[np.bool_]], NDArray[np.float64]],
+    y: NDArray[np.float64],
+    groups: NDArray[Any],
+    block: NDArray[Any],
 ) -> str:
-    """Return R² with its 95 % interval, every group told by the others."""
+    """Return R² with its 95 % interval, every group told by the others.
+
+    Parameters
+    ----------
+    vectors_of
+        Gives the vectors of all tiles by which those that are asked are told.
+    """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -168,6 +177,7 @@ def _told(
     predicted = np.zeros_like(y)
     for group in np.unique(groups):
         is_test = groups == group
+        x = vectors_of(is_test)
         head = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
         predicted[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
     rng = np.random.default_rng(0)

@@ -13,12 +13,11 @@ place's own among them), asked in this one.
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.imagery import read_tiles
+from bench.imagery import read_tiles, told
 from cli.talk import Talk
 from encoder.embedder import TagCodes, TilePatches, Tiles
 from encoder.geojepa_embedder import GeoJEPAEmbedder
@@ -58,7 +57,13 @@ def main() -> None:
     for part in seen[places[0]]:
         rows[part] = {name: seen[name][part] for name in places}
     for name, by_place in rows.items():
-        scores = [told(by_place, share, groups, place, block) for groups in (place, block)]
+
+        def vectors_of(
+            is_asked: NDArray[np.bool_], by_place: dict[str, Vectors] = by_place
+        ) -> Vectors:
+            return by_place[str(place[is_asked][0])]
+
+        scores = [told(vectors_of, share, groups, block) for groups in (place, block)]
         print(f"| {name} | {alone_dims(by_place)} | {scores[0]} | {scores[1]} |", flush=True)
 
 
@@ -101,45 +106,6 @@ def region_parts(checkpoint: Path, patches: TilePatches) -> dict[str, Vectors]:
 
 
 _NO_SHAPES: NDArray[np.object_] = np.zeros(0, object)
-
-
-def told(
-    by_place: Mapping[str, Vectors],
-    y: Vectors,
-    groups: NDArray[Any],
-    place: NDArray[Any],
-    block: NDArray[Any],
-) -> str:
-    """Return R² with its 95 % interval, every group told by the others.
-
-    Parameters
-    ----------
-    by_place
-        The vectors of all tiles by which a place's own tiles are told.
-    """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    predicted = np.zeros_like(y)
-    for group in np.unique(groups):
-        is_test = groups == group
-        x = by_place[str(place[is_test][0])]
-        head = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
-        predicted[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
-    rng = np.random.default_rng(0)
-    names, rows = np.unique(block, return_inverse=True)
-    drawn = []
-    for _ in range(1000):
-        picked = rng.integers(0, len(names), len(names))
-        at = np.concatenate([np.flatnonzero(rows == i) for i in picked])
-        drawn.append(_r2(y[at], predicted[at]))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{_r2(y, predicted):.2f} ({low:.2f} to {high:.2f})"
-
-
-def _r2(y: Vectors, predicted: Vectors) -> float:
-    return float(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
 
 
 if __name__ == "__main__":
