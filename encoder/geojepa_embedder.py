@@ -118,16 +118,15 @@ class GeoJEPAEmbedder:
 
     def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
         """Tokenise entities; see `encoder.embedder.Embedder.tokens`."""
-        tokens = replace(self._pool.tokens(tags, geometries), words=self._words_of(tags))
+        table = self._pool.table
+        vectors, weights = table.vectors(tags.unique), table.weights(tags.unique)
+        pooled = self._pool.pooled_tokens(tags, geometries, vectors=vectors, weights=weights)
+        said = words_of_tags(vectors, weights, self._words)
+        words = entity_words(said, weights, tags.codes, tags.offsets)
+        tokens = replace(pooled, words=words)
         if geometries is None:
             return tokens
         return replace(tokens, boxes=canonical_boxes(geometries))
-
-    def _words_of(self, tags: TagCodes) -> NDArray[np.int16]:
-        table = self._pool.table
-        weights = table.weights(tags.unique)
-        said = words_of_tags(table.vectors(tags.unique), weights, self._words)
-        return entity_words(said, weights, tags.codes, tags.offsets)
 
     @cached_property
     def _words(self) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ from safetensors.numpy import load_file
 
 from encoder.embedder import BOX_DIM, EntityTokens, TagCodes, Tiles
 from encoder.geometry_tokens import GEOMETRY_DIM, geometry_tokens
-from encoder.tag_tokens import TagTable, TagVectors
+from encoder.tag_tokens import TagTable, TagVectors, pool
 
 STATISTICS_PATH = Path(__file__).parent / "data" / "tagpool.safetensors"
 TAG_SHARE = 0.8
@@ -107,16 +107,30 @@ class TagPool:
 
     def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
         """Tokenise entities; see `encoder.embedder.Embedder.tokens`."""
+        table = self._table
+        vectors, weights = table.vectors(tags.unique), table.weights(tags.unique)
+        return self.pooled_tokens(tags, geometries, vectors=vectors, weights=weights)
+
+    def pooled_tokens(
+        self,
+        tags: TagCodes,
+        geometries: NDArray[np.object_] | None,
+        *,
+        vectors: NDArray[np.float32],
+        weights: NDArray[np.float32],
+    ) -> EntityTokens:
+        """Return what `tokens` does, for who has the table's word on ``tags.unique`` already."""
         n = len(tags.offsets) - 1
         if geometries is None:
             geometry = np.zeros((n, GEOMETRY_DIM), np.float32)
         else:
             geometry = geometry_tokens(geometries)
-        pooled = self._table.pool(tags.unique, tags.offsets, codes=tags.codes)
-        weights = self._table.weights(tags.unique)[tags.codes]
+        pooled = pool(tags.codes, tags.offsets, vectors=vectors, weights=weights)
         boxes = np.zeros((n, BOX_DIM))  # it does not look where things lie
         words = np.zeros((n, 0), np.int16)  # and counts entities, not words
-        return EntityTokens(pooled, _row_maxima(weights, tags.offsets), geometry, boxes, words)
+        return EntityTokens(
+            pooled, _row_maxima(weights[tags.codes], tags.offsets), geometry, boxes, words
+        )
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""

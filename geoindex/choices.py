@@ -1,5 +1,7 @@
 """Which tables, focuses and backends are there? The words of their options, checked."""
 
+from collections.abc import Sequence
+
 from geoindex.errors import UsageError
 from geoindex.layout import CELLS, ENTITIES
 
@@ -16,10 +18,7 @@ def check_table(table: str) -> str:
     UsageError
         If there is not.
     """
-    if table not in TABLES:
-        msg = f"no table {table!r}; want one of {', '.join(TABLES)}"
-        raise UsageError(msg)
-    return table
+    return _known(table, TABLES, "table")
 
 
 def check_focus(focus: str) -> str:
@@ -30,10 +29,7 @@ def check_focus(focus: str) -> str:
     UsageError
         If there is not.
     """
-    if focus not in FOCUSES:
-        msg = f"no focus {focus!r}; want one of {', '.join(FOCUSES)}"
-        raise UsageError(msg)
-    return focus
+    return _known(focus, FOCUSES, "focus")
 
 
 def check_backend(backend: str) -> str:
@@ -44,7 +40,11 @@ def check_backend(backend: str) -> str:
     UsageError
         If there is not.
     """
-    if backend not in BACKENDS:
-        msg = f"no backend {backend!r}; want one of {', '.join(BACKENDS)}"
+    return _known(backend, BACKENDS, "backend")
+
+
+def _known(value: str, known: Sequence[str], kind: str) -> str:
+    if value not in known:
+        msg = f"no {kind} {value!r}; want one of {', '.join(known)}"
         raise UsageError(msg)
-    return backend
+    return value

@@ -112,7 +112,7 @@ def tile_rows(members: CellMembers, run: range) -> TileRows:
     num_tiles = len(run)
     tile_of_cell = np.repeat(np.arange(num_tiles), np.diff(around.offsets))
     sizes = np.diff(members.offsets)[around.members]
-    rows = members.rows[_ranges(members.offsets[around.members], sizes)]
+    rows = members.rows[ranges(members.offsets[around.members], sizes)]
     tile = np.repeat(tile_of_cell, sizes)
     is_halo = np.repeat(around.members != run.start + tile_of_cell, sizes)
     # an entity that touches several of the cells is one member, and of the tile itself if it can be
@@ -142,7 +142,7 @@ def _neighbours(members: CellMembers, run: range) -> _Around:
     return _Around(place[found], np.append(0, np.cumsum(found))[offsets])
 
 
-def _ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return ``start, start + 1, ...`` of each size, end to end."""
     ends = np.cumsum(sizes)
     return np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)

@@ -243,8 +243,10 @@ def _write_images(
     paths: Sequence[Path], staged: Sequence[Staged], rows: _Rows, made: Path, reporter: Reporter
 ) -> list[dict[str, Any]]:
     """Write the image tiles of the sources that are indexes with imagery; return their meta."""
-    opened = [Index(path) if path.is_dir() else None for path in paths]
     metas: list[dict[str, Any]] = []
+    if not any(path.is_dir() for path in paths):
+        return metas
+    opened = [Index(path) if path.is_dir() else None for path in paths]
     feature_id = pa.chunked_array(rows.feature_id)
     points = np.column_stack([np.array(rows.columns[name]) for name in ("lon", "lat")])
     geometries = np.concatenate(rows.geometries)

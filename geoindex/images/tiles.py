@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geoindex.cells import centres, parents
 from geoindex.images.stored import ImageFiles
 from geoindex.layout import SearchFiles
+from geoindex.membership import ranges
 from geoindex.models import tile_patches
 from geoindex.progress import Reporter
 
@@ -54,7 +55,7 @@ class CellImages:
         finest_of, starts = self._members(tiles, resolution)
         sizes = np.diff(self._offsets)[finest_of]
         ends = np.append(0, np.cumsum(sizes))
-        at = np.repeat(self._offsets[finest_of] - ends[:-1], sizes) + np.arange(ends[-1])
+        at = ranges(self._offsets[finest_of], sizes)
         tile = np.repeat(np.arange(len(tiles)), np.diff(starts))
         shift = _shift_m(self._cells[finest_of], tiles[tile])
         place = np.empty((len(at), 3), np.float32)
@@ -73,8 +74,7 @@ class CellImages:
         first, last = np.searchsorted(coarse, tiles), np.searchsorted(coarse, tiles, "right")
         sizes = last - first
         starts = np.append(0, np.cumsum(sizes))
-        members = np.repeat(first - starts[:-1], sizes) + np.arange(starts[-1])
-        return members.astype(np.int64), starts.astype(np.int64)
+        return ranges(first, sizes).astype(np.int64), starts.astype(np.int64)
 
 
 def seen_by(
