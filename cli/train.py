@@ -13,7 +13,7 @@ from cli.params import Quiet
 from cli.talk import Talk, complain
 
 if TYPE_CHECKING:
-    from trainer.loop import Progress
+    from trainer.run_state import Outcome, Progress
 
 _SECONDS_BETWEEN_LINES = 60
 
@@ -108,8 +108,20 @@ def train(
         f"{output}: step {outcome.step:,}, {why[outcome.reason]}. Best {settings.monitors.score} "
         f"{outcome.best_score:.3f} at step {outcome.best_step:,}"
     )
+    if worse := untrained_text(outcome):
+        talk.say(worse)
     if not talk.quiet:
         complain(f"next: geoindex build map.osm.pbf --encoder {output / 'best'}")
+
+
+def untrained_text(outcome: "Outcome") -> str:
+    """Return what to say where training has not beaten the weights it began with, else ""."""
+    if outcome.best_step <= 0 or outcome.best_score >= outcome.untrained_score:
+        return ""
+    return (
+        f"random weights had {outcome.untrained_score:.3f}: by this score training has not paid. "
+        "Give more ground or epochs, or another objective.name"
+    )
 
 
 @contextmanager

@@ -6,7 +6,6 @@ there is no hidden random state, so a run that goes on from a checkpoint meets t
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,72 +14,16 @@ import torch
 
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
-from trainer import monitors
 from trainer.config import TrainConfig
 from trainer.ema import momentum_at
 from trainer.fabric import Fabric, launch
+from trainer.looks import log, look, save
 from trainer.material import Material, make_material
-from trainer.monitors import SCORE
-from trainer.objective import Objective
 from trainer.optimiser import make_optimiser, rate_at, set_rate
-from trainer.probes import calibrate
-from trainer.runs import Counters, Metrics, RunFolder
-from trainer.setup import begin_folder, card_of, make_objective
+from trainer.run_state import Outcome, Progress, Run, progress_of
+from trainer.runs import Counters, Metrics
+from trainer.setup import begin_folder, make_objective
 from trainer.steps import EpochSteps, epoch_steps, loader
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a step tells those who watch.
-
-    `seconds_left` is None in the first steps, and where the run ends by time.
-    """
-
-    step: int
-    total_steps: int
-    loss: float
-    tokens_per_s: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    `reason` is ``"done"``, ``"patience"``, ``"time"`` or ``"finished before"``.
-    """
-
-    folder: Path
-    reason: str
-    step: int
-    best_step: int
-    best_score: float
-
-
-@dataclass
-class _Run:
-    """What the loop holds in its hands."""
-
-    fabric: Fabric
-    config: TrainConfig
-    material: Material
-    folder: RunFolder
-    objective: Objective
-    stepped: Any  # the objective and the optimiser as Fabric wraps them
-    stepping: Any
-    optimiser: torch.optim.Optimizer
-    counters: Counters
-    metrics: Metrics | None
-    reporter: Reporter
-    on_step: Callable[[Progress], None]
-    total_steps: int
-    started: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
-    pending: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def is_first(self) -> bool:
-        return bool(self.fabric.is_global_zero)
 
 
 def train(
@@ -138,7 +81,7 @@ def train(
     except KeyboardInterrupt:
         # several processes are interrupted at different steps: only one alone can save
         if fabric.world_size == 1:
-            _save(run)
+            save(run)
             reporter.say(f"interrupted at step {run.counters.step:,}; saved")
         raise
     finally:
@@ -154,7 +97,7 @@ def _begin(
     output: Path,
     reporter: Reporter,
     on_step: Callable[[Progress], None],
-) -> _Run:
+) -> Run:
     folder = begin_folder(fabric, output, config, material)
     objective = make_objective(config, material)
     settings = config.optimiser
@@ -170,7 +113,7 @@ def _begin(
     metrics = Metrics(folder.folder, counters.step) if fabric.is_global_zero else None
     if config.device.compiled:
         stepped = torch.compile(stepped, dynamic=True)
-    return _Run(
+    return Run(
         fabric, config, material, folder, objective, stepped, wrapped, optimiser, counters,
         metrics, reporter, on_step, total_steps=_total_steps(config, material, fabric.world_size),
     )  # fmt: skip
@@ -184,10 +127,10 @@ def _total_steps(config: TrainConfig, material: Material, world_size: int) -> in
     return sum(len(plan.batches) for plan in plans)
 
 
-def _loop(run: _Run, max_minutes: float | None) -> str:
+def _loop(run: Run, max_minutes: float | None) -> str:
     config, counters = run.config, run.counters
     if counters.step == 0:
-        _look(run)
+        look(run)
     while counters.epoch < config.optimiser.epochs:
         plan = epoch_steps(
             config,
@@ -202,19 +145,19 @@ def _loop(run: _Run, max_minutes: float | None) -> str:
         for batch in loader(config, run.material, plan, start=counters.batch):
             _step(run, batch)
             if counters.batch in looks or counters.step == run.total_steps:
-                _look(run)
+                look(run)
                 if 0 < config.monitors.patience <= counters.looks_since_best:
                     return "patience"
             elif _is_due(run, config.monitors.save_minutes):
-                _save(run)
+                save(run)
             if max_minutes is not None and _is_late(run, max_minutes):
-                _save(run)
+                save(run)
                 return "time"
         counters.epoch, counters.batch = counters.epoch + 1, 0
     return "done"
 
 
-def _epoch_begins(run: _Run, plan: EpochSteps) -> None:
+def _epoch_begins(run: Run, plan: EpochSteps) -> None:
     if not plan.batches:
         msg = (
             "an epoch has no step for every process: too few tiles. Give more ground, or lower "
@@ -224,7 +167,7 @@ def _epoch_begins(run: _Run, plan: EpochSteps) -> None:
     run.objective.train()
 
 
-def _step(run: _Run, batch: Any) -> None:
+def _step(run: Run, batch: Any) -> None:
     config, counters, settings = run.config, run.counters, run.config.optimiser
     began = time.monotonic()
     rate = rate_at(
@@ -257,86 +200,26 @@ def _step(run: _Run, batch: Any) -> None:
     counters.tokens += tokens
     run.pending.append({**means, "rate": settings.rate * rate, "tokens_per_s": tokens / spent})
     if counters.step % config.monitors.log_every == 0 or counters.step == run.total_steps:
-        _log(run)
-    run.on_step(_progress(run, means["loss"]))
+        log(run)
+    run.on_step(progress_of(run, means["loss"]))
 
 
-def _progress(run: _Run, loss: float) -> Progress:
-    counters = run.counters
-    pace = counters.seconds / counters.step
-    left = (run.total_steps - counters.step) * pace if counters.step >= 5 else None
-    per_s = counters.tokens / max(counters.seconds, 1e-9)
-    return Progress(counters.step, run.total_steps, loss, per_s, left)
-
-
-def _log(run: _Run) -> None:
-    rows, run.pending = run.pending, []
-    if run.metrics is not None and rows:
-        names = rows[-1]
-        means = {name: float(np.mean([row[name] for row in rows])) for name in names}
-        run.metrics.add(run.counters.step, run.counters.epoch, means)
-
-
-def _look(run: _Run) -> None:
-    """Look at the held-out tiles; keep the checkpoint if it is the best, warn of collapse; save."""
-    _log(run)
-    counters = run.counters
-    if run.is_first:
-        calibrate(run.objective.encoder, run.material.calibrating)
-        numbers = monitors.look(run.objective, run.material.probes, run.material.halves)
-        if counters.step:
-            monitors.warn_of_collapse(numbers, counters.best_numbers, step=counters.step)
-        for name in (*monitors.WATCHED, SCORE):
-            counters.best_numbers[name] = max(counters.best_numbers.get(name, 0.0), numbers[name])
-        if run.metrics is not None:
-            run.metrics.add(counters.step, counters.epoch, numbers)
-        score = numbers[run.config.monitors.score]
-        is_better = score > counters.best_score
-        counters.looks_since_best = 0 if is_better else counters.looks_since_best + 1
-        if is_better:
-            counters.best_score, counters.best_step = score, counters.step
-            card = card_of(run.config, run.material, numbers, counters.step, run.objective)
-            run.folder.save_best(run.objective.encoder, scores=numbers, card=card)
-        run.reporter.say(_line(run, numbers))
-    counters.looks_since_best = int(run.fabric.broadcast(counters.looks_since_best))
-    if counters.step:
-        _save(run)
-
-
-def _line(run: _Run, numbers: dict[str, float]) -> str:
-    r2 = {name: value for name, value in numbers.items() if name.startswith("r2_tags_")}
-    explained = float(np.nanmean(list(r2.values()))) if r2 else float("nan")
-    mark = " *" if run.counters.best_step == run.counters.step else ""
-    return (
-        f"step {run.counters.step:,}/{run.total_steps:,}: {SCORE} {numbers[SCORE]:.3f}, "
-        f"half_tile_mrr {numbers['half_tile_mrr']:.3f}, effective rank "
-        f"{numbers['effective_rank']:.0f}, tags R² {explained:.2f}{mark}"
-    )
-
-
-def _save(run: _Run) -> None:
-    run.fabric.barrier()
-    if run.is_first:
-        run.folder.save_last(run.objective, run.optimiser, run.counters)
-    run.saved = time.monotonic()
-
-
-def _is_due(run: _Run, minutes: float) -> bool:
+def _is_due(run: Run, minutes: float) -> bool:
     """Say whether it is time to save; the first process decides for all."""
     if run.fabric.world_size > 1:
         return False  # at looks alone: asking each other every step costs more
     return time.monotonic() - run.saved > 60 * minutes
 
 
-def _is_late(run: _Run, minutes: float) -> bool:
+def _is_late(run: Run, minutes: float) -> bool:
     late = time.monotonic() - run.started > 60 * minutes
     return bool(run.fabric.broadcast(late)) if run.fabric.world_size > 1 else late
 
 
-def _end(run: _Run, reason: str) -> Outcome:
+def _end(run: Run, reason: str) -> Outcome:
     if reason != "time":
         run.counters.is_finished = True
-        _save(run)
+        save(run)
     outcome = _outcome(run, reason)
     if run.is_first:
         content = {
@@ -344,6 +227,7 @@ def _end(run: _Run, reason: str) -> Outcome:
             "step": outcome.step,
             "best_step": outcome.best_step,
             run.config.monitors.score: outcome.best_score,
+            "untrained": outcome.untrained_score,
             "minutes": run.counters.seconds / 60,
             "tokens": run.counters.tokens,
         }
@@ -353,8 +237,9 @@ def _end(run: _Run, reason: str) -> Outcome:
     return outcome
 
 
-def _outcome(run: _Run, reason: str) -> Outcome:
+def _outcome(run: Run, reason: str) -> Outcome:
     counters = run.counters
     return Outcome(
-        run.folder.folder, reason, counters.step, counters.best_step, counters.best_score
-    )
+        run.folder.folder, reason, counters.step, counters.best_step, counters.best_score,
+        counters.untrained_score,
+    )  # fmt: skip

@@ -47,7 +47,9 @@ class Counters:
     epoch, batch
         The next batch.
     best_score, best_step
-        Of the retrieval score that checkpoints are chosen by.
+        Of the retrieval score that checkpoints are chosen by; step 0 only until the next look.
+    untrained_score
+        The score at step 0.
     looks_since_best
         For early stopping.
     best_numbers
@@ -63,6 +65,7 @@ class Counters:
     batch: int = 0
     best_score: float = float("-inf")
     best_step: int = -1
+    untrained_score: float = float("-inf")
     looks_since_best: int = 0
     best_numbers: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0

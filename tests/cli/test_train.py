@@ -5,11 +5,11 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.train import step_text
+from cli.train import step_text, untrained_text
 from tests.trainer.small_models import small_config
 from tests.trainer.towns import write_towns
 from trainer.config_file import toml_text
-from trainer.loop import Progress
+from trainer.run_state import Outcome, Progress
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,11 @@ def test_steps_are_told_with_speed_and_time_left() -> None:
     progress = Progress(10, 100, 0.1234, 5678.9, 3725)
     assert step_text(progress) == "loss 0.123, 5,679 tokens/s, 1:02:05 left"
     assert step_text(Progress(1, 100, 1, 10, None)) == "loss 1.000, 10 tokens/s"
+
+
+@pytest.mark.parametrize(
+    ("best_step", "score", "is_said"), [(9, 0.3, True), (9, 0.4, False), (0, 0.35, False)]
+)
+def test_training_that_did_not_pay_is_said(best_step: int, score: float, *, is_said: bool) -> None:
+    outcome = Outcome(Path("run"), "done", 9, best_step, score, untrained_score=0.35)
+    assert ("random weights had 0.350" in untrained_text(outcome)) == is_said

@@ -15,7 +15,8 @@ from geoindex.images.stored import Images
 from geoindex.models import load_image_tokeniser
 from tests.trainer.small_models import small_config
 from trainer.image_files import read_patches
-from trainer.loop import Progress, train
+from trainer.loop import train
+from trainer.run_state import Progress
 from trainer.token_cache import cache_tokens
 from trainer.token_files import TokenCache
 from trainer.training_tiles import pooled_tags
