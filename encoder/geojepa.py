@@ -106,7 +106,6 @@ class GeoJEPA(nn.Module):
             Block(width, config.num_heads, config.mlp_ratio) for _ in range(config.depth)
         )
         self.norm_out = nn.LayerNorm(width)
-        pooled_dim = 2 * config.num_counts + 3 * width + entity_dim
         if config.image_dim:
             self.register_buffer("image_mean", torch.zeros(config.image_dim))
             self.register_buffer("image_deviation", torch.ones(config.image_dim))
@@ -119,12 +118,15 @@ class GeoJEPA(nn.Module):
         if config.has_patch_tokens and config.image_dim:
             self.image_in = nn.Linear(config.image_dim, width)
             self.image_kind = nn.Parameter(0.02 * torch.randn(width))
-            pooled_dim += 2 * width + config.image_dim + 1
-        self.region_out = nn.Sequential(
-            nn.Linear(pooled_dim, 2 * config.region_dim),
-            nn.GELU(),
-            nn.Linear(2 * config.region_dim, config.region_dim),
-        )
+        if config.pooling == "learned":
+            pooled_dim = 2 * config.num_counts + 3 * width + entity_dim
+            if self.reads_patches:
+                pooled_dim += 2 * width + config.image_dim + 1
+            self.region_out = nn.Sequential(
+                nn.Linear(pooled_dim, 2 * config.region_dim),
+                nn.GELU(),
+                nn.Linear(2 * config.region_dim, config.region_dim),
+            )
 
     def entity_features(self, tags: Tensor, geometry: Tensor) -> Tensor:
         """Return what is said of entities alone, with a flag for each part that is missing.
@@ -197,12 +199,16 @@ class GeoJEPA(nn.Module):
         tokens, rest = x[: len(tile)], x[len(tile) :]
         registers, looks = rest.tensor_split([num_tiles * self.config.num_registers])
         registers = registers.view(num_tiles, self.config.num_registers, -1)
-        pooled = [counts, batch.around, registers.mean(1), *mean_max(tokens, tile, num_tiles)]
-        # and the plain mean of what came in: the region need not learn what it can be told
-        pooled.append(mean_max(features, tile, num_tiles)[0])
-        if self.reads_patches:
-            pooled += self._pooled_patches(patches, looks, num_tiles)
-        region = self.region_out(torch.cat(pooled, dim=-1))
+        mean, largest = mean_max(tokens, tile, num_tiles)
+        if self.config.pooling == "learned":
+            # and the plain mean of what came in: the region need not learn what it can be told
+            entered = mean_max(features, tile, num_tiles)[0]
+            pooled = [counts, batch.around, registers.mean(1), mean, largest, entered]
+            if self.reads_patches:
+                pooled += self._pooled_patches(patches, looks, num_tiles)
+            region = self.region_out(torch.cat(pooled, dim=-1))
+        else:
+            region = mean if self.config.pooling == "mean" else torch.cat([mean, largest], dim=-1)
         return Latents(tokens, region, counts, None if patches is None else looks)
 
     @property

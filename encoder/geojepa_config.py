@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from encoder.errors import CheckpointError
 
@@ -37,6 +37,10 @@ class GeoJEPAConfig:
         How many words the checkpoint knows and counts one by one; see `encoder.words`.
     region_dim
         Width of the latent region vector; the region vector that is stored has parts beside it.
+    pooling
+        How a tile's tokens become its latent. ``"learned"``: a network over their mean and maximum,
+        sums of learned kinds, and what lies around. For comparisons: ``"mean"`` of the tokens alone
+        (`region_dim` is `width`), and ``"mean_max"``, as published (twice `width`).
     max_keys
         A token attends to at most so many tokens of its tile, evenly drawn; bounds the cost of
         tiles with tens of thousands of entities.
@@ -65,6 +69,7 @@ class GeoJEPAConfig:
     num_counts: int = 256
     num_words: int = 256
     region_dim: int = 192
+    pooling: Literal["learned", "mean", "mean_max"] = "learned"
     max_keys: int = 1024
     max_patches: int = 256
     has_counts: bool = True
@@ -79,6 +84,13 @@ class GeoJEPAConfig:
             msg = (
                 f"width {self.width} is no multiple of num_heads {self.num_heads}; "
                 "want one, for example width 128 and num_heads 4"
+            )
+            raise CheckpointError(msg)
+        pooled = {"mean": self.width, "mean_max": 2 * self.width}.get(self.pooling, self.region_dim)
+        if self.region_dim != pooled:
+            msg = (
+                f"region_dim is {self.region_dim} with pooling {self.pooling!r} of tokens of width "
+                f"{self.width}; want region_dim {pooled}"
             )
             raise CheckpointError(msg)
 

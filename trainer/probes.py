@@ -115,8 +115,10 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
         mean, deviation = _standard(looks[~np.isnan(looks).any(axis=1)], length / 2)
         model.look_mean.copy_(torch.from_numpy(mean))
         model.look_deviation.copy_(torch.from_numpy(deviation))
-    model.region_scale.fill_(2 * length)
-    model.untrained_scale.fill_(2 * _median_length(untrained(model), batches))
+    # a plain mean has no length that would tell anything
+    scale = 2 if model.config.pooling == "learned" else 0
+    model.region_scale.fill_(scale * length)
+    model.untrained_scale.fill_(scale * _median_length(untrained(model), batches))
 
 
 def _standard(

@@ -178,6 +178,26 @@ def test_mean_and_max_of_an_empty_tile_are_zero():
     assert largest.tolist() == [[0], [-1]]
 
 
+@pytest.mark.parametrize(("pooling", "dim"), [("mean", 16), ("mean_max", 32)])
+def test_plain_pooling_is_that_of_each_tile_alone(pooling, dim):
+    model = make_model(replace(SMALL, pooling=pooling, region_dim=dim))
+    batch = make_batch([3, 0, 5])
+    found = model(batch)
+    for tile, (start, stop) in enumerate([(0, 3), (3, 3), (3, 8)]):
+        tokens = found.tokens[start:stop].numpy()
+        wanted = np.zeros(dim)
+        if len(tokens):
+            wanted = np.concatenate([tokens.mean(0), tokens.max(0)])[:dim]
+        np.testing.assert_allclose(found.region[tile].numpy(), wanted, **near)
+        alone = model(only(batch, tile))
+        torch.testing.assert_close(alone.region[0], found.region[tile], **near)
+
+
+def test_plain_pooling_needs_the_width_it_makes():
+    with pytest.raises(CheckpointError, match="want region_dim 32"):
+        replace(SMALL, pooling="mean_max")
+
+
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
     MODEL.save(tmp_path)
     again = GeoJEPA.load(tmp_path)
