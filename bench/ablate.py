@@ -3,9 +3,10 @@
     python bench/ablate.py --data ../shared/data/osm --only no_words ema
     python bench/ablate.py --indexes out/quality    # indexes that bench/quality.py built
 
-Every variant trains for as many epochs on the same tokens, without imagery, and is judged
-on the masked tasks of cells, one seed: for directions, not for claims. Runs and scores are kept in
-the work folder; what is there is not made again.
+Every variant trains for as many epochs on the same tokens, without imagery, and is judged on the
+tasks of cells, with what tells the answer of any of them hidden at once (so that the maps are
+embedded once a variant), one seed: for directions, not for claims. Runs and scores are kept in the
+work folder; what is there is not made again.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.quality import EXTRACTS
 from cli.talk import Talk
 from geoindex.evaluation.results import Record, Results
 from geoindex.evaluation.runner import evaluate
@@ -25,7 +25,11 @@ from trainer.config_file import make_config
 from trainer.loop import train
 
 EPOCHS = 4
-MOST_UNITS = 1500
+MOST_UNITS = 4000
+TASKS = (
+    "signals_present", "signals_count", "buildings", "max_speed", "bridges_present",
+    "bridges_count", "car_bridges", "shops", "amenities", "land_use",
+)  # fmt: skip
 HEADS = ("knn", "ridge", "mlp")
 RECIPE = Path("scripts/geojepa.toml")
 # the published masks: boxes, no classes, a context of 30 to 60 % and targets of 15 to 40 %
@@ -111,21 +115,21 @@ def _config(changes: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _judged(split: str, rows: Sequence[str], options: argparse.Namespace) -> Results:
-    indexes = [options.indexes / f"{name}.geoindex" for name in EXTRACTS]
+    indexes = sorted(options.indexes.glob("*.geoindex"))
+    settings = Settings(split=split, most_units=MOST_UNITS, num_draws=20, hide="all")
     return evaluate(
-        indexes, rows=rows, split=Settings(split=split, most_units=MOST_UNITS, num_draws=20),
-        heads=HEADS, seeds=1, retrieval=False, cache=options.work / "scores", reporter=Talk(),
+        indexes, tasks=TASKS, rows=rows, split=settings, heads=HEADS, seeds=1, retrieval=False,
+        cache=options.work / "scores", reporter=Talk(),
     )  # fmt: skip
 
 
 def _mean(records: Sequence[Record], row: str, head: str) -> float:
-    """Return the mean main score of a row over the masked tasks of cells, none below -1."""
+    """Return the mean main score of a row over the tasks, none below -1."""
     values = [
         max(record.value, -1.0)
         for record in records
-        if record.is_main and record.masked and record.unit == "cell"
-        and (record.row, record.head) == (row, head)
-    ]  # fmt: skip
+        if record.is_main and (record.row, record.head) == (row, head)
+    ]
     return float(np.mean(values))
 
 

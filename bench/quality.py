@@ -1,6 +1,6 @@
 """Measure what the vectors are worth, and write the "Quality" section of docs/benchmarks.md.
 
-    python bench/quality.py                 # extracts of ../shared/data/osm, work in out/quality
+    python bench/quality.py           # all extracts of ../shared/data/osm, work in out/quality
     python bench/quality.py --only EXTRACT ...
     python bench/quality.py --encoders untrained new=runs/7     # rows more, the last on trial
 
@@ -29,11 +29,6 @@ from geoindex.evaluation.results import Results, chosen_heads
 from geoindex.evaluation.runner import evaluate
 from geoindex.evaluation.settings import Settings
 
-EXTRACTS = (
-    "liechtenstein_2022-12", "monaco_2023-12", "helsinki-centre_2019-04",
-    "muenchen-centre_2020-07", "london-clerkenwell_2020-07", "us-baltimore-harbor_2015-02",
-    "us-columbus-centre_c2016", "cusco-peru_c2016",
-)  # fmt: skip
 LEAK_TASKS = ("signals_present", "buildings", "max_speed", "land_use", "road_class")
 MOST_UNITS = 3000
 BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
@@ -144,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the quality of vectors.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
-    parser.add_argument("--only", nargs="+", default=list(EXTRACTS), metavar="EXTRACT")
+    parser.add_argument("--only", nargs="+", metavar="EXTRACT", help="By name; all by default.")
     parser.add_argument("--rows", nargs="+", default=list(DEFAULT_ROWS), metavar="ROW")
     parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME|FOLDER|ROW=FOLDER")
     parser.add_argument("--page", type=Path, default=PAGE, help="Where the section is written.")
@@ -154,7 +149,8 @@ def main() -> None:
         parser.error("the last row is compared with the others; want another than constant there")
     options.work.mkdir(parents=True, exist_ok=True)
     talk = Talk()
-    extracts = [options.data / f"{name}.osm.pbf" for name in options.only]
+    found = sorted(options.data.glob("*.osm.pbf"))
+    extracts = [options.data / f"{name}.osm.pbf" for name in options.only or []] or found
     indexes = build_all(extracts, options.work, talk)
     spatial = measure(indexes, options.work, talk, rows=rows, split="spatial")
     random = measure(indexes, options.work, talk, rows=rows, split="random", tasks=LEAK_TASKS)

@@ -91,8 +91,8 @@ def region_latents(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.floa
 def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
-    A cosine forgets how long a latent is, and so how much a tile holds; beside a constant, twice
-    that length, it does not. The counts of prototypes and of words together get half of it. See
+    A cosine forgets how long a latent is, and so how much a tile holds; beside a constant of that
+    length it does not. The counts of prototypes and of words together get half of it. See
     `encoder.geojepa_embedder`.
 
     Parameters
@@ -116,7 +116,7 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
         model.look_mean.copy_(torch.from_numpy(mean))
         model.look_deviation.copy_(torch.from_numpy(deviation))
     # a plain mean has no length that would tell anything
-    scale = 2 if model.config.pooling == "learned" else 0
+    scale = float(model.config.pooling == "learned")
     model.region_scale.fill_(scale * length)
     model.untrained_scale.fill_(scale * _median_length(untrained(model), batches))
 
