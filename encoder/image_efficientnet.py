@@ -82,9 +82,9 @@ class EfficientNetTokens(NetworkTokens):
             raise ImageInputError(msg)
         self._stages = tuple(stage for stage in _STAGES if stage in stages)
         self._enlarged = enlarged
-        stride = _STAGES[self._stages[-1]][2]
-        if patch_px < 1 or patch_px % stride:
-            msg = f"patch_px is {patch_px}; want a multiple of {stride}, the stride. Example: 32"
+        if patch_px < 1 or patch_px % self._stride:
+            wanted = f"want a multiple of {self._stride}, the stride"
+            msg = f"patch_px is {patch_px}; {wanted}. Example: 32"
             raise ImageInputError(msg)
         self._patch_px = patch_px
 
@@ -120,8 +120,7 @@ class EfficientNetTokens(NetworkTokens):
 
     def halved(self) -> "EfficientNetTokens":
         """Return the same network with patches half as wide, if that is whole strides."""
-        stride = _STAGES[self._stages[-1]][2]
-        if self._patch_px % (2 * stride):
+        if self._patch_px % (2 * self._stride):
             return self
         other = copy(self)
         other._patch_px //= 2
@@ -130,14 +129,21 @@ class EfficientNetTokens(NetworkTokens):
         return other
 
     def _normalised(self, images: Any) -> Any:
-        from torch.nn.functional import interpolate
+        from torch.nn.functional import interpolate, pad
 
         if self._enlarged == 1:
             return (images - _MEAN) / _SCALE
         # with antialias torch has Pillow's cubic, softer than its own; only of whole floats
         size = [round(side * self._enlarged) for side in images.shape[-2:]]
         large = interpolate(images.float(), size=size, mode="bicubic", antialias=True)
+        # an odd number of half strides: the network would drop the last half
+        lacks = [-side % self._stride for side in size]
+        large = pad(large, (0, lacks[1], 0, lacks[0]), mode="replicate")
         return ((large.clamp(0, 255) - _MEAN) / _SCALE).to(images.dtype)
+
+    @property
+    def _stride(self) -> int:
+        return _STAGES[self._stages[-1]][2]
 
     def _features(self, images: Any) -> Any:
         import torch

