@@ -89,7 +89,8 @@ bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
 	$(PEERS)/bin/python bench/peers.py --data $(DATA) $(ARGS)
 
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
-	$(BIN)/python bench/imagery.py $(IMAGERY) $(ARGS)
+	$(BIN)/python -m bench.imagery $(IMAGERY) $(ARGS)
+	$(BIN)/python -m bench.imagery_speed $(IMAGERY)
 	$(BIN)/python bench/pictures.py $(IMAGERY)
 
 bench-ablate: $(VENV)/dev-ready  ## docs/benchmarks.md, "Ablations"; hours; ARGS='--only VARIANT ...'

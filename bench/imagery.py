@@ -1,21 +1,20 @@
-"""What do image vectors know of the ground, and how fast are they made?
+"""What do image vectors know of the ground?
 
-Run ``python bench/imagery.py FOLDER``: folders of places, each with XYZ tiles of zoom 20 and a
-``buildings.geojson``, beside ``geotiff/*.tif``. Prints Markdown.
+Run ``python -m bench.imagery FOLDER``: folders of places, each with XYZ tiles of zoom 20 and a
+``buildings.geojson``. Prints Markdown.
 
-1. The share of each tile that buildings cover, told by ridge regression (its strength chosen on the
-   training tiles) from frozen vectors. Either a whole place is held out, or a block of tiles
-   (tiles of zoom 17) inside the places. R² is of all held-out tiles together; the interval is a
-   bootstrap over blocks.
-2. Chips a second, read from GeoTIFF and tokenised, beside bare rasterio reads of the same windows
-   and a bare forward pass over images that are in memory already, as a build does it: several
-   threads read ahead of the one that tokenises. Each is the best of three rounds.
+The share of each tile that buildings cover, told by ridge regression (its strength chosen on the
+training tiles) from frozen vectors. Either a whole place is held out, or a block of tiles (tiles of
+zoom 17) inside the places. R² is of all held-out tiles together; intervals are a bootstrap over
+blocks, and so are those of differences, of the same draws for both.
+
+Tokens are pooled to their mean, as an index does; and beside that mean stands what `trainer.ground`
+tells of the map from each patch alone, averaged over the tile, as in a region's part `looks`: here
+the share of the patch under buildings. It never saw the place that is asked about.
 """
 
 import sys
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,51 +25,118 @@ from numpy.typing import NDArray
 from encoder.image_efficientnet import EfficientNetTokens
 from encoder.image_statistics import StatisticsTokens
 from encoder.image_tokens import ImageTokeniser
-from geoindex.chips import read_chips
-from geoindex.sources.imagery import ChipFrame, open_imagery
 from geoindex.sources.imagery_tiles import decode_tile
+from trainer.ground import fit_ground
 
-ZOOM, BLOCK_ZOOM, TILE_PX = 20, 17, 256
-ROUNDS = 3
-SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 64
+ZOOM, BLOCK_ZOOM, TILE_PX, TILE_GSD_M = 20, 17, 256, 0.15
+PER_SIDE = 8
+# of a column's largest number: less varies by rounding alone
+_CONSTANT = 1e-6
+# of the tag vectors that a region vector tells the ground in
+GROUND_COLUMNS = 192
+Vectors = NDArray[np.float64]
+VectorsOf = Callable[[NDArray[np.bool_]], Vectors]
+
+TOKENS: dict[str, ImageTokeniser] = {
+    "`statistics`": StatisticsTokens(32),
+    **{
+        f"`efficientnet`, {' and '.join(stages)}, {enlarged:g} x": EfficientNetTokens(
+            stages=stages, enlarged=enlarged
+        )
+        for enlarged, stages in (
+            (1.0, ("3",)), (1.0, ("3", "4")), (1.0, ("5a",)), (1.0, ("4", "5a")), (1.0, ("5",)),
+            (1.5, ("3", "4")), (1.5, ("5a",)), (1.5, ("4", "5a")), (1.5, ("3", "4", "5a")),
+            (1.5, ("5",)), (2.0, ("3", "4")), (2.0, ("5a",)),
+        )
+    },
+}  # fmt: skip
+DEFAULT, BEFORE = "`efficientnet`, 5a, 1.5 x", "`efficientnet`, 3 and 4, 1 x"
 
 
 def main() -> None:
     """Measure and print."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/imagery")
     tiles, share, place, block = read_tiles(folder)
-    places = np.unique(place)
-    print(f"{len(tiles)} tiles of zoom {ZOOM} of {len(places)} places; ", end="")
+    under = patch_shares(folder)
+    print(f"{len(tiles)} tiles of zoom {ZOOM} of {len(np.unique(place))} places; ", end="")
     print(f"buildings cover {share.mean():.2f} of them on average, deviation {share.std():.2f}\n")
-    print("| vectors | dims | R², places held out | R², blocks held out |")
-    print("| :-- | --: | --: | --: |")
-    for name, make in VECTORS.items():
+    print("| vectors | dims | places held out | blocks held out |", end="")
+    print(" with ground: places | with ground: blocks |")
+    print("| :-- | --: | --: | --: | --: | --: |")
+    kept: dict[tuple[str, bool], list[Vectors]] = {}
+    for name, make in PLAIN.items():
         x = make(tiles)
-        scores = [told(lambda _, x=x: x, share, groups, block) for groups in (place, block)]
-        print(f"| {name} | {x.shape[1]} | {scores[0]} | {scores[1]} |", flush=True)
-    speed(folder)
+        found = [predicted(lambda _, x=x: x, share, groups) for groups in (place, block)]
+        scores = " | ".join(scored(share, p, block) for p in found)
+        print(f"| {name} | {x.shape[1]} | {scores} | | |", flush=True)
+    for name, tokeniser in TOKENS.items():
+        tokens = tokens_of(tokeniser, tiles)
+        mean = tokens.mean(axis=1)
+        ground = WithGround(tokens, under, place, block)
+        for with_ground, of in ((False, lambda _, mean=mean: mean), (True, ground)):
+            kept[name, with_ground] = [predicted(of, share, groups) for groups in (place, block)]
+        cells = [scored(share, p, block) for key in (False, True) for p in kept[name, key]]
+        print(f"| {name} | {mean.shape[1]} | {' | '.join(cells)} |", flush=True)
+    print("\n| pair | places held out | blocks held out |\n| :-- | --: | --: |")
+    for left, right in (
+        ((DEFAULT, False), (BEFORE, False)),
+        ((DEFAULT, True), (DEFAULT, False)),
+        ((DEFAULT, True), (BEFORE, True)),
+    ):
+        gains = [gained(share, *pair, block) for pair in zip(kept[left], kept[right], strict=True)]
+        print(f"| {_said(*left)} to {_said(*right)} | {' | '.join(gains)} |")
+
+
+def _said(name: str, with_ground: bool) -> str:  # noqa: FBT001 - a key
+    return name + (" with ground" if with_ground else "")
 
 
 def read_tiles(
     folder: Path,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[Any], NDArray[Any]]:
     """Return tiles, the share of each under buildings, its place and its block."""
-    import geopandas
-
     images, shares, places, blocks = [], [], [], []
     for place in sorted(path.parent for path in folder.glob("*/buildings.geojson")):
-        found = geopandas.read_file(place / "buildings.geojson").to_crs("EPSG:3857").geometry
-        whole = shapely.union_all(shapely.make_valid(found.to_numpy()))
+        whole = _buildings(place)
         for path in sorted((place / str(ZOOM)).glob("*/*.png")):
             x, y = int(path.parent.name), int(path.stem)
-            side = 2 * np.pi * 6_378_137 / 2**ZOOM
-            west, north = x * side - np.pi * 6_378_137, np.pi * 6_378_137 - y * side
-            square = shapely.box(west, north - side, west + side, north)
             images.append(decode_tile(path.read_bytes()).rgb.transpose(1, 2, 0))
-            shares.append(shapely.area(shapely.intersection(whole, square)) / side**2)
+            shares.append(_covered(whole, x, y, 1)[0])
             places.append(place.name)
             blocks.append(f"{place.name} {x >> (ZOOM - BLOCK_ZOOM)} {y >> (ZOOM - BLOCK_ZOOM)}")
     return np.stack(images), np.array(shares), np.array(places), np.array(blocks)
+
+
+def patch_shares(folder: Path) -> Vectors:
+    """Return the share of each patch of each tile under buildings, shape ``(t, 64)``."""
+    return np.stack([
+        _covered(whole, int(path.parent.name), int(path.stem), PER_SIDE)
+        for place in sorted(path.parent for path in folder.glob("*/buildings.geojson"))
+        for whole in [_buildings(place)]
+        for path in sorted((place / str(ZOOM)).glob("*/*.png"))
+    ])  # fmt: skip
+
+
+def _buildings(place: Path) -> Any:
+    import geopandas
+
+    found = geopandas.read_file(place / "buildings.geojson").to_crs("EPSG:3857").geometry
+    return shapely.union_all(shapely.make_valid(found.to_numpy()))
+
+
+def _covered(whole: Any, x: int, y: int, per_side: int) -> Vectors:
+    """Return how much of a tile's squares is covered, row by row from the north-west."""
+    side = 2 * np.pi * 6_378_137 / 2**ZOOM
+    west, north = x * side - np.pi * 6_378_137, np.pi * 6_378_137 - y * side
+    column, row = np.meshgrid(np.arange(per_side), np.arange(per_side))
+    left, top, width = (
+        west + column * side / per_side,
+        north - row * side / per_side,
+        side / per_side,
+    )
+    squares = shapely.box(left, top - width, left + width, top).ravel()
+    part = shapely.intersection(whole, shapely.box(west, north - side, west + side, north))
+    return np.asarray(shapely.area(shapely.intersection(part, squares)) / width**2)
 
 
 def _colour_moments(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -80,90 +146,59 @@ def _colour_moments(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([mean[:, 0], np.sqrt(moments[0]), np.cbrt(moments[1])], axis=1)
 
 
-def _pooled(
-    tokeniser: ImageTokeniser, *, with_spread: bool = False, size_px: int = TILE_PX
-) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """Return what pools the patch tokens of a tile to their mean, as an index does.
+def _last_features(tiles: NDArray[np.uint8]) -> Vectors:
+    """Return the classifier's last features, averaged over the tile: no token, a yardstick."""
+    import torch
 
-    Parameters
-    ----------
-    with_spread
-        Their deviation beside it.
-    size_px
-        How wide tiles are made before: as if the index had another gsd.
-    """
-
-    def make(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
-        images = _resized(tiles, size_px)
-        known = np.ones(images.shape[:3], np.bool_)
-        found = tokeniser.tokens(images, known, gsd_m=0.15).tokens.astype(np.float64)
-        spread = [found.std(axis=1)] if with_spread else []
-        return np.concatenate([found.mean(axis=1), *spread], axis=1)
-
-    return make
+    network, found = EfficientNetTokens(device="cpu")._network, []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), 8):
+            x = torch.from_numpy(tiles[start : start + 8]).permute(0, 3, 1, 2).float()
+            found.append(network.extract_features((x - 127) / 128).mean(dim=(2, 3)).numpy())
+    return np.concatenate(found).astype(np.float64)
 
 
-def _resized(tiles: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if size_px == tiles.shape[1]:
-        return tiles
-    how = Image.Resampling.BICUBIC
-    return np.stack([np.asarray(Image.fromarray(t).resize((size_px,) * 2, how)) for t in tiles])
-
-
-def _network(
-    block: int | None, size_px: int = TILE_PX
-) -> Callable[[NDArray[np.uint8]], NDArray[np.float64]]:
-    """Return what averages the features after a block over the whole tile: no token, a yardstick.
-
-    None stands for the classifier's last features.
-    """
-
-    def make(tiles: NDArray[np.uint8]) -> NDArray[np.float64]:
-        import torch
-
-        network = EfficientNetTokens(32, device="cpu")._network
-        images, found = _resized(tiles, size_px), []
-        with torch.inference_mode():
-            for start in range(0, len(images), 8):
-                x = torch.from_numpy(images[start : start + 8]).permute(0, 3, 1, 2).float()
-                x = (x - 127) / 128
-                if block is None:
-                    x = network.extract_features(x)
-                else:
-                    x = network._swish(network._bn0(network._conv_stem(x)))
-                    for part in network._blocks[: block + 1]:
-                        x = part(x)
-                found.append(x.mean(dim=(2, 3)).numpy())
-        return np.concatenate(found).astype(np.float64)
-
-    return make
-
-
-VECTORS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float64]]] = {
+PLAIN = {
     "colour moments of the tile": _colour_moments,
-    "`statistics`": _pooled(StatisticsTokens(32)),
-    "`statistics`, mean and deviation": _pooled(StatisticsTokens(32), with_spread=True),
-    "`efficientnet`, stage 3": _pooled(EfficientNetTokens(32, stages=(3,))),
-    "`efficientnet`, stages 3 and 4 (default)": _pooled(EfficientNetTokens(32)),
-    "the same, mean and deviation": _pooled(EfficientNetTokens(32), with_spread=True),
-    "the same, tiles resized to 384 px": _pooled(EfficientNetTokens(32), size_px=384),
-    "`efficientnet`, stages 3 to 5": _pooled(EfficientNetTokens(32, stages=(3, 4, 5))),
-    "network alone, first block of stage 5": _network(8),
-    "network alone, first block of stage 5, tiles resized to 384 px": _network(8, 384),
-    "network alone, first block of stage 5, tiles resized to 512 px": _network(8, 512),
-    "network alone, last features": _network(None),
+    "network alone, last features": _last_features,
 }
 
 
-def told(
-    vectors_of: Callable[[NDArray[np.bool_]], NDArray[np.float64]],
-    y: NDArray[np.float64],
-    groups: NDArray[Any],
-    block: NDArray[Any],
-) -> str:
-    """Return R² with its 95 % interval, every group told by the others.
+def tokens_of(tokeniser: ImageTokeniser, tiles: NDArray[np.uint8]) -> Vectors:
+    """Return the tokens of tiles, shape ``(t, 64, D)``."""
+    known = np.ones(tiles.shape[:3], np.bool_)
+    return tokeniser.tokens(tiles, known, gsd_m=TILE_GSD_M).tokens.astype(np.float64)
+
+
+class WithGround:
+    """The mean token of tiles, and beside it what lies under their patches, as told by others'."""
+
+    def __init__(
+        self, tokens: Vectors, under: Vectors, place: NDArray[Any], block: NDArray[Any]
+    ) -> None:
+        group = np.unique(block, return_inverse=True)[1]
+        self._place, self._mean = place, tokens.mean(axis=1)
+        self._told = {}
+        for held in np.unique(place):
+            others = place != held
+            seen = tokens[others].reshape(-1, tokens.shape[2])
+            mean, deviation = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-4)
+            line = fit_ground(
+                ((seen - mean) / deviation).astype(np.float32),
+                under[others].reshape(-1, 1).astype(np.float32),
+                np.repeat(group[others], under.shape[1]),
+            )
+            told = (tokens - mean) / deviation @ line.slope + line.mean
+            self._told[held] = told.clip(line.low, line.high).mean(axis=1)
+
+    def __call__(self, is_asked: NDArray[np.bool_]) -> Vectors:
+        """Return the vectors of all tiles, by which those that are asked are told."""
+        told = self._told[self._place[is_asked][0]]
+        return np.hstack([self._mean, np.repeat(told, GROUND_COLUMNS, axis=1)])
+
+
+def predicted(vectors_of: VectorsOf, y: Vectors, groups: NDArray[Any]) -> Vectors:
+    """Return what is told of every group by the others.
 
     Parameters
     ----------
@@ -174,118 +209,44 @@ def told(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    predicted = np.zeros_like(y)
+    found = np.zeros_like(y)
     for group in np.unique(groups):
         is_test = groups == group
         x = vectors_of(is_test)
+        # as the heads of `geoindex evaluate`: equal numbers may have a tiny deviation
+        x = x[:, x[~is_test].std(axis=0) > _CONSTANT * np.abs(x[~is_test]).max(axis=0)]
         head = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 21)))
-        predicted[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
+        found[is_test] = head.fit(x[~is_test], y[~is_test]).predict(x[is_test]).clip(0, 1)
+    return found
+
+
+def scored(y: Vectors, told: Vectors, block: NDArray[Any]) -> str:
+    """Return R² with its 95 % interval."""
+    low, high = np.percentile([r2(y[at], told[at]) for at in _draws(block)], [2.5, 97.5])
+    return f"{r2(y, told):.2f} ({low:.2f} to {high:.2f})"
+
+
+def gained(y: Vectors, told: Vectors, other: Vectors, block: NDArray[Any]) -> str:
+    """Return how much higher R² is than another's, with the 95 % interval of the difference."""
+    gains = [r2(y[at], told[at]) - r2(y[at], other[at]) for at in _draws(block)]
+    low, high = np.percentile(gains, [2.5, 97.5])
+    return f"{r2(y, told) - r2(y, other):+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _draws(block: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """Return the rows of a thousand draws of blocks."""
     rng = np.random.default_rng(0)
     names, rows = np.unique(block, return_inverse=True)
-    drawn = []
-    for _ in range(1000):
-        picked = rng.integers(0, len(names), len(names))
-        at = np.concatenate([np.flatnonzero(rows == i) for i in picked])
-        drawn.append(_r2(y[at], predicted[at]))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{_r2(y, predicted):.2f} ({low:.2f} to {high:.2f})"
-
-
-def _r2(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
-    return float(1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum())
-
-
-def speed(folder: Path) -> None:
-    """Print chips a second, and processor time a chip."""
-    rasters = sorted((folder / "geotiff").glob("*.tif"), key=lambda path: -path.stat().st_size)
-    source, frames = open_imagery(rasters[0]), _frames(rasters[0])
-    chips = list(read_chips(source, frames))
-    images, known = np.stack([chip.rgb for chip in chips]), np.stack([c.is_valid for c in chips])
-    runs: dict[str, Callable[[], Any]] = {
-        "bare rasterio reads of the same windows": lambda: _bare_reads(rasters[0], frames),
-        "our reading: in local metres, with validity": lambda: list(read_chips(source, frames)),
-    }
-    bare, joined = next(iter(runs)), {}
-    for tokeniser in (StatisticsTokens(32), EfficientNetTokens(32, device="cpu")):
-        forward = f"`{tokeniser.name}`: bare forward pass, images in memory"
-        both = f"`{tokeniser.name}`: read and tokenised"
-        runs[forward] = partial(_forward, tokeniser, images, known)
-        runs[both] = partial(_read_and_tokenise, tokeniser, source, frames)
-        joined[both] = forward
-    found = _side_by_side(runs)
-    size = f"{SPEED_PX} x {SPEED_PX} px at {SPEED_GSD_M} m"
-    print(f"\n{len(frames)} chips of {size}, of {rasters[0].name}\n")
-    print("| what | chips/s | processor ms a chip | of the slower of its two bare parts |")
-    print("| :-- | --: | --: | --: |")
-    for name, (wall_s, cpu_s) in found.items():
-        parts = [found[part][0] for part in (bare, joined[name])] if name in joined else []
-        share = f"{max(parts) / wall_s:.0%}" if parts else ""
-        print(
-            f"| {name} | {len(frames) / wall_s:.1f} | {1000 * cpu_s / len(frames):.1f} | {share} |"
-        )
-
-
-def _frames(path: Path) -> list[ChipFrame]:
-    import rasterio
-    from rasterio.warp import transform
-
-    with rasterio.open(path) as raster:
-        rng = np.random.default_rng(0)
-        rows = rng.integers(raster.height // 4, 3 * raster.height // 4, NUM_CHIPS)
-        columns = rng.integers(raster.width // 4, 3 * raster.width // 4, NUM_CHIPS)
-        lon, lat = transform(raster.crs, "EPSG:4326", *raster.xy(rows, columns))
-    side_m = SPEED_PX * SPEED_GSD_M
+    of_block = [np.flatnonzero(rows == i) for i in range(len(names))]
     return [
-        ChipFrame(float(x), float(y), side_m, SPEED_GSD_M) for x, y in zip(lon, lat, strict=True)
+        np.concatenate([of_block[i] for i in rng.integers(0, len(names), len(names))])
+        for _ in range(1000)
     ]
 
 
-def _bare_reads(path: Path, frames: list[ChipFrame]) -> None:
-    import rasterio
-    from rasterio.warp import transform
-    from rasterio.windows import from_bounds
-
-    with rasterio.open(path) as raster:
-        lon, lat = [frame.lon for frame in frames], [frame.lat for frame in frames]
-        x, y = transform("EPSG:4326", raster.crs, lon, lat)
-        for frame, east, north in zip(frames, x, y, strict=True):
-            half = frame.side_m / 2
-            bounds = east - half, north - half, east + half, north + half
-            window = from_bounds(*bounds, transform=raster.transform)
-            raster.read([1, 2, 3], window=window, out_shape=(3, SPEED_PX, SPEED_PX))
-
-
-def _forward(tokeniser: Any, images: NDArray[np.uint8], known: NDArray[np.bool_]) -> None:
-    if isinstance(tokeniser, StatisticsTokens):
-        tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
-        return
-    import torch
-
-    with torch.inference_mode():
-        for start in range(0, len(images), 4):
-            pixels = torch.from_numpy(images[start : start + 4]).permute(0, 3, 1, 2).float()
-            tokeniser._features((pixels - 127) / 128)
-
-
-def _read_and_tokenise(tokeniser: Any, source: Any, frames: list[ChipFrame]) -> None:
-    chips = read_chips(source, frames)
-    for batch in zip(*[chips] * 4, strict=True):
-        images, known = (np.stack(part) for part in zip(*batch, strict=True))
-        tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
-
-
-def _side_by_side(runs: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, float]]:
-    """Return the least wall and processor seconds of each, in rounds: a busy spell hits all."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            started = time.perf_counter(), time.process_time()
-            run()
-            found[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
-    return {
-        name: (min(wall for wall, _ in pairs), min(cpu for _, cpu in pairs))
-        for name, pairs in found.items()
-    }
+def r2(y: Vectors, told: Vectors) -> float:
+    """Return the part of the variance that is told."""
+    return float(1 - ((y - told) ** 2).sum() / ((y - y.mean()) ** 2).sum())
 
 
 if __name__ == "__main__":

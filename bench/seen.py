@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.imagery import read_tiles, told
+from bench.imagery import gained, predicted, read_tiles, scored
 from cli.talk import Talk
 from encoder.embedder import TagCodes, TilePatches, Tiles
 from encoder.geojepa_embedder import GeoJEPAEmbedder
@@ -51,8 +51,10 @@ def main() -> None:
               tokens=options.work / "tokens", reporter=talk)  # fmt: skip
         seen[held] = region_parts(run / "best", patches)
     alone = looks(patches)
-    print("| vectors | dims | R², places held out | R², blocks held out |")
-    print("| :-- | --: | --: | --: |")
+    print("| vectors | dims | R², places held out | R², blocks held out |", end="")
+    print(" to the tokens: places | to the tokens: blocks |")
+    print("| :-- | --: | --: | --: | --: | --: |")
+    tokens: list[Vectors] = []
     rows = {"image tokens alone: their mean": dict.fromkeys(places, alone)}
     for part in seen[places[0]]:
         rows[part] = {name: seen[name][part] for name in places}
@@ -63,8 +65,11 @@ def main() -> None:
         ) -> Vectors:
             return by_place[str(place[is_asked][0])]
 
-        scores = [told(vectors_of, share, groups, block) for groups in (place, block)]
-        print(f"| {name} | {alone_dims(by_place)} | {scores[0]} | {scores[1]} |", flush=True)
+        found = [predicted(vectors_of, share, groups) for groups in (place, block)]
+        tokens = tokens or found
+        cells = [scored(share, told, block) for told in found]
+        cells += [gained(share, *pair, block) for pair in zip(found, tokens, strict=True)]
+        print(f"| {name} | {alone_dims(by_place)} | {' | '.join(cells)} |", flush=True)
 
 
 def alone_dims(by_place: Mapping[str, Vectors]) -> int:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "data" / "geojepa"
 # counted up when the code makes other vectors of the same checkpoint
-_VERSION = 2
+_VERSION = 3
 
 
 class GeoJEPAEmbedder:

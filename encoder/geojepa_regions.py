@@ -7,13 +7,16 @@ latent      the model's, of the whole tile
 counts      the log of one plus how many entities are most like each prototype, standardised
 words       the same of how many say each known word
 looks       what of the map lies under the image patches, told from them alone (tag vectors, by
-            the part that is covered), and the mean of their columns, standardised;
-            zero where nothing is seen of the ground; only of models that read images
-scale       one constant: scaled to unit length a region that holds much points elsewhere than one
-            that holds little of the same
+            the part that is covered, patch by patch within what can be there), and the mean of
+            their columns, standardised; zero where nothing is seen of the ground; only of models
+            that read images
+scale       a constant: scaled to unit length a region that holds much points elsewhere than one
+            that holds little of the same. Looks are taken from it: looks and scale together are
+            as long as the scale alone where nothing is seen
 ==========  =================================================================================
 
-All but the latent go past the network. `trainer.probes.calibrate` sets how long they are.
+All but the latent go past the network. `trainer.probes.calibrate` sets how long they are. Since
+looks are taken from the scale, what is told of the map does not shrink where the ground is seen.
 """
 
 from collections.abc import Mapping
@@ -26,6 +29,9 @@ from encoder.geojepa_config import GeoJEPAConfig
 
 if TYPE_CHECKING:
     from encoder.geojepa import GeoJEPA
+
+# of the scale: looks longer than this are shortened, which few are (they are half of it)
+_MOST_LOOKS = 0.9
 
 
 def region_columns(config: GeoJEPAConfig) -> Mapping[str, slice]:
@@ -75,12 +81,14 @@ def joined_parts(
         (counts - _array(model.count_mean)) / _array(model.count_deviation) * config.has_counts,
         (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
     ]
+    scale = np.full((len(latents), 1), model.region_scale.item())
     if config.image_dim:
         seen = np.full((len(latents), config.look_dim), np.nan) if looks is None else looks
-        standard = (seen - _array(model.look_mean)) / _array(model.look_deviation)
-        parts.append(np.nan_to_num(standard, nan=0.0))
-    parts.append(np.full((len(latents), 1), model.region_scale.item()))
-    return np.hstack(parts).astype(np.float32)
+        standard = np.nan_to_num((seen - _array(model.look_mean)) / _array(model.look_deviation))
+        length = np.linalg.norm(standard, axis=1, keepdims=True)
+        parts.append(standard * (_MOST_LOOKS * scale / np.maximum(length, 1e-9)).clip(max=1))
+        scale = np.sqrt(scale**2 - np.minimum(length, _MOST_LOOKS * scale) ** 2)
+    return np.hstack([*parts, scale]).astype(np.float32)
 
 
 def patch_looks(
@@ -100,13 +108,15 @@ def patch_looks(
     looks
         Shape ``(t, look_dim)``: told ground and mean; NaN where a tile has no patch.
     """
-    means = np.full((len(offsets) - 1, images.shape[1]), np.nan)
+    slope, mean = _array(model.ground_slope), _array(model.ground_mean)
+    low, high = _array(model.ground_low), _array(model.ground_high)
+    looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
-        means[tile] = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64).mean(axis=0)
-    standard = (means - _array(model.image_mean)) / _array(model.image_deviation)
-    # the mean of what single patches tell: the map is a straight line
-    ground = standard @ _array(model.ground_slope) + _array(model.ground_mean)
-    return np.hstack([ground, means]).astype(np.float32)
+        tokens = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
+        standard = (tokens - _array(model.image_mean)) / _array(model.image_deviation)
+        ground = (standard @ slope + mean).clip(low, high)
+        looks[tile] = np.append(ground.mean(axis=0), tokens.mean(axis=0))
+    return looks.astype(np.float32)
 
 
 def _array(part: Any) -> NDArray[np.float32]:

@@ -5,16 +5,19 @@ the whole image and know what it is a picture of; the middle ones see edges, roo
 where they are. Receptive fields, by the kernels and strides of its blocks (the network has no
 squeeze-and-excitation, so nothing else mixes the image):
 
-=======  ========  ======  ====================
-stage    channels  stride  receptive field, px
-=======  ========  ======  ====================
-2        24        4       19
-3        40        8       67
-4        80        16      147
-5        112       16      339
-=======  ========  ======  ====================
+=======  =====================  ========  ======  ==========  ==================
+stage    ends with              channels  stride  field, px   field, enlarged
+=======  =====================  ========  ======  ==========  ==================
+2        its last block         24        4       19          16
+3        its last block         40        8       67          48
+4        its last block         80        16      147         101
+5a       stage 5's first block  112       16      211         144
+5        its last block         112       16      339         229
+=======  =====================  ========  ======  ==========  ==================
 
-Tokens join stages 3 and 4 by default (120 columns), each averaged over the patch.
+Tokens are those of 5a by default, of the chip made half as large again before the network: roofs of
+a few metres then are as large as the things it learnt to see, and a token sees no farther than one
+of stage 4 would (docs/decisions/0007). The price is 2.25 times as many pixels.
 """
 
 import hashlib
@@ -25,9 +28,13 @@ from typing import Any
 from encoder.errors import ImageInputError, MissingImageryError
 from encoder.image_networks import Device, Dtype, NetworkTokens, file_digest
 
-# of each stage: its last block, channels and stride
-_STAGES = {2: (2, 24, 4), 3: (4, 40, 8), 4: (7, 80, 16), 5: (10, 112, 16)}
-DEFAULT_STAGES = (3, 4)
+# of each stage: the block that it ends with, channels and stride
+_STAGES = {
+    "2": (2, 24, 4), "3": (4, 40, 8), "4": (7, 80, 16), "5a": (8, 112, 16), "5": (10, 112, 16),
+}  # fmt: skip
+DEFAULT_STAGES = ("5a",)
+# so that a patch is whole halves of a stride
+_ENLARGED = (1.0, 1.5, 2.0)
 # the original's preprocessing: (x - 127) / 128
 _MEAN, _SCALE = 127.0, 128.0
 
@@ -38,9 +45,12 @@ class EfficientNetTokens(NetworkTokens):
     Parameters
     ----------
     patch_px
-        Width of a patch: a multiple of the coarsest stage's stride.
+        Width of a patch, before it is enlarged: a multiple of the coarsest stage's stride.
     stages
-        2 to 5; later ones say more of what, less of where, and take longer.
+        Of the table above; later ones say more of what, less of where, and take longer. Several
+        stand side by side.
+    enlarged
+        How much larger chips are made first: 1, 1.5 or 2. Takes its square as long.
     device, dtype, batch_size
         See `encoder.image_networks.NetworkTokens`.
 
@@ -56,7 +66,8 @@ class EfficientNetTokens(NetworkTokens):
         self,
         patch_px: int = 32,
         *,
-        stages: tuple[int, ...] = DEFAULT_STAGES,
+        stages: tuple[str, ...] = DEFAULT_STAGES,
+        enlarged: float = 1.5,
         device: Device = "auto",
         dtype: Dtype = "float32",
         batch_size: int = 4,
@@ -64,12 +75,16 @@ class EfficientNetTokens(NetworkTokens):
         _packages()
         super().__init__(device=device, dtype=dtype, batch_size=batch_size)
         if not stages or not set(stages) <= set(_STAGES):
-            msg = f"stages are {stages}; want some of {tuple(_STAGES)}. Example: (3, 4)"
+            msg = f"stages are {stages}; want some of {tuple(_STAGES)}. Example: ('5a',)"
             raise ImageInputError(msg)
-        self._stages = tuple(sorted(set(stages)))
-        stride = _STAGES[self._stages[-1]][2]
-        if patch_px < 1 or patch_px % stride:
-            msg = f"patch_px is {patch_px}; want a multiple of {stride}, the stride. Example: 32"
+        if enlarged not in _ENLARGED:
+            msg = f"enlarged is {enlarged}; want one of {_ENLARGED}. Example: 1.5"
+            raise ImageInputError(msg)
+        self._stages = tuple(stage for stage in _STAGES if stage in stages)
+        self._enlarged = enlarged
+        if patch_px < 1 or patch_px % self._stride:
+            wanted = f"want a multiple of {self._stride}, the stride"
+            msg = f"patch_px is {patch_px}; {wanted}. Example: 32"
             raise ImageInputError(msg)
         self._patch_px = patch_px
 
@@ -85,9 +100,12 @@ class EfficientNetTokens(NetworkTokens):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of weights, stages and patch."""
+        """Hash of weights, stages, patch and enlargement."""
         _, weights = _packages()
-        told = f"{file_digest(weights)} {self._stages} {self._patch_px} {self._dtype}"
+        told = (
+            f"{file_digest(weights)} {self._stages} {self._patch_px} {self._dtype} "
+            f"x{self._enlarged:g}"
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @cached_property
@@ -102,8 +120,7 @@ class EfficientNetTokens(NetworkTokens):
 
     def halved(self) -> "EfficientNetTokens":
         """Return the same network with patches half as wide, if that is whole strides."""
-        stride = _STAGES[self._stages[-1]][2]
-        if self._patch_px % (2 * stride):
+        if self._patch_px % (2 * self._stride):
             return self
         other = copy(self)
         other._patch_px //= 2
@@ -112,21 +129,44 @@ class EfficientNetTokens(NetworkTokens):
         return other
 
     def _normalised(self, images: Any) -> Any:
-        return (images - _MEAN) / _SCALE
+        from torch.nn.functional import interpolate, pad
+
+        if self._enlarged == 1:
+            return (images - _MEAN) / _SCALE
+        # with antialias torch has Pillow's cubic, softer than its own; only of whole floats
+        size = [round(side * self._enlarged) for side in images.shape[-2:]]
+        large = interpolate(images.float(), size=size, mode="bicubic", antialias=True)
+        # an odd number of half strides: the network would drop the last half
+        lacks = [-side % self._stride for side in size]
+        large = pad(large, (0, lacks[1], 0, lacks[0]), mode="replicate")
+        return ((large.clamp(0, 255) - _MEAN) / _SCALE).to(images.dtype)
+
+    @property
+    def _stride(self) -> int:
+        return _STAGES[self._stages[-1]][2]
 
     def _features(self, images: Any) -> Any:
         import torch
-        from torch.nn.functional import avg_pool2d
 
         model = self._network
-        ends = {_STAGES[stage][0]: self._patch_px // _STAGES[stage][2] for stage in self._stages}
+        strides = {_STAGES[stage][0]: _STAGES[stage][2] for stage in self._stages}
         found = []
         x = model._swish(model._bn0(model._conv_stem(images)))
-        for i, block in enumerate(model._blocks[: max(ends) + 1]):
+        for i, block in enumerate(model._blocks[: max(strides) + 1]):
             x = block(x)
-            if i in ends:
-                found.append(avg_pool2d(x, ends[i]))
+            if i in strides:
+                found.append(_averaged(x, self._patch_px * self._enlarged / strides[i]))
         return torch.cat(found, dim=1)
+
+
+def _averaged(x: Any, width: float) -> Any:
+    """Return the averages of squares so wide, in whole or half columns."""
+    from torch.nn.functional import avg_pool2d
+
+    if width % 1:
+        # halves: each column twice, which leaves averages as they are
+        x, width = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3), 2 * width
+    return avg_pool2d(x, int(width))
 
 
 def _packages() -> tuple[Any, str]:

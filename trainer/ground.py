@@ -4,6 +4,10 @@ Patches are many where tiles are few: some hundred tiles with imagery are some t
 each with its own answer. A straight line through those, averaged over a tile, told new places
 better than one through the tiles' own averages, and better than small networks, which learnt the
 places by heart (docs/decisions/0007). Closed form: nothing is drawn, nothing depends on epochs.
+
+No patch is covered less than not at all, nor more than wholly; a straight line does not know that.
+So what it tells is held within what was seen under patches, column by column, before it is
+averaged: a field that is told to be less than bare then hides no house beside it.
 """
 
 from typing import NamedTuple
@@ -13,6 +17,8 @@ from numpy.typing import NDArray
 
 # as shares of the number of patches, since that scales the sum of squares
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# things that overlap cover a patch more than wholly: a few in a thousand bound nothing
+_OUTERMOST = (0.002, 0.998)
 
 
 class GroundMap(NamedTuple):
@@ -24,12 +30,16 @@ class GroundMap(NamedTuple):
         Shape ``(image_dim, tag_dim)``, of standardised tokens.
     mean
         Shape ``(tag_dim,)``.
+    low, high
+        Of each column of what lies there, shape ``(tag_dim,)``: all but the outermost patches.
     r2
         On patches of ground that was left out, 1 is all right; NaN where there was one group only.
     """
 
     slope: NDArray[np.float32]
     mean: NDArray[np.float32]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
     r2: float
 
 
@@ -50,8 +60,9 @@ def fit_ground(
     """
     sums = [_Sums.of(images[group == g], ground[group == g]) for g in np.unique(group)]
     whole = _Sums.added(sums)
+    low, high = np.quantile(ground, _OUTERMOST, axis=0).astype(np.float32)
     if len(sums) < 2:
-        return _map(whole, _PENALTIES[-1], float("nan"))
+        return GroundMap(*_line(whole, _PENALTIES[-1]), low, high, float("nan"))
     errors = [
         sum(part.error(*_Sums.added([s for s in sums if s is not part]).solve(penalty))
             for part in sums)
@@ -59,12 +70,13 @@ def fit_ground(
     ]  # fmt: skip
     best = int(np.argmin(errors))
     spread = whole.error(np.zeros_like(whole.cross), whole.y / whole.n)
-    return _map(whole, _PENALTIES[best], 1 - errors[best] / max(spread, 1e-30))
+    r2 = float(1 - errors[best] / max(spread, 1e-30))
+    return GroundMap(*_line(whole, _PENALTIES[best]), low, high, r2)
 
 
-def _map(sums: "_Sums", penalty: float, r2: float) -> GroundMap:
+def _line(sums: "_Sums", penalty: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     slope, intercept = sums.solve(penalty)
-    return GroundMap(slope.astype(np.float32), intercept.astype(np.float32), float(r2))
+    return slope.astype(np.float32), intercept.astype(np.float32)
 
 
 class _Sums(NamedTuple):

@@ -27,6 +27,8 @@ _LEAST_ENTITIES = 6  # of a tile that is halved
 _TILES_AT_ONCE = 64
 # of log counts: what hardly varies is not made loud
 _LEAST_DEVIATION = 0.1
+# of unit tag vectors by the part of a patch that is covered
+_LEAST_GROUND = 0.01
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
     A cosine forgets how long a latent is, and so how much a tile holds; beside a constant of that
-    length it does not. The counts of prototypes and of words together get half of it. See
-    `encoder.geojepa_embedder`.
+    length it does not. The counts of prototypes and of words together get half of it, and so do
+    looks: as much what lies under the patches as how they look. See `encoder.geojepa_regions`.
 
     Parameters
     ----------
@@ -112,9 +114,12 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
         getattr(model, f"{name}_deviation").copy_(torch.from_numpy(deviation))
     looks = _looks(model, batches)
     if looks is not None and not np.isnan(looks).all():
-        mean, deviation = _standard(looks[~np.isnan(looks).any(axis=1)], length / 2)
-        model.look_mean.copy_(torch.from_numpy(mean))
-        model.look_deviation.copy_(torch.from_numpy(deviation))
+        seen, tag_dim = looks[~np.isnan(looks).any(axis=1)], model.config.tag_dim
+        under = _standard_space(seen[:, :tag_dim], length / 8**0.5)
+        tokens = _standard(seen[:, tag_dim:], length / 8**0.5)
+        for part, halves in zip((model.look_mean, model.look_deviation),
+                                zip(under, tokens, strict=True), strict=True):  # fmt: skip
+            part.copy_(torch.from_numpy(np.concatenate(halves)))
     # a plain mean has no length that would tell anything
     scale = float(model.config.pooling == "learned")
     model.region_scale.fill_(scale * length)
@@ -128,6 +133,16 @@ def _standard(
     mean, deviation = counts.mean(axis=0), counts.std(axis=0) + _LEAST_DEVIATION
     found = float(np.sqrt((((counts - mean) / deviation) ** 2).sum(axis=1).mean()))
     return mean, deviation * found / max(length, 1e-9)
+
+
+def _standard_space(
+    rows: NDArray[np.float32], length: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the same with one deviation for all columns: directions stay what they mean."""
+    mean = rows.mean(axis=0)
+    found = float(np.sqrt(((rows - mean) ** 2).sum(axis=1).mean()))
+    deviation = max(found, _LEAST_GROUND) / max(length, 1e-9)
+    return mean, np.full_like(mean, deviation)
 
 
 def _median_length(model: GeoJEPA, batches: list[TokenBatch]) -> float:

@@ -70,6 +70,8 @@ def _fit_images(objective: Objective, material: Material) -> None:
     fitted = fit_ground(standard, patches.ground[rows], group)
     model.ground_slope.copy_(torch.from_numpy(fitted.slope))
     model.ground_mean.copy_(torch.from_numpy(fitted.mean))
+    model.ground_low.copy_(torch.from_numpy(fitted.low))
+    model.ground_high.copy_(torch.from_numpy(fitted.high))
     if not model.reads_patches:
         return
     objective.whitener("image").fit(images, power=objective.config.token_power)

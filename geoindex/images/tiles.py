@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from encoder.embedder import Embedder, TilePatches
+    from encoder.image_tokens import ImageTokeniser
     from geoindex.embedding import Level
     from geoindex.images.making import ImageStage
 
@@ -89,14 +90,24 @@ def seen_by(
     settings["in_vectors"] = encoder.image_fingerprint == stage.tokeniser.fingerprint
     if not settings["in_vectors"]:
         reporter.say(
-            f"{encoder.name} reads no {stage.tokeniser.name} tokens: vectors are made without the "
-            "imagery, which serves --image and pictures alone"
+            f"{_unread(encoder, stage.tokeniser)}: vectors are made without the imagery, which "
+            "serves --image and pictures alone"
         )
         return None
     finest = levels[-1].members.cells
     first = sum(len(level.members.cells) for level in levels[:-1])
     patch_m = settings["patch_px"] * settings["gsd_m"]
     return CellImages(ImageFiles(files.folder), finest, first_row=first, patch_m=patch_m)
+
+
+def _unread(encoder: "Embedder", tokeniser: "ImageTokeniser") -> str:
+    """Say why an encoder does not read these tokens."""
+    if not encoder.image_fingerprint:
+        return f"{encoder.name} reads no image tokens"
+    return (
+        f"{encoder.name} was trained with image tokens {encoder.image_fingerprint[:8]}, these are "
+        f"{tokeniser.name} {tokeniser.fingerprint[:8]} (train it again on indexes built with these)"
+    )
 
 
 def _shift_m(cells: NDArray[np.uint64], tiles: NDArray[np.uint64]) -> NDArray[np.float32]:

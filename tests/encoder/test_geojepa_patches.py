@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.embedder import TilePatches
 from encoder.geojepa import GeoJEPA
+from encoder.geojepa_config import WEIGHTS_NAME
 from encoder.geojepa_latents import thinned
 from encoder.geojepa_regions import joined_parts, patch_looks, region_columns
 from encoder.token_batch import Patches, padded_layout
@@ -164,6 +166,8 @@ def draw_buffers(model, *names, seed=0):
 def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
     model = make_model(SEEING)
     draw_buffers(model, "image_mean", "image_deviation", "ground_slope", "ground_mean", seed=seed)
+    model.ground_low.fill_(-1)
+    model.ground_high.copy_(torch.linspace(0, 3, SEEING.tag_dim))
     patches = make_patches(counts, seed=seed)
     looks = patch_looks(model, patches.images.numpy(), patches.offsets.numpy())
     assert looks.shape == (len(counts), SEEING.look_dim)
@@ -172,8 +176,9 @@ def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
             assert np.isnan(looks[tile]).all()
             continue
         images = of_tile(patches, tile).images
-        # of each patch alone, then the mean: a mean of tokens tells the same
+        # of each patch alone, within what can be there, then the mean
         told = model.standard_images(images) @ model.ground_slope + model.ground_mean
+        told = torch.minimum(torch.maximum(told, model.ground_low), model.ground_high)
         want = torch.cat([told.mean(0), images.mean(0)])
         np.testing.assert_allclose(looks[tile], want, rtol=1e-4, atol=1e-4)
 
@@ -196,6 +201,7 @@ def test_parts_of_a_region_fill_its_vector(model):
     words = np.zeros((2, config.num_words), np.float32)
     looks = np.full((2, config.look_dim), np.nan, np.float32)
     looks[0] = 3
+    model.region_scale.fill_(100)
     joined = joined_parts(model, latents, counts, words, looks)
     columns = region_columns(config)
     assert [at.start for at in columns.values()] == [0, *(a.stop for a in columns.values())][:-1]
@@ -222,7 +228,9 @@ def test_parts_stand_side_by_side_standardised():
     joined = joined_parts(model, latents, drawn["count"], drawn["word"], drawn["look"])
     columns = region_columns(SEEING)
     np.testing.assert_array_equal(joined[:, columns["latent"]], latents)
-    np.testing.assert_array_equal(joined[:, columns["scale"]], np.full((3, 1), 7))
+    # looks are taken from the scale: together they are as long as it is where nothing is seen
+    both = joined[:, [*range(*columns["looks"].indices(joined.shape[1])), -1]]
+    np.testing.assert_allclose(np.linalg.norm(both, axis=1), 7, rtol=1e-5)
     for part, name in (("counts", "count"), ("words", "word"), ("looks", "look")):
         mean, deviation = (
             getattr(model, f"{name}_{kind}").numpy() for kind in ("mean", "deviation")
@@ -230,6 +238,38 @@ def test_parts_stand_side_by_side_standardised():
         np.testing.assert_allclose(
             joined[:, columns[part]], (drawn[name] - mean) / deviation, rtol=1e-5
         )
+
+
+def test_looks_leave_the_rest_as_it_is_and_no_scale_is_used_up():
+    model = make_model(SEEING)
+    model.region_scale.fill_(7)
+    columns = region_columns(SEEING)
+    zeros = [np.zeros((3, w), np.float32) for w in (SEEING.region_dim, 8, SEEING.num_words)]
+    looks = np.zeros((3, SEEING.look_dim), np.float32)
+    looks[1, 2], looks[2, 2] = 5, 50
+    blind, some, much = joined_parts(model, *zeros, looks)
+    assert not blind[columns["looks"]].any()
+    assert blind[-1] == 7
+    assert some[columns["looks"]][2] == pytest.approx(5)
+    # too long: shortened, in the same direction
+    assert 5 < much[columns["looks"]][2] < 7
+    assert much[-1] > 0
+    for row in (some, much):
+        assert np.linalg.norm(row) == pytest.approx(7)
+
+
+def test_a_checkpoint_that_knows_no_bounds_tells_the_line(tmp_path):
+    model = make_model(SEEING)
+    model.save(tmp_path)
+    path = tmp_path / WEIGHTS_NAME
+    tensors = safetensors.torch.load_file(path)
+    safetensors.torch.save_file(
+        {name: part for name, part in tensors.items() if name not in {"ground_low", "ground_high"}},
+        path,
+    )
+    found = GeoJEPA.load(tmp_path)
+    assert (found.ground_high == torch.inf).all()
+    assert (found.ground_low == -torch.inf).all()
 
 
 def test_an_ablation_tells_neither_counts_nor_words():

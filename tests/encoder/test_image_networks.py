@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from encoder.errors import ImageInputError
 from encoder.image_efficientnet import EfficientNetTokens
@@ -12,13 +13,20 @@ from encoder.image_hugging_face import HuggingFaceImages
 from tests.encoder.test_image_tokens import chips_of, vision_models
 
 __all__ = ["vision_models"]
-# half the receptive field, from the table of encoder.image_efficientnet
-REACH_PX = {2: 9, 3: 33, 4: 73, 5: 169}
+# half the receptive field, from the table of encoder.image_efficientnet, by enlargement
+REACH_PX = {
+    ("2", 1): 9,
+    ("3", 1): 33,
+    ("4", 1): 73,
+    ("5a", 1): 105,
+    ("3", 1.5): 24,
+    ("5a", 1.5): 72,
+}
 
 
-@pytest.mark.parametrize("stage", [2, 3, 4])
-def test_receptive_fields_are_as_said(stage: int) -> None:
-    tokeniser = EfficientNetTokens(16, stages=(stage,), device="cpu")
+@pytest.mark.parametrize(("stage", "enlarged"), REACH_PX)
+def test_receptive_fields_are_as_said(stage: str, enlarged: float) -> None:
+    tokeniser = EfficientNetTokens(16, stages=(stage,), enlarged=enlarged, device="cpu")
     chips, is_valid = chips_of(1, 256)
     # one column changes; a patch sees it if it lies within reach of the patch's own columns
     at = 40
@@ -29,8 +37,43 @@ def test_receptive_fields_are_as_said(stage: int) -> None:
     first = np.arange(16) * 16
     away = np.maximum(np.maximum(first - at, at - (first + 15)), 0)
     # windows sit a few pixels off the middle, by half a stride
-    assert (off[away > REACH_PX[stage] + 16] < 1e-5).all()
+    assert (off[away > REACH_PX[stage, enlarged] + 16] < 1e-5).all()
     assert (off[away == 0] > 1e-4).all()
+
+
+@pytest.mark.parametrize("patch_px", [16, 32])
+def test_an_enlarged_chip_is_pillows_and_patches_stay_where_they_were(patch_px: int) -> None:
+    ours = EfficientNetTokens(patch_px, stages=("3",), enlarged=1.5, device="cpu")
+    plain = EfficientNetTokens(patch_px * 3 // 2, stages=("3",), enlarged=1, device="cpu")
+    chips, is_valid = chips_of(1, 96)
+    how = Image.Resampling.BICUBIC
+    large = np.asarray(Image.fromarray(chips[0]).resize((144, 144), how))[None]
+    wanted = plain.tokens(large, np.ones(large.shape[:3], np.bool_), gsd_m=1 / 1.5)
+    found = ours.tokens(chips, is_valid, gsd_m=1.0)
+    np.testing.assert_allclose(found.centres_m, wanted.centres_m, atol=1e-4)
+    # Pillow rounds to whole levels, after each direction
+    size = np.abs(wanted.tokens).mean()
+    assert np.abs(found.tokens - wanted.tokens).mean() < 0.05 * size
+
+
+def test_half_a_column_of_the_network_is_shared_by_its_neighbours() -> None:
+    narrow, wide = (EfficientNetTokens(px, device="cpu") for px in (16, 32))
+    chips, is_valid = chips_of(1, 128)
+    fine = narrow.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(4, 2, 4, 2, -1)
+    coarse = wide.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(4, 4, -1)
+    np.testing.assert_allclose(fine.mean(axis=(1, 3)), coarse, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("per_side", [1, 2, 3, 5])
+def test_a_chip_of_half_strides_keeps_its_last_patch(per_side: int) -> None:
+    tokeniser = EfficientNetTokens(16, device="cpu")
+    chips, is_valid = chips_of(1, 16 * per_side)
+    changed = chips.copy()
+    changed[:, -16:, -16:] = 255 - changed[:, -16:, -16:]
+    before, after = (tokeniser.tokens(x, is_valid, gsd_m=1.0).tokens[0] for x in (chips, changed))
+    assert before.shape == (per_side**2, 112)
+    # the patch that changed is the one that changes most
+    assert np.argmax(np.abs(after - before).sum(axis=1)) == per_side**2 - 1
 
 
 def test_efficientnet_is_the_packages_own() -> None:
@@ -48,7 +91,8 @@ def test_efficientnet_is_the_packages_own() -> None:
     with torch.inference_mode():
         model.eval()(images)
     wanted = seen[0].reshape(1, 40, 7, 4, 7, 4).mean(dim=(3, 5)).flatten(2).transpose(1, 2)
-    found = EfficientNetTokens(32, stages=(3,), device="cpu").tokens(chips, is_valid, gsd_m=1.0)
+    tokeniser = EfficientNetTokens(32, stages=("3",), enlarged=1, device="cpu")
+    found = tokeniser.tokens(chips, is_valid, gsd_m=1.0)
     np.testing.assert_allclose(found.tokens, wanted.numpy(), atol=1e-3)
 
 
@@ -69,7 +113,7 @@ def test_a_window_is_the_models_own_image(vision_models: dict[str, Path]) -> Non
 def test_half_the_bits_are_nearly_the_same() -> None:
     chips, is_valid = chips_of(2, 64)
     full, half = (
-        EfficientNetTokens(32, stages=(3,), device="cpu", dtype=dtype).tokens(
+        EfficientNetTokens(32, stages=("3",), device="cpu", dtype=dtype).tokens(
             chips, is_valid, gsd_m=1.0
         )
         for dtype in ("float32", "bfloat16")
@@ -82,7 +126,9 @@ def test_settings_that_do_not_fit_are_refused(vision_models: dict[str, Path]) ->
     with pytest.raises(ImageInputError, match="multiple of 16"):
         EfficientNetTokens(24)
     with pytest.raises(ImageInputError, match="stages"):
-        EfficientNetTokens(32, stages=(6,))
+        EfficientNetTokens(32, stages=("6",))
+    with pytest.raises(ImageInputError, match="enlarged"):
+        EfficientNetTokens(32, enlarged=1.2)
     with pytest.raises(ImageInputError, match="batch_size"):
         EfficientNetTokens(32, batch_size=0)
     with pytest.raises(ImageInputError, match="want multiples"):

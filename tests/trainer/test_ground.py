@@ -78,3 +78,13 @@ def test_the_order_of_patches_does_not_show() -> None:
     images, ground, group = some_patches(2)
     turned = fit_ground(images[::-1], ground[::-1], group[::-1])
     np.testing.assert_allclose(turned.slope, fit_ground(images, ground, group).slope, atol=1e-5)
+
+
+def test_bounds_are_what_was_there_but_for_the_outermost() -> None:
+    images, _, _ = some_patches(3, groups=40)
+    share = np.linspace(0, 1, len(images)).clip(0.2, 0.7)
+    share[-1] = 5  # two things above one another
+    ground = np.outer(share, [1, -2, 0]).astype(np.float32)
+    found = fit_ground(images, ground, np.arange(len(images)) % 4)
+    np.testing.assert_allclose(found.low, [0.2, -1.4, 0], rtol=1e-5)
+    np.testing.assert_allclose(found.high, [0.7, -0.4, 0], rtol=1e-5)

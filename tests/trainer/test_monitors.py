@@ -119,6 +119,7 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
 
 def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
+    model.ground_slope.normal_()
     patches = Patches(
         images=torch.randn(9, 5), place=torch.rand(9, 3), offsets=torch.tensor([0, 4, 4, 9])
     )
@@ -128,7 +129,9 @@ def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None
     calibrate(model, batches)
     columns = region_columns(model.config)
     vectors = region_vectors(model, batches)
-    parts = vectors / vectors[:, -1:] * model.region_scale.item()
+    # looks are taken from the scale: together they have its length
+    beside = np.hstack([vectors[:, columns["looks"]], vectors[:, -1:]])
+    parts = vectors / np.linalg.norm(beside, axis=1)[:, None] * model.region_scale.item()
     length = float(np.median(np.linalg.norm(region_latents(model, batches), axis=1)))
 
     def long(part: str, rows: list[int]) -> float:
@@ -139,3 +142,26 @@ def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None
     assert long("words", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
     assert long("looks", [0, 2]) == pytest.approx(length / 2, rel=1e-3)
     assert long("looks", [1, 3, 4, 5]) == 0
+    # what lies under patches is one space: one deviation; tokens have their own
+    deviation = model.look_deviation.numpy()
+    assert len(np.unique(deviation[:192])) == 1
+    assert len(np.unique(deviation[192:])) == 5
+
+
+def test_what_lies_under_patches_is_as_long_as_how_they_look() -> None:
+    model = GeoJEPA(small_shape(image_dim=5)).eval()
+    model.ground_slope.normal_()
+    sizes = torch.arange(1, 6).float()
+    patches = Patches(
+        images=torch.randn(60, 5) * sizes,
+        place=torch.rand(60, 3),
+        offsets=torch.tensor([0, 20, 40, 60]),
+    )
+    batch = a_batch().replace(patches=patches)
+    calibrate(model, [batch])
+    at = region_columns(model.config)["looks"]
+    vectors = region_vectors(model, [batch])
+    # beside parts that are of unit length together, tile by tile
+    parts = vectors / np.linalg.norm(vectors[:, at.start :], axis=1, keepdims=True)
+    under, tokens = np.split(parts[:, at], [192], axis=1)
+    assert (under**2).sum() == pytest.approx((tokens**2).sum(), rel=1e-2)

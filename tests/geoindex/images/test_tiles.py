@@ -12,11 +12,13 @@ import geoindex
 from encoder.geojepa import GeoJEPA
 from encoder.geojepa_config import GeoJEPAConfig
 from geoindex.api import GeoIndex
+from geoindex.building import build_index
 from geoindex.cells import centres
 from geoindex.images.stored import ImageFiles, Images
 from geoindex.images.tiles import CellImages
 from geoindex.layout import CELLS, search_files
 from geoindex.models import load_image_tokeniser
+from geoindex.progress import Silent
 from geoindex.reading import open_source
 from tests.geoindex.images.conftest import RESOLUTION, request_for
 
@@ -137,3 +139,24 @@ def test_an_encoder_that_does_not_see_makes_the_vectors_it_always_made(
 ) -> None:
     assert index.manifest.settings["imagery"]["in_vectors"] is False
     np.testing.assert_array_equal(index.vectors(CELLS), blind.vectors(CELLS))
+
+
+def test_an_encoder_of_other_tokens_says_what_to_do(
+    town: Path, ground: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    GeoJEPA(replace(SHAPE, image_dim=7, image_fingerprint="0123456789abcdef")).save(old)
+    said: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    build_index(
+        [town], tmp_path / "index", resolutions=[9, RESOLUTION], encoder=str(old),
+        imagery=request_for(ground), reporter=Heard(),
+    )  # fmt: skip
+    (line,) = (text for text in said if "--image" in text)
+    assert "was trained with image tokens 01234567, these are statistics" in line
+    assert "train it again on indexes built with these" in line
