@@ -94,8 +94,8 @@ def _forward(tokeniser: Any, images: Any) -> None:
     import torch
 
     with torch.inference_mode():
-        for start in range(0, len(images), 4):
-            tokeniser._features(images[start : start + 4])
+        for image in images.split(tokeniser._batch_size):
+            tokeniser._features(image)
 
 
 def _as_wanted(tokeniser: Any, images: NDArray[np.uint8]) -> Any:

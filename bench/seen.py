@@ -68,7 +68,10 @@ def main() -> None:
         found = [predicted(vectors_of, share, groups) for groups in (place, block)]
         tokens = tokens or found
         cells = [scored(share, told, block) for told in found]
-        cells += [gained(share, *pair, block) for pair in zip(found, tokens, strict=True)]
+        cells += [
+            gained(share, *pair, block) if found is not tokens else ""
+            for pair in zip(found, tokens, strict=True)
+        ]
         print(f"| {name} | {alone_dims(by_place)} | {' | '.join(cells)} |", flush=True)
 
 
