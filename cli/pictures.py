@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 Image = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Cells that look like this picture: chip.tif, chip.png."),
+    typer.Option(
+        metavar="FILE", help="The like of this picture of the ground: chip.tif, chip.png."
+    ),
 ]
 Page = Annotated[
     Path | None,
@@ -25,8 +27,8 @@ ChipSource = Annotated[
 ]
 # what may be said beside --image
 _FILTERS = {
-    "bbox", "within", "in_place", "near", "radius", "in_cell", "not_within", "ids", "exclude",
-    "k", "cells",
+    "where", "bbox", "within", "in_place", "near", "radius", "in_cell", "not_within", "kind",
+    "name", "ids", "exclude", "min_area", "max_area", "min_length", "max_length", "k", "cells",
 }  # fmt: skip
 
 
@@ -41,9 +43,8 @@ def image_hits(index: "GeoIndex", image: Path, options: dict[str, Any]) -> "Hits
     wrong = sorted(set(options) - _FILTERS)
     if wrong:
         msg = (
-            f"--{wrong[0].replace('_', '-')} does not go with --image, which compares images of "
-            "cells alone. Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
+            f"--{wrong[0].replace('_', '-')} does not go with --image, which compares "
+            "images alone. Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
         )
         raise typer.BadParameter(msg)
-    filters = {name: value for name, value in options.items() if name != "cells"}
-    return index.query_image(image, **filters)
+    return index.query_image(image, **options)

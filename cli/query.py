@@ -97,7 +97,7 @@ def query(
     talk = Talk(quiet=quiet)
     if image is not None:
         others: dict[str, Any] = {"--batch": batch, "--query": query_file, "--among": among}
-        others |= {"--save-query": save_query, "--explain": explain or None}
+        others |= {"--save-query": save_query}
         _refuse_with("--image", others)
         hits = pictures.image_hits(_open(index), image, options)
     elif batch is not None:

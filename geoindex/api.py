@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoindex import values
 from geoindex.answering import DEFAULT_K, ask
+from geoindex.errors import UsageError
 from geoindex.hits import Hits
 from geoindex.index import Index
 from geoindex.progress import Reporter
@@ -145,8 +146,8 @@ class GeoIndex(Index):
         why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, among=target)
         return why.similarity, why
 
-    def query_image(self, image: PathLike, *, k: int = DEFAULT_K, **filters: Any) -> Hits:
-        """Find the cells that look like a picture; exact.
+    def query_image(self, image: PathLike, *, k: int = DEFAULT_K, **options: Any) -> Hits:
+        """Find what looks like a picture, by images alone; exact.
 
         Parameters
         ----------
@@ -154,9 +155,9 @@ class GeoIndex(Index):
             A GeoTIFF, or a PNG, JPEG, WebP without a place; see `geoindex.images.asking`.
         k
             How many, at least 1.
-        **filters
-            Of `Query`: `bbox`, `within`, `near`, `radius`, `in_cell`, `not_within`, `ids`,
-            `exclude`.
+        **options
+            Of `Query`: `cells`, and all that filters, as `where`, `bbox`, `within`, `in_place`,
+            `near`, `radius`, `in_cell`, `not_within`, `kind`, `name`, `ids`, `exclude`, `min_area`.
 
         Raises
         ------
@@ -165,7 +166,14 @@ class GeoIndex(Index):
         """
         from geoindex.images.asking import ask_image
 
-        return ask_image(self, Path(image), _shared(filters).filters, k=k)
+        shared = _shared(options)
+        if not shared.shape.is_plain or shared.focus is not None:
+            msg = (
+                "a picture is compared with images alone and its ranking is not thinned out; leave "
+                "focus, min_similarity, one_per and diversity out"
+            )
+            raise UsageError(msg)
+        return ask_image(self, Path(image), shared.filters, k=k, table=shared.table)
 
     def write_page(
         self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
@@ -267,8 +275,6 @@ def _query(like: Any, options: dict[str, Any]) -> Query:
 
 def _shared(options: dict[str, Any]) -> Query:
     """Return the options that all queries of a table share, as a query of no meaning."""
-    from geoindex.errors import UsageError
-
     own = {"like", "unlike", "at", "cell", "tags", "vector", "session"} & set(options)
     if own:
         msg = f"{', '.join(sorted(own))} is asked by each query of the table, not by all of them"

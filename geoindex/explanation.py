@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geoindex.sizes import SizeComparison
 from geoindex.tag_comparison import NearTags, TagComparison, WeighedTag
+
+if TYPE_CHECKING:
+    from geoindex.images.comparison import ImageComparison
 
 # seven digits: the parts as printed still sum to the similarity within a millionth
 _SIMILARITY_DIGITS, _PART_DIGITS, _SHARE_DIGITS = 6, 7, 4
@@ -56,7 +59,7 @@ class Explanation:
     Attributes
     ----------
     first, second
-        The thing asked about, and the one found: ids, cells, or the tags asked for.
+        The thing asked about, and the one found: ids, cells, the tags or the picture asked with.
     similarity
         Cosine of the vectors that ranked, -1 to 1.
     parts
@@ -70,6 +73,8 @@ class Explanation:
         shares, largest first.
     asked
         Where several things were asked about, what each adds; they sum to the hit's similarity.
+    image
+        Where a picture was asked with: how it and the hit's ground compare.
     """
 
     first: str
@@ -81,6 +86,7 @@ class Explanation:
     size: SizeComparison | None = None
     around: Sequence[WeighedTag] = ()
     asked: Sequence[AskedShare] = ()
+    image: "ImageComparison | None" = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values with fixed digits; `tags` and `size` only where there are some."""
@@ -103,6 +109,8 @@ class Explanation:
         ]
         if self.asked:
             found["asked"] = [share.as_dict() for share in self.asked]
+        if self.image is not None:
+            found["image"] = self.image.as_dict()
         return found
 
     def text(self) -> str:
@@ -111,6 +119,7 @@ class Explanation:
             f"{self.similarity:.3f} to {self.first} = {self._sum()}",
             _tag_words(self.tags) if self.tags is not None else "",
             self.size.text() if self.size is not None else "",
+            self.image.text() if self.image is not None else "",
             self._around_words(),
             self._without_words(),
             self._asked_words(),

@@ -14,7 +14,7 @@
     │   ├── tag_codes.npy, tag_offsets.npy               row -> tags
     │   ├── posting_rows.npy, posting_offsets.npy        tag -> rows
     │   ├── cells.arrow, cells.embedding.npy
-    │   └── images.npy, image_*.npy      with imagery: `geoindex.images.stored`
+    │   └── images*.npy, image_*.npy     with imagery: `geoindex.images.stored`
     └── indexes/             speeds the search; made from the vectors, may be missing
         ├── entities.embedding.codes.npy, ...axes.npy    short rows: `geoindex.searching.codes`
         └── entities.embedding.faiss                     approximate, where asked for

@@ -1,46 +1,54 @@
-"""Which cells look like this picture? An exact scan over the image vectors of an index.
+"""Which entities or cells look like this picture? An exact search over an index's image tokens.
 
-The picture is cut and tokenised as the build's chips were, and its mean token is set against the
-mean tokens of the cells (`geoindex.images.stored`). A georeferenced one is brought to the index's
-metres a pixel, or where it is coarser to twice or four times as many, and compared with cells seen
-as coarsely; one without a place is taken as it is, a pixel for a pixel, and the answer says so.
-What an image vector holds is colour and texture of the ground: no tag and no geometry has a part
-in this search, and no image in the others.
+The mean token of the picture (`geoindex.images.picture`) is set against the mean tokens of the
+cells (`geoindex.images.stored`), or of the ground about the entities, as much of it as the picture
+shows (`geoindex.images.looks`). What these hold is colour and texture of the ground: no tag and no
+geometry has a part in this search, and no image in the others.
 """
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.answering import check_k, described
-from geoindex.errors import IndexDamagedError, SourceError, UsageError
+from geoindex.errors import UsageError
 from geoindex.filters import Filters, rows_passing
 from geoindex.hits import Hits, make_table
-from geoindex.images.coarse import level_for
-from geoindex.images.request import kept_options
-from geoindex.images.stored import Images, scaled
+from geoindex.images.looks import EntityLooks, rank_entities
+from geoindex.images.picture import Picture, Seen, read_picture, see
+from geoindex.images.stored import Images
 from geoindex.index import Index
-from geoindex.layout import CELLS
-from geoindex.models import load_image_tokeniser
-from geoindex.places import LonLat
+from geoindex.layout import CELLS, ENTITIES
 from geoindex.searching.neighbours import Neighbours, ranked, unit_of
-from geoindex.sources.imagery import Chip, ChipFrame, ImageryOptions, empty_chip, need
-from geoindex.sources.imagery_extent import extent_of
-from geoindex.sources.imagery_rasters import RasterImagery
+
+if TYPE_CHECKING:
+    from geoindex.explanation import Explanation
 
 
-class Picture(NamedTuple):
-    """A picture to ask with: its chip, its middle if it has a place, and the level it is at."""
+@dataclass(frozen=True)
+class Asked:
+    """A picture asked with, as an index sees it."""
 
-    chip: Chip
-    place: LonLat | None
-    level: int = 1
+    index: Index
+    images: Images
+    name: str
+    seen: Seen
+    table: str
 
 
-def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: int) -> Hits:
-    """Find the cells that look like a picture; exact.
+def ask_image(
+    index: Index,
+    image: Path,
+    filters: Filters | None = None,
+    *,
+    k: int,
+    table: str = ENTITIES,
+) -> Hits:
+    """Find the entities or cells that look like a picture; exact.
 
     Parameters
     ----------
@@ -49,14 +57,17 @@ def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: i
     image
         GeoTIFF and alike, or a PNG, JPEG, WebP without a place.
     filters
-        What the cells must satisfy; distances are measured from the picture's place.
+        What the answers must satisfy; distances are measured from the picture's place.
     k
         How many, at least 1.
+    table
+        ``"entities"`` or ``"cells"``.
 
     Raises
     ------
     UsageError
-        If the index has no imagery, or filters need a place that the picture does not have.
+        If the index has no imagery, or of entities none as coarse as the picture; or filters need a
+        place that the picture does not have, or do not go with `table`.
     SourceError
         If the picture cannot be read, or is smaller than half a patch.
     IndexDamagedError
@@ -65,137 +76,71 @@ def ask_image(index: Index, image: Path, filters: Filters | None = None, *, k: i
     filters, k = filters or Filters(), check_k(k)
     images = Images(index)
     picture = read_picture(image, images.settings)
-    vector = vector_of(picture, images)
+    asked = Asked(index, images, str(image), see(picture, images), table)
     if filters.apart_m is not None and picture.place is None:
         msg = f"--not-within is measured from a place; {image} has none. Leave it out"
         raise UsageError(msg)
     places = [] if picture.place is None else [picture.place]
-    passing = rows_passing(index, filters, table=CELLS, places=places)
-    rows = np.flatnonzero(np.diff(images.offsets))
-    if passing is not None:
-        rows = np.intersect1d(rows, passing, assume_unique=True)
-    nearest, similarity = ranked(images.vectors(picture.level), rows, unit_of(vector), k)
-    found = Neighbours(nearest, similarity, len(rows))
+    passing = rows_passing(index, filters, table=table, places=places)
+    rows = index.rows_of(table)
+    if passing is None:
+        passing = np.arange(len(rows))
+    search = _nearest_cells if table == CELLS else _nearest_entities
+    found = search(asked, passing, k)
     place = picture.place or filters.near
     return Hits(
-        make_table(index.rows_of(CELLS), found, table=CELLS, place=place),
-        query={"image": str(image), "k": k, "table": CELLS},
-        index=described(index, found, table=CELLS),
-        num_passing=len(rows),
-        notes=tuple(_notes(index, images, picture, image)),
+        make_table(rows, found, table=table, place=place),
+        query={"image": str(image), "k": k, "table": table},
+        index=described(index, found, table=table),
+        num_passing=found.num_passing,
+        notes=(*_notes(asked, picture), *_without(asked, len(passing), found.num_passing)),
+        explainer=partial(_explained, asked, found),
     )
 
 
-def vector_of(picture: Picture, images: Images) -> NDArray[np.float32]:
-    """Return a picture as a vector of the index's scale at its level, shape ``(D + 1,)``.
-
-    Raises
-    ------
-    SourceError
-        If less than half a patch of it is known.
-    """
-    settings = images.settings
-    tokeniser = load_image_tokeniser(settings["tokens"])
-    if tokeniser.fingerprint != settings["tokens_fingerprint"]:
-        msg = (
-            f"the index has image tokens of {settings['tokens']} "
-            f"{settings['tokens_fingerprint'][:8]}, this geoindex makes "
-            f"{tokeniser.fingerprint[:8]}: they cannot be compared. Build the index again"
-        )
-        raise IndexDamagedError(msg)
-    if picture.level > 1:
-        tokeniser = tokeniser.halved()
-    chip, gsd_m = picture.chip, settings["gsd_m"] * picture.level
-    found = tokeniser.tokens(chip.rgb[None], chip.is_valid[None], gsd_m=gsd_m)
-    known = found.tokens[0][found.is_valid[0]]
-    if not len(known):
-        patch_px = tokeniser.patch_px
-        msg = (
-            f"the picture shows less than half a patch of ground; want at least {patch_px} x "
-            f"{patch_px} pixels of {gsd_m:g} m ({patch_px * gsd_m:.0f} m)"
-        )
-        raise SourceError(msg)
-    scale = images.scale(picture.level)
-    vector: NDArray[np.float32] = scaled(known.mean(axis=0, keepdims=True), scale)[0]
-    return vector
+def _nearest_cells(asked: Asked, passing: NDArray[np.int64], k: int) -> Neighbours:
+    images, seen = asked.images, asked.seen
+    rows = passing[np.diff(images.offsets)[passing] > 0]
+    nearest, similarity = ranked(images.vectors(seen.level), rows, unit_of(seen.vector), k)
+    return Neighbours(nearest, similarity, len(rows))
 
 
-def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
-    """Read a picture as the index's chips were read.
-
-    Parameters
-    ----------
-    settings
-        Of the index's imagery, as the manifest keeps them.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read.
-    """
-    need("rasterio", "PIL")
-    patch_px, gsd_m = settings["patch_px"], settings["gsd_m"]
-    if not image.is_file():
-        msg = f"there is no picture {image}. Want a file such as chip.tif or chip.png"
-        raise SourceError(msg)
-    if (extent := extent_of(image)) is None:
-        return Picture(_plain_picture(image, patch_px), None)
-    lon, lat, wide_m, pixel_m = extent
-    level = level_for(settings, pixel_m)
-    gsd_m *= level
-    patch_px = patch_px if level == 1 else settings["coarse_patch_px"]
-    patch_m = patch_px * gsd_m
-    # a border of less than a patch's half is let go, not padded
-    side_m = max(round(wide_m / patch_m), 1) * patch_m
-    raster = RasterImagery(str(image), [str(image)], _options_for(image, settings))
-    return Picture(raster.chip(ChipFrame(lon, lat, side_m, gsd_m)), LonLat(lon, lat), level)
+def _nearest_entities(asked: Asked, passing: NDArray[np.int64], k: int) -> Neighbours:
+    return rank_entities(looks_of(asked, passing), passing, unit_of(asked.seen.vector), k)
 
 
-def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
-    """Return bands and stretch: the build's, where the picture is of the same kind."""
-    import rasterio
-
-    built = kept_options(settings)
-    with rasterio.open(image) as raster:
-        is_deep, count = raster.dtypes[0] != "uint8", raster.count
-    fits = built.bands is not None and max(built.bands) <= count
-    bands = built.bands if is_deep and fits else None
-    was_deep = tuple(settings["stretched"]) != (0, 255)
-    stretch = ",".join(map(repr, settings["stretched"])) if is_deep and was_deep else "auto"
-    return ImageryOptions(bands, stretch)
+def looks_of(asked: Asked, rows: NDArray[np.int64]) -> EntityLooks:
+    """Return what makes the looks of some entities that a picture is compared with."""
+    seen = asked.seen
+    return EntityLooks(asked.index, asked.images, level=seen.level, side_m=seen.side_m, rows=rows)
 
 
-def _plain_picture(image: Path, patch_px: int) -> Chip:
-    """Return an image without a place, made whole patches wide by ground unknown."""
-    from geoindex.sources.imagery_tiles import decode_tile
+def _explained(asked: Asked, found: Neighbours) -> "tuple[Explanation, ...]":
+    from geoindex.images.reasons import explain_hits
 
-    try:
-        seen = decode_tile(image.read_bytes())
-    except (OSError, ValueError, SyntaxError) as error:
-        msg = f"{image} cannot be read: {error}. Want a GeoTIFF, or PNG, JPEG, WebP of 8 bit"
-        raise SourceError(msg) from error
-    high, wide = seen.is_valid.shape
-    size = -(-max(high, wide) // patch_px) * patch_px
-    chip = empty_chip(ChipFrame(0.0, 0.0, float(size), 1.0))
-    chip.rgb[:high, :wide] = seen.rgb.transpose(1, 2, 0) * seen.is_valid[..., None]
-    chip.is_valid[:high, :wide] = seen.is_valid
-    return chip
+    return explain_hits(asked, found)
 
 
-def _notes(index: Index, images: Images, picture: Picture, image: Path) -> list[str]:
+def _notes(asked: Asked, picture: Picture) -> list[str]:
+    gsd_m, level = asked.images.settings["gsd_m"], picture.level
     notes = []
     if picture.place is None:
-        notes.append(f"{image} has no place: taken as {images.settings['gsd_m']:g} m a pixel")
+        notes.append(f"{asked.name} has no place: taken as {gsd_m:g} m a pixel")
     else:
-        notes.append(f"{image} lies at {picture.place}")
-    if picture.level > 1:
-        gsd_m = images.settings["gsd_m"]
+        notes.append(f"{asked.name} lies at {picture.place}")
+    if level > 1:
         notes.append(
             f"it is coarser than the index ({gsd_m:g} m a pixel): compared with the ground at "
-            f"{gsd_m * picture.level:g} m"
+            f"{gsd_m * level:g} m"
         )
-    without = images.settings["cells_without"]
-    if without:
-        finest = index.manifest.resolutions[-1]
-        notes.append(f"{without:,} cells of resolution {finest} have no imagery and no answer")
     return notes
+
+
+def _without(asked: Asked, num_asked: int, num_seen: int) -> list[str]:
+    """Say how many have no imagery: of the entities that pass the filters, of all cells."""
+    if asked.table != CELLS:
+        without, of = num_asked - num_seen, f"of {num_asked:,} entities"
+    else:
+        finest = asked.index.manifest.resolutions[-1]
+        without, of = asked.images.settings["cells_without"], f"cells of resolution {finest}"
+    return [f"{without:,} {of} have no imagery and no answer"] if without else []

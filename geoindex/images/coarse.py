@@ -1,17 +1,16 @@
 """How does a picture find its place that is coarser than the index? Beside cells seen as coarsely.
 
 A network sees no roof edges in a blurred picture: against sharp ground it looks like another place.
-So the build makes each chip half and a quarter as fine too, in memory, and keeps a vector a cell of
-each. Their patches are half as many pixels wide, or a cell would have one or two of them.
+So the build makes each chip half and a quarter as fine too, in memory, and keeps the tokens of each
+and a vector a cell. Their patches are half as many pixels wide, or a cell would have one or two.
 """
 
 from math import ceil, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geoindex.images.places import in_cell
+from geoindex.images.places import CellPatches, cell_patches
 from geoindex.sources.imagery import Chip, ChipFrame
 from geoindex.sources.imagery_warp import warp
 
@@ -54,16 +53,14 @@ def coarser(chip: Chip, frame: ChipFrame, level: int, patch_px: int) -> tuple[Ch
     return warp(bands, chip.is_valid, wide, transform=frame.transform, crs=frame.crs), wide
 
 
-def level_means(
+def level_patches(
     chips: list[Chip],
     frames: list[ChipFrame],
     cells: list[int],
     level: int,
     tokeniser: "ImageTokeniser",
-) -> NDArray[np.float32]:
-    """Return the mean token of each cell at a level, shape ``(n, D)``; NaN where nothing is known.
-
-    Of the patches with their centre in the cell; of all, where no patch has.
+) -> list[CellPatches]:
+    """Return the patches of each cell's chip at a level.
 
     Parameters
     ----------
@@ -78,11 +75,4 @@ def level_means(
     ]
     rgb, is_valid = (np.stack(part) for part in zip(*(chip for chip, _ in pairs), strict=True))
     found = tokeniser.tokens(rgb, is_valid, gsd_m=pairs[0][1].gsd_m)
-    means = np.full((len(chips), tokeniser.dim), np.nan, np.float32)
-    for i, ((_, frame), cell) in enumerate(zip(pairs, cells, strict=True)):
-        known = found.is_valid[i]
-        keep = known & in_cell(found.centres_m, frame, cell)
-        keep = keep if keep.any() else known
-        if keep.any():
-            means[i] = found.tokens[i][keep].mean(axis=0)
-    return means
+    return cell_patches(found, [frame for _, frame in pairs], cells)

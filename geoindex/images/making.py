@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.chips import ChipGrid, chip_grid, read_chips
-from geoindex.images.coarse import LEVELS, level_means
-from geoindex.images.places import in_cell
+from geoindex.images.coarse import LEVELS, level_patches
+from geoindex.images.places import CellPatches, cell_patches
 from geoindex.images.request import ImageryRequest, kept_source
 from geoindex.images.stored import ImageFiles, coarse_vectors, region_vectors
 from geoindex.layout import CELLS, SearchFiles
@@ -55,6 +55,7 @@ class ImageStage:
             gsd_m=self.request.gsd_m,
             zoom=self.request.options.zoom,
             levels=list(LEVELS),
+            patch_levels=list(LEVELS),
         )
 
 
@@ -132,11 +133,14 @@ def make_images(
     folder.mkdir(parents=True, exist_ok=True)
     with reporter.stage("images", len(cells)) as advance:
         _make_runs(stage, grid, cells, folder, advance)
-    counts = _join(folder, files, stage.tokeniser.dim, num_rows=num_rows, first_row=first_row)
+    dim = stage.tokeniser.dim
+    for level in LEVELS[1:]:
+        _join(folder, files, level, dim, num_rows=num_rows, first_row=first_row)
+    counts = _join(folder, files, 1, dim, num_rows=num_rows, first_row=first_row)
     region_vectors(files)
     runs = [np.load(path)["coarse"] for path in sorted(folder.glob("run-*.npz"))]
     for i, level in enumerate(LEVELS[1:]):
-        means = np.full((num_rows, stage.tokeniser.dim), np.nan, np.float32)
+        means = np.full((num_rows, dim), np.nan, np.float32)
         means[first_row : first_row + len(cells)] = np.concatenate([run[:, i] for run in runs])
         coarse_vectors(files, level, means)
     if not counts.any():
@@ -185,26 +189,33 @@ def _run(
 ) -> dict[str, Any]:
     """Return the tokens of some cells, their places, how many each cell has, and coarser means.
 
-    Those by level, shape ``(n, levels - 1, D)``.
+    Tokens level by level; means of shape ``(n, levels - 1, D)``.
     """
-    kept: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-    coarse: list[NDArray[np.float32]] = []
+    kept: dict[int, list[CellPatches]] = {level: [] for level in LEVELS}
     wide = stage.tokeniser.halved()
     items = zip(cells.tolist(), grid.frames(cells), islice(chips, len(cells)), strict=True)
     for batch in _batches(items):
         ids, frames, seen = (list(part) for part in zip(*batch, strict=True))
         rgb, is_valid = (np.stack(part) for part in zip(*seen, strict=True))
         found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)
-        for i, (cell, frame, _) in enumerate(batch):
-            keep = found.is_valid[i] & in_cell(found.centres_m, frame, cell)
-            kept.append((found.tokens[i][keep], found.centres_m[keep]))
-        means = [level_means(seen, frames, ids, level, wide) for level in LEVELS[1:]]
-        coarse.append(np.stack(means, axis=1))
+        kept[1] += cell_patches(found, frames, ids)
+        for level in LEVELS[1:]:
+            kept[level] += level_patches(seen, frames, ids, level, wide)
+    means = [[patches.mean() for patches in kept[level]] for level in LEVELS[1:]]
+    parts: dict[str, Any] = {"coarse": np.stack(means, axis=1)}
+    for level, patches in kept.items():
+        parts |= _inside(level, patches)
+    return parts
+
+
+def _inside(level: int, patches: list[CellPatches]) -> dict[str, NDArray[Any]]:
+    """Return what is kept of the patches of some cells: those inside, cell by cell."""
     return {
-        "tokens": np.concatenate([tokens for tokens, _ in kept]).astype(np.float16),
-        "places": np.concatenate([places for _, places in kept]),
-        "counts": np.array([len(tokens) for tokens, _ in kept], np.int64),
-        "coarse": np.concatenate(coarse),
+        f"tokens_{level}": np.concatenate([part.tokens[part.is_inside] for part in patches]).astype(
+            np.float16
+        ),
+        f"places_{level}": np.concatenate([part.places_m[part.is_inside] for part in patches]),
+        f"counts_{level}": np.array([part.is_inside.sum() for part in patches], np.int64),
     }
 
 
@@ -217,16 +228,16 @@ def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
 
 
 def _join(
-    folder: Path, files: ImageFiles, dim: int, *, num_rows: int, first_row: int
+    folder: Path, files: ImageFiles, level: int, dim: int, *, num_rows: int, first_row: int
 ) -> NDArray[np.int64]:
-    """Lay the runs end to end; return how many tokens each cell has."""
-    runs = sorted(folder.glob("run-*.npz"))
-    counts = np.concatenate([np.load(path)["counts"] for path in runs])
+    """Lay the runs of a level end to end; return how many tokens each cell has."""
+    runs, paths = sorted(folder.glob("run-*.npz")), files.patches(level)
+    counts = np.concatenate([np.load(path)[f"counts_{level}"] for path in runs])
     by_row = np.zeros(num_rows, np.int64)
     by_row[first_row : first_row + len(counts)] = counts
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(by_row)])
-    np.save(files.offsets, offsets)
-    shapes = ((files.tokens, np.float16, dim), (files.places, np.float32, 2))
+    np.save(paths.offsets, offsets)
+    shapes = ((paths.tokens, np.float16, dim), (paths.places, np.float32, 2))
     for (path, dtype, width), name in zip(shapes, ("tokens", "places"), strict=True):
         total = int(offsets[-1])
         if not total:
@@ -236,7 +247,7 @@ def _join(
         out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(total, width))
         at = 0
         for run in runs:
-            part = np.load(run)[name]
+            part = np.load(run)[f"{name}_{level}"]
             out[at : at + len(part)] = part
             at += len(part)
         out.flush()
@@ -259,6 +270,7 @@ def _settings(stage: ImageStage, grid: ChipGrid, cells_without: int) -> dict[str
         "tokens_fingerprint": tokeniser.fingerprint,
         "dim": tokeniser.dim,
         "levels": list(LEVELS),
+        "patch_levels": list(LEVELS),
         "coarse_patch_px": tokeniser.halved().patch_px,
         "cells_without": cells_without,
     }

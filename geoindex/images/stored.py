@@ -8,6 +8,7 @@
     search/image_vectors.npy    (rows, D + 1) float32  one vector a cell, unit or zero
     search/image_scale.npy      (2, D) float32      what it was centred and divided by
     search/image_vectors_2.npy, image_scale_2.npy   the same of ground seen twice as coarsely; and 4
+    search/images_2.npy, image_places_2.npy, image_offsets_2.npy        its patches; and 4
 
 Rows are those of the table of cells; only cells of the finest resolution have tokens, the rows of
 others are empty. A cell's vector is the mean of its tokens, each column centred and divided by its
@@ -19,7 +20,7 @@ So vectors of two indexes are no match; tokens are.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +29,47 @@ from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.index import Index
 from geoindex.layout import CELLS, search_files
 
+_PATCH_FILES = ("images", "image_places", "image_offsets")
 _NO_SPREAD = 1e-6
+
+
+class PatchFiles(NamedTuple):
+    """The paths of the patches of a level."""
+
+    tokens: Path
+    places: Path
+    offsets: Path
+
+
+class Patches(NamedTuple):
+    """The patches of a level, cell by cell.
+
+    Attributes
+    ----------
+    tokens
+        Shape ``(t, D)``.
+    places_m
+        Metres east and north of their cell's centre, shape ``(t, 2)``.
+    offsets
+        Where those of each row of cells begin, shape ``(rows + 1,)``.
+    """
+
+    tokens: NDArray[np.float16]
+    places_m: NDArray[np.float32]
+    offsets: NDArray[np.int64]
 
 
 class ImageFiles:
     """The paths of the image files of an index."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokens = folder / "images.npy"
-        self.places = folder / "image_places.npy"
-        self.offsets = folder / "image_offsets.npy"
         self._folder = folder
+        self.tokens, self.places, self.offsets = self.patches(1)
+
+    def patches(self, level: int) -> PatchFiles:
+        """Return the paths of the patches of a level; see `geoindex.images.coarse`."""
+        names = (f"{name}{_suffix(level)}.npy" for name in _PATCH_FILES)
+        return PatchFiles(*(self._folder / name for name in names))
 
     def vectors(self, level: int) -> Path:
         """Return the path of the vectors of a level; see `geoindex.images.coarse`."""
@@ -79,19 +110,44 @@ class Images:
         self._files = ImageFiles(search_files(index.path).folder)
 
     @cached_property
+    def _level_1(self) -> Patches:
+        return self._patches(1)
+
+    @property
     def offsets(self) -> NDArray[np.int64]:
         """Where the tokens of each row of cells begin, shape ``(rows + 1,)``."""
-        return self._load(self._files.offsets, (len(self._index.rows_of(CELLS)) + 1,))
+        return self._level_1.offsets
 
-    @cached_property
+    @property
     def tokens(self) -> NDArray[np.float16]:
         """All tokens, shape ``(t, D)``."""
-        return self._load(self._files.tokens, (int(self.offsets[-1]), self.settings["dim"]))
+        return self._level_1.tokens
 
-    @cached_property
+    @property
     def places_m(self) -> NDArray[np.float32]:
         """Where they lie: metres east and north of their cell's centre, shape ``(t, 2)``."""
-        return self._load(self._files.places, (int(self.offsets[-1]), 2))
+        return self._level_1.places_m
+
+    @property
+    def patch_levels(self) -> list[int]:
+        """The levels of which patches are kept; one in indexes built before there were more."""
+        levels: list[int] = self.settings.get("patch_levels", [1])
+        return levels
+
+    def patch_m(self, level: int = 1) -> float:
+        """Return the width of a level's patches, metres."""
+        name = "patch_px" if level == 1 else "coarse_patch_px"
+        return float(self.settings[name] * self.settings["gsd_m"] * level)
+
+    def patches(self, level: int = 1) -> Patches:
+        """Return the patches of one of `patch_levels`."""
+        return self._level_1 if level == 1 else self._patches(level)
+
+    def _patches(self, level: int) -> Patches:
+        files = self._files.patches(level)
+        offsets = self._load(files.offsets, (len(self._index.rows_of(CELLS)) + 1,))
+        tokens = self._load(files.tokens, (int(offsets[-1]), self.settings["dim"]))
+        return Patches(tokens, self._load(files.places, (int(offsets[-1]), 2)), offsets)
 
     def vectors(self, level: int = 1) -> NDArray[np.float32]:
         """Return one vector a cell at a level, unit or zero, shape ``(rows, D + 1)``."""
@@ -155,7 +211,7 @@ def _write_vectors(files: ImageFiles, level: int, means: NDArray[np.float32]) ->
     np.save(files.vectors(level), vectors)
 
 
-def scaled(means: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def scaled(means: NDArray[np.floating], scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return means of tokens, ``(n, D)``, as unit vectors of a scale, ``(n, D + 1)``."""
     has_spread = scale[1] > _NO_SPREAD
     spread = np.where(has_spread, scale[1], np.inf)

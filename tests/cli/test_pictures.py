@@ -1,11 +1,13 @@
 """The command builds with imagery, asks with pictures, and says what does not go together."""
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
+from geoindex.errors import UsageError
 from tests.imagery_files import CENTRE, plain_raster
 
 RUN = CliRunner()
@@ -44,14 +46,43 @@ def test_build_and_ask(paths: dict[str, Path], tmp_path: Path) -> None:
     assert built.exit_code == 0, built.output
     page = tmp_path / "hits.html"
     ask = ["query", str(paths["index"]), "--image", str(paths["chip"]), "-f", "json"]
-    answer = RUN.invoke(app, [*ask, "--html", str(page)])
+    answer = RUN.invoke(app, [*ask, "--cells", "--html", str(page)])
     assert answer.exit_code == 0, answer.output
     assert '"region_id"' in answer.output
     assert page.read_text().startswith("<!doctype html>")
     wrong = RUN.invoke(app, [*ask, "--like", "node/1"])
     assert wrong.exit_code == 2
-    both = RUN.invoke(app, [*ask, "--explain"])
-    assert both.exit_code == 2
+    of_cells = RUN.invoke(app, [*ask, "--cells", "--where", "amenity=cafe"])
+    assert isinstance(of_cells.exception, UsageError)
+    assert "--save-query does not go with --image" in unfolded(
+        RUN.invoke(app, [*ask, "--save-query", str(tmp_path / "q.json")]).output
+    )
+
+
+def unfolded(output: str) -> str:
+    """Return what a box of the terminal broke into lines as one."""
+    return " ".join(output.replace("│", " ").split())
+
+
+def test_entities_and_why(paths: dict[str, Path], tmp_path: Path) -> None:
+    index = tmp_path / "t.geoindex"
+    build = [str(index) if part == str(paths["index"]) else part for part in options(paths)]
+    assert RUN.invoke(app, build).exit_code == 0
+    ask = ["query", str(index), "--image", str(paths["chip"]), "-k", "2", "--explain"]
+    page = tmp_path / "hits.html"
+    answer = RUN.invoke(app, [*ask, "--where", "amenity=cafe", "-f", "json", "--html", str(page)])
+    assert answer.exit_code == 0, answer.output
+    hits = json.loads(answer.stdout)["hits"]
+    assert [hit["feature_id"].split("/")[0] for hit in hits] == ["node", "node"]
+    for hit in hits:
+        parts = hit["why"]["parts"]
+        assert parts["tags"] == parts["geometry"] == 0
+        assert parts["image"] == pytest.approx(hit["similarity"], abs=1e-6)
+        assert hit["why"]["image"]["patches_of_hit"] > 0
+    assert page.read_text().count("<li>") == 2
+    table = RUN.invoke(app, ask)
+    assert "images alone are compared" in table.stdout
+    assert "on the map under it amenity=cafe" in table.stdout
 
 
 def test_options_without_imagery(paths: dict[str, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.images.request import ImageryRequest
+from tests.geoindex.images.streets import mixed_town
 from tests.imagery_files import CENTRE, transform_about, write_raster
 
 GSD_M = 0.5
@@ -57,3 +58,14 @@ def index(town: Path, ground: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return geoindex.build(
         town, output, resolution=(9, RESOLUTION), encoder="tagpool", imagery=request_for(ground)
     )
+
+
+@pytest.fixture(scope="session")
+def mixed(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    """A town of houses, trees, a road and a park, 350 m wide: its rim is unseen."""
+    folder = tmp_path_factory.mktemp("mixed")
+    source = mixed_town(*CENTRE).write(folder / "mixed.osm")
+    return geoindex.build(
+        source, folder / "mixed.geoindex", resolution=(9, RESOLUTION), encoder="tagpool",
+        imagery=request_for(ground),
+    )  # fmt: skip

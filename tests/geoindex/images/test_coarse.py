@@ -7,8 +7,8 @@ import pytest
 
 from geoindex.api import GeoIndex
 from geoindex.chips import ChipGrid
-from geoindex.images.asking import read_picture, vector_of
 from geoindex.images.coarse import level_for
+from geoindex.images.picture import read_picture, vector_of
 from geoindex.images.stored import Images
 from geoindex.sources.imagery import ChipFrame, open_imagery
 from tests.geoindex.images.conftest import GSD_M
@@ -27,7 +27,7 @@ def test_a_coarser_picture_finds_its_own_place(
         frame = ChipFrame(frame.lon, frame.lat, round(64 / frame.gsd_m) * frame.gsd_m, frame.gsd_m)
         bands = open_imagery(ground).chip(frame).rgb.transpose(2, 0, 1)
         picture = write_raster(tmp_path / "chip.tif", bands, frame.crs, frame.transform)
-        hits = index.query_image(picture, k=50)
+        hits = index.query_image(picture, k=50, cells=True)
         first.append(hits.ids[0] == f"{cell:x}")
         assert any("coarser than the index" in note for note in hits.notes)
         seen = read_picture(picture, images.settings | {"levels": [1]})

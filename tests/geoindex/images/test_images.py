@@ -16,7 +16,7 @@ from geoindex.building import build_index
 from geoindex.cells import cells_at, centres
 from geoindex.chips import ChipGrid
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
-from geoindex.images.asking import read_picture, vector_of
+from geoindex.images.picture import read_picture, vector_of
 from geoindex.images.places import in_cell
 from geoindex.images.request import imagery_request, kept_source
 from geoindex.images.stored import Images
@@ -92,7 +92,7 @@ def test_a_picture_finds_its_own_place(
     ranks = []
     for cell in inner_cells(index):
         picture = cut(ground, cell, tmp_path / "chip.tif", shift_m=shift_m)
-        ids = index.query_image(picture, k=50).ids
+        ids = index.query_image(picture, k=50, cells=True).ids
         ranks.append(ids.index(f"{cell:x}") + 1)
     assert len(ranks) >= 5
     # shifted, a cell or two look like their neighbours
@@ -117,7 +117,7 @@ def test_a_picture_is_compared_with_every_cell(
     rows = np.flatnonzero(np.diff(images.offsets))
     cosine = images.vectors()[rows].astype(np.float64) @ asked
     order = np.argsort(-cosine)
-    hits = index.query_image(picture, k=5)
+    hits = index.query_image(picture, k=5, cells=True)
     assert hits.num_passing == len(rows)
     found = [row["similarity"] for row in hits]
     np.testing.assert_allclose(found, cosine[order[:5]], atol=1e-5)
@@ -129,10 +129,10 @@ def test_a_picture_without_a_place(index: GeoIndex, ground: Path, tmp_path: Path
     placed = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif", side_m=64.0)
     with rasterio.open(placed) as raster:
         Image.fromarray(raster.read().transpose(1, 2, 0)).save(tmp_path / "chip.png")
-    hits = index.query_image(tmp_path / "chip.png", k=50)
+    hits = index.query_image(tmp_path / "chip.png", k=50, cells=True)
     # the raster has the index's pixels: with its place or without, it is nearly the same picture
     similarity = {row["region_id"]: row["similarity"] for row in hits}
-    for row in index.query_image(placed, k=3):
+    for row in index.query_image(placed, k=3, cells=True):
         assert similarity[row["region_id"]] == pytest.approx(row["similarity"], abs=0.2)
     assert hits.records()[0]["distance_m"] is None
     assert any("has no place" in note for note in hits.notes)
@@ -155,10 +155,11 @@ def test_filters_apply_before_the_search(index: GeoIndex, ground: Path, tmp_path
     cell = whole_cells(index)[0]
     picture = cut(ground, cell, tmp_path / "chip.tif")
     west, east = CENTRE[0], CENTRE[0] + 0.01
-    hits = index.query_image(picture, k=500, bbox=(west, CENTRE[1] - 0.01, east, CENTRE[1] + 0.01))
+    box = (west, CENTRE[1] - 0.01, east, CENTRE[1] + 0.01)
+    hits = index.query_image(picture, k=500, bbox=box, cells=True)
     assert len(hits) == hits.num_passing > 0
     assert all(west <= row["lon"] <= east for row in hits)
-    far = index.query_image(picture, k=500, not_within="60m")
+    far = index.query_image(picture, k=500, not_within="60m", cells=True)
     assert min(row["distance_m"] for row in far) > 55
     assert {row["resolution"] for row in far} == {RESOLUTION}
 
