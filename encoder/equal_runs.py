@@ -108,7 +108,7 @@ def equal_runs(
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order))
     spare = -len(order) % ROWS if len(order) > ROWS else 0
-    found, counts = sizes[by_size].unique_consecutive(return_counts=True)
+    found, counts = torch.unique(sizes, return_counts=True)  # ascending
     runs = tuple(
         Run(count, size, _drawn(size, num_registers, max_keys))
         for size, count in zip(found.tolist(), counts.tolist(), strict=True)

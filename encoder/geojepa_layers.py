@@ -92,7 +92,7 @@ class Block(nn.Module):
 
 def _padded_attention(qkv: Tensor, num_heads: int, layout: Layout, keys: Keys | None) -> Tensor:
     rows = qkv[layout.index]
-    q, k, v = rows.unflatten(-1, (3, num_heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k, v = rows.view(*layout.index.shape, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
     is_pad = layout.is_pad
     if keys is not None:
         k, v = (part.take_along_dim(keys.index[:, None, :, None], 2) for part in (k, v))

@@ -76,11 +76,12 @@ def joined_parts(
         (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
     ]
     if config.image_dim:
-        seen = np.full((len(latents), config.look_dim), np.nan) if looks is None else looks
+        nothing = np.full((len(latents), config.look_dim), np.nan, np.float32)
+        seen = nothing if looks is None else looks
         standard = (seen - _array(model.look_mean)) / _array(model.look_deviation)
         parts.append(np.nan_to_num(standard, nan=0.0))
-    parts.append(np.full((len(latents), 1), model.region_scale.item()))
-    return np.hstack(parts).astype(np.float32)
+    parts.append(np.full((len(latents), 1), model.region_scale.item(), np.float32))
+    return np.hstack(parts)
 
 
 def patch_looks(
