@@ -85,10 +85,9 @@ def main() -> None:
         rate = f"{num_tokens / cpu[name]:,.0f}" if name == "embed" else ""
         print(f"| {name} | {seconds[name]:.1f} | {cpu[name]:.1f} | {rate} |")
     print(f"| bare matrix products of the same tokens | | {bare:.1f} | {num_tokens / bare:,.0f} |")
-    both = [part["embed"] / part["read"] for part in (seconds, cpu)]
-    print(
-        f"\nembed / read: {both[0]:.2f}, of CPU {both[1]:.2f}; bare / embed: {bare / cpu['embed']:.2f}"
-    )
+    of_time, of_cpu = (part["embed"] / part["read"] for part in (seconds, cpu))
+    share = bare / cpu["embed"]
+    print(f"\nembed / read: {of_time:.2f}, of CPU {of_cpu:.2f}; bare / embed: {share:.2f}")
 
 
 if __name__ == "__main__":
