@@ -1,8 +1,8 @@
 """How are the products of a linear layer made fast on a CPU? By oneDNN, where it is there.
 
-torch gives them to MKL, which keeps to narrower instructions on processors of other makers: half
-the speed of oneDNN, which comes with torch as well. Vectors are the same but for rounding. Where
-gradients are wanted, on a GPU, and without oneDNN, torch does as it does always.
+torch gives them to MKL, which takes generic code for processors of other makers: half the speed of
+oneDNN, which comes with torch as well. Vectors are the same but for rounding. Where gradients
+are wanted, on a GPU, and without oneDNN, torch does as it does always.
 """
 
 from functools import cache
