@@ -18,9 +18,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoder.equal_runs import equal_runs
 from encoder.errors import CheckpointError
 from encoder.geojepa_config import WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa_layers import PLACE_FEATURES, Block, place_features
+from encoder.linear import Linear, TwoLayers
 from encoder.token_batch import Patches, TokenBatch, drawn_keys, padded_layout
 
 
@@ -95,14 +97,10 @@ class GeoJEPA(nn.Module):
         # beside the region's latent in every region vector, so that its length tells under a cosine
         self.register_buffer("region_scale", torch.zeros(()))
         self.register_buffer("untrained_scale", torch.zeros(()))
-        self.token_in = nn.Linear(entity_dim, width)
-        self.place_in = nn.Linear(PLACE_FEATURES, width)
-        self.count_in = nn.Sequential(
-            nn.Linear(entity_dim, config.num_counts),
-            nn.GELU(),
-            nn.Linear(config.num_counts, config.num_counts),
-        )
-        self.around_in = nn.Linear(config.num_counts, width)
+        self.token_in = Linear(entity_dim, width)
+        self.place_in = Linear(PLACE_FEATURES, width)
+        self.count_in = TwoLayers(entity_dim, config.num_counts, config.num_counts)
+        self.around_in = Linear(config.num_counts, width)
         self.registers = nn.Parameter(0.02 * torch.randn(config.num_registers, width))
         self.blocks = nn.ModuleList(
             Block(width, config.num_heads, config.mlp_ratio) for _ in range(config.depth)
@@ -121,17 +119,13 @@ class GeoJEPA(nn.Module):
             self.register_buffer("look_mean", torch.zeros(config.look_dim))
             self.register_buffer("look_deviation", torch.ones(config.look_dim))
         if config.has_patch_tokens and config.image_dim:
-            self.image_in = nn.Linear(config.image_dim, width)
+            self.image_in = Linear(config.image_dim, width)
             self.image_kind = nn.Parameter(0.02 * torch.randn(width))
         if config.pooling == "learned":
             pooled_dim = 2 * config.num_counts + 3 * width + entity_dim
             if self.reads_patches:
                 pooled_dim += 2 * width + config.image_dim + 1
-            self.region_out = nn.Sequential(
-                nn.Linear(pooled_dim, 2 * config.region_dim),
-                nn.GELU(),
-                nn.Linear(2 * config.region_dim, config.region_dim),
-            )
+            self.region_out = TwoLayers(pooled_dim, 2 * config.region_dim, config.region_dim)
 
     def entity_features(self, tags: Tensor, geometry: Tensor) -> Tensor:
         """Return what is said of entities alone, with a flag for each part that is missing.
@@ -192,15 +186,7 @@ class GeoJEPA(nn.Module):
         patches = batch.patches if self.reads_patches else None
         if patches is not None:
             x = torch.cat([x, self._patch_tokens(patches)])
-        layout = padded_layout(
-            batch.offsets,
-            self.config.num_registers,
-            None if patches is None else patches.offsets,
-        )
-        keys = drawn_keys(layout, self.config.num_registers, self.config.max_keys)
-        for block in self.blocks:
-            x = block(x, layout, keys)
-        x = self.norm_out(x)
+        x = self._in_context(x, batch.offsets, None if patches is None else patches.offsets)
         tokens, rest = x[: len(tile)], x[len(tile) :]
         registers, looks = rest.tensor_split([num_tiles * self.config.num_registers])
         registers = registers.view(num_tiles, self.config.num_registers, -1)
@@ -215,6 +201,22 @@ class GeoJEPA(nn.Module):
         else:
             region = mean if self.config.pooling == "mean" else torch.cat([mean, largest], dim=-1)
         return Latents(tokens, region, counts, None if patches is None else looks)
+
+    def _in_context(self, x: Tensor, offsets: Tensor, patch_offsets: Tensor | None) -> Tensor:
+        """Return packed rows as they are in their tiles."""
+        num_registers, max_keys = self.config.num_registers, self.config.max_keys
+        if x.device.type == "cpu":
+            runs = equal_runs(offsets, num_registers, patch_offsets, max_keys=max_keys)
+            x = x[runs.order]
+            for block in self.blocks:
+                x = block(x, runs)
+            return self.norm_out(x)[runs.back]
+        # a GPU does many sizes at once, and one after another not well
+        layout = padded_layout(offsets, num_registers, patch_offsets)
+        keys = drawn_keys(layout, num_registers, max_keys)
+        for block in self.blocks:
+            x = block(x, layout, keys)
+        return self.norm_out(x)
 
     @property
     def reads_patches(self) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,6 +65,7 @@ class GeoJEPAEmbedder:
         self.config = GeoJEPAConfig.read(folder)
         _check_weights(folder / WEIGHTS_NAME)
         self._pool = TagPool()
+        self._opening = Lock()
         if self.config.tag_fingerprint not in {"", self._pool.table_fingerprint}:
             msg = (
                 f"{folder} was trained with tag table {self.config.tag_fingerprint[:8]}, this "
@@ -170,18 +172,27 @@ class GeoJEPAEmbedder:
             holds |= np.diff(tiles.patches.offsets) > 0
         vectors = joined_parts(self._model, region, counts, words, looks)
         # a tile that holds nothing is like nothing
-        return contextual, unit_rows(vectors * holds[:, None])
+        vectors[~holds] = 0
+        return contextual, unit_rows(vectors, in_place=True)
 
     def _contextual(
         self, pooled: NDArray[np.float32], context: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         share = np.float32(self.config.context_share)
-        latent = unit_rows(context - self._model.token_mean.numpy())
-        parts = [pooled * (1 - share) ** 0.5, latent * share**0.5]
-        return unit_rows(np.hstack(parts))
+        latent = unit_rows(context - self._model.token_mean.numpy(), in_place=True)
+        vectors, width = np.empty((len(pooled), self.dim), np.float32), pooled.shape[1]
+        np.multiply(pooled, (1 - share) ** 0.5, out=vectors[:, :width])
+        np.multiply(latent, share**0.5, out=vectors[:, width:])
+        return unit_rows(vectors, in_place=True)
+
+    @property
+    def _model(self) -> "GeoJEPA":
+        # threads that embed at once open it once
+        with self._opening:
+            return self._opened
 
     @cached_property
-    def _model(self) -> "GeoJEPA":
+    def _opened(self) -> "GeoJEPA":
         try:
             from encoder.geojepa import GeoJEPA, untrained
         except ImportError as error:

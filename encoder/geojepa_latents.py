@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from encoder.embedder import EntityTokens, TilePatches, Tiles
 from encoder.token_batch import Patches, TokenBatch, relative_places, token_runs
+from encoder.torch_threads import one_thread
 
 if TYPE_CHECKING:
     from encoder.geojepa import GeoJEPA, Latents
 
-_TOKENS_AT_ONCE = 16_384
+# so few that what passes from layer to layer stays in the processor's cache
+_TOKENS_AT_ONCE = 8_192
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ def tile_latents(
     config = model.config
     context = np.zeros((len(tiles.rows), config.width), np.float32)
     region = np.zeros((len(tiles.offsets) - 1, config.region_dim), np.float32)
-    for chosen, at, found in _batches(model, tiles):
-        context[at] = found.tokens.numpy()
-        region[chosen] = found.region.numpy()
+    with one_thread():
+        for chosen, at, found in _batches(model, tiles):
+            context[at] = found.tokens.numpy()
+            region[chosen] = found.region.numpy()
     return context, region
 
 

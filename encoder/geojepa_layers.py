@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoder.equal_runs import EqualRuns
+from encoder.linear import Linear, TwoLayers
 from encoder.token_batch import PLACE_DIM, Keys, Layout
 
 # metres: from a room to a quarter
@@ -62,31 +64,38 @@ class Block(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.norm_in = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
         self.norm_mlp = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
-        )
+        self.mlp = TwoLayers(width, mlp_ratio * width, width)
 
-    def forward(self, x: Tensor, layout: Layout, keys: Keys | None = None) -> Tensor:
+    def forward(self, x: Tensor, layout: Layout | EqualRuns, keys: Keys | None = None) -> Tensor:
         """Return the tokens after one round.
 
         Parameters
         ----------
         x
-            Packed, shape ``(rows, width)``.
+            Shape ``(rows, width)``: packed, or as `EqualRuns` has them.
         layout
             Which rows see each other.
         keys
-            Which places of each row are attended to; None for all.
+            Which places of each padded row are attended to; None for all.
         """
-        rows = self.qkv(self.norm_in(x))[layout.index]
-        q, k, v = rows.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        is_pad = layout.is_pad
-        if keys is not None:
-            k, v = (part.take_along_dim(keys.index[:, None, :, None], 2) for part in (k, v))
-            is_pad = keys.is_pad
-        found = functional.scaled_dot_product_attention(q, k, v, attn_mask=~is_pad[:, None, None])
-        x = x + self.out(found.transpose(1, 2).flatten(2).flatten(0, 1)[layout.back])
+        qkv = self.qkv(self.norm_in(x))
+        if isinstance(layout, EqualRuns):
+            found = layout.attended(qkv, self.num_heads)
+        else:
+            found = _padded_attention(qkv, self.num_heads, layout, keys)
+        x = x + self.out(found)
         return x + self.mlp(self.norm_mlp(x))
+
+
+def _padded_attention(qkv: Tensor, num_heads: int, layout: Layout, keys: Keys | None) -> Tensor:
+    rows = qkv[layout.index]
+    q, k, v = rows.view(*layout.index.shape, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
+    is_pad = layout.is_pad
+    if keys is not None:
+        k, v = (part.take_along_dim(keys.index[:, None, :, None], 2) for part in (k, v))
+        is_pad = keys.is_pad
+    found = functional.scaled_dot_product_attention(q, k, v, attn_mask=~is_pad[:, None, None])
+    return found.transpose(1, 2).flatten(2).flatten(0, 1)[layout.back]

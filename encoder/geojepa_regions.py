@@ -81,14 +81,24 @@ def joined_parts(
         (counts - _array(model.count_mean)) / _array(model.count_deviation) * config.has_counts,
         (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
     ]
-    scale = np.full((len(latents), 1), model.region_scale.item())
+    scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
     if config.image_dim:
-        seen = np.full((len(latents), config.look_dim), np.nan) if looks is None else looks
-        standard = np.nan_to_num((seen - _array(model.look_mean)) / _array(model.look_deviation))
-        length = np.linalg.norm(standard, axis=1, keepdims=True)
-        parts.append(standard * (_MOST_LOOKS * scale / np.maximum(length, 1e-9)).clip(max=1))
-        scale = np.sqrt(scale**2 - np.minimum(length, _MOST_LOOKS * scale) ** 2)
-    return np.hstack([*parts, scale]).astype(np.float32)
+        seen, scale = _seen(model, looks, scale)
+        parts.append(seen)
+    return np.hstack([*parts, scale])
+
+
+def _seen(
+    model: "GeoJEPA", looks: NDArray[np.float32] | None, scale: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the part `looks`, and the scale that is left beside it, shape ``(t, 1)``."""
+    if looks is None:
+        return np.zeros((len(scale), model.config.look_dim), np.float32), scale
+    standard = np.nan_to_num((looks - _array(model.look_mean)) / _array(model.look_deviation))
+    length = np.linalg.norm(standard, axis=1, keepdims=True)
+    kept = np.minimum(length, _MOST_LOOKS * scale)
+    left = np.sqrt(scale**2 - kept**2)
+    return standard * (kept / np.maximum(length, np.float32(1e-9))), left
 
 
 def patch_looks(

@@ -144,11 +144,12 @@ class TagPool:
         statistics = self._statistics
         has_geometry = geometry.any(axis=1, keepdims=True)
         shape = (geometry - statistics["geometry_mean"]) / statistics["geometry_deviation"]
-        parts = [
-            unit_rows(tags) * np.float32(TAG_SHARE**0.5),
-            unit_rows(shape * has_geometry) * np.float32((1 - TAG_SHARE) ** 0.5),
-        ]
-        return unit_rows(np.hstack(parts))
+        vectors = np.empty((len(tags), self.dim), np.float32)
+        width = tags.shape[1]
+        np.multiply(unit_rows(tags), np.float32(TAG_SHARE**0.5), out=vectors[:, :width])
+        shape = unit_rows(shape * has_geometry, in_place=True)
+        np.multiply(shape, np.float32((1 - TAG_SHARE) ** 0.5), out=vectors[:, width:])
+        return unit_rows(vectors, in_place=True)
 
     def tiles(
         self, tokens: EntityTokens, tiles: Tiles
@@ -180,8 +181,10 @@ class TagPool:
         around = unit_rows(_row_sums(tiles.offsets, local, weight, own))
         tile_of = np.repeat(np.arange(len(tiles.offsets) - 1), np.diff(tiles.offsets))
         read = np.flatnonzero(tiles.is_read)
-        contextual = (1 - CONTEXT_SHARE) * own[local[read]] + CONTEXT_SHARE * around[tile_of[read]]
-        return unit_rows(contextual)
+        contextual = own[local[read]]
+        contextual *= 1 - CONTEXT_SHARE
+        contextual += (CONTEXT_SHARE * around)[tile_of[read]]
+        return unit_rows(contextual, in_place=True)
 
     def _regions(
         self, own: NDArray[np.float32], local: NDArray[np.intp], tiles: Tiles
@@ -234,8 +237,12 @@ def _row_maxima(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDAr
     return maxima
 
 
-def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale rows to unit length; a zero row stays zero."""
+def unit_rows(vectors: NDArray[np.float32], *, in_place: bool = False) -> NDArray[np.float32]:
+    """Scale rows to unit length, perhaps in place; a zero row stays zero."""
     # three times as fast as np.linalg.norm, which makes a matrix of squares first
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    return np.asarray(vectors / np.where(length > 0, length, 1), np.float32)
+    length[length == 0] = 1
+    if in_place:
+        vectors /= length
+        return vectors
+    return np.asarray(vectors / length, np.float32)

@@ -4,7 +4,7 @@ Tokens, own and contextual vectors are matrices on disk, filled run by run; an i
 goes on after the last run that was whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,7 +24,7 @@ from geoindex.ordering import read_batches
 from geoindex.progress import Reporter
 from geoindex.tables import CELL_SCHEMA
 from geoindex.tag_lists import TagLists
-from geoindex.threads import one_ahead
+from geoindex.threads import made_ahead, num_threads, one_ahead
 from geoindex.touching import touching
 from geoindex.workspace import Matrices, writing
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from geoindex.images.tiles import CellImages
 
 _MEMBERS_AT_ONCE = 200_000
+# memory grows with them
+_MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -185,38 +187,56 @@ def embed(
     }
     matrices = Matrices(folder / "embed.json", shapes)
     contextual, regions = matrices.arrays
-    step, first_cell = 0, 0
+    make = partial(_embed_run, encoder, rows.tokens, home, images)
+    threads = num_threads(most=_MOST_THREADS)
     with reporter.stage("embed", num_cells) as advance:
-        for level in levels:
-            for run in tile_runs(level.members, most_members=_MEMBERS_AT_ONCE):
-                step += 1
-                if step > matrices.done:
-                    here = home if level is levels[-1] else None
-                    found, vectors = _embed_run(encoder, rows.tokens, level, run, here, images)
-                    if found is not None:
-                        contextual[found[0]] = found[1]
-                    regions[first_cell + run.start : first_cell + run.stop] = vectors
-                    matrices.advance(step)
-                advance(len(run))
-            first_cell += len(level.members.cells)
+        advance(sum(len(job.run) for job in islice(_jobs(levels), matrices.done)))
+        jobs = islice(_jobs(levels), matrices.done, None)
+        # whole runs side by side, a thread each: the same vectors whatever the number of threads
+        for job, found, vectors in made_ahead(make, jobs, threads=threads):
+            if found is not None:
+                contextual[found[0]] = found[1]
+            start = job.first_cell + job.run.start
+            regions[start : start + len(job.run)] = vectors
+            matrices.advance(matrices.done + 1)
+            advance(len(job.run))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run of tiles to embed."""
+
+    level: Level
+    run: range
+    #: of the level, in the table of cells
+    first_cell: int
+    is_finest: bool
+
+
+def _jobs(levels: Sequence[Level]) -> Iterator[_Job]:
+    first_cell = 0
+    for level in levels:
+        for run in tile_runs(level.members, most_members=_MEMBERS_AT_ONCE):
+            yield _Job(level, run, first_cell, is_finest=level is levels[-1])
+        first_cell += len(level.members.cells)
+
+
+_Embedded = tuple[_Job, tuple[NDArray[np.int64], NDArray[np.float32]] | None, NDArray[np.float32]]
 
 
 def _embed_run(
     encoder: "Embedder",
     tokens: "EntityTokens",
-    level: Level,
-    run: range,
-    home: NDArray[np.uint64] | None,
+    home: NDArray[np.uint64],
     images: "CellImages | None",
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]] | None, NDArray[np.float32]]:
-    """Embed a run of tiles; with `home`, return also the rows that live in them, and theirs."""
+    job: _Job,
+) -> _Embedded:
+    """Embed a run of tiles; of the finest, return also the rows that live in them, and theirs."""
+    level, run = job.level, job.run
     found = tile_rows(level.members, run)
     cells = level.members.cells[run.start : run.stop]
     tile_cell = np.repeat(cells, np.diff(found.offsets))
-    if home is None:
-        is_read = np.zeros(len(found.members), np.bool_)
-    else:
-        is_read = home[found.members] == tile_cell
+    is_read = (home[found.members] == tile_cell) & job.is_finest
     tiles = tiles_of(
         found.members,
         found.offsets,
@@ -226,7 +246,7 @@ def _embed_run(
         patches=None if images is None else images.of(cells, resolution=level.resolution),
     )
     contextual, vectors = encoder.tiles(tokens, tiles)
-    return (None if home is None else (found.members[is_read], contextual)), vectors
+    return job, ((found.members[is_read], contextual) if job.is_finest else None), vectors
 
 
 def write_cells(files: SearchFiles, levels: Sequence[Level]) -> None:

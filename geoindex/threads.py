@@ -1,5 +1,6 @@
-"""How does one thread prepare what the next will use? Order and results stay as they were."""
+"""How do threads prepare what the next will use? Order and results stay as they were."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,34 @@ def one_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     Worth it where `make` works outside the GIL, as GEOS and Arrow do. No more than two results
     are held at a time.
     """
-    with ThreadPoolExecutor(1) as pool:
+    return made_ahead(make, items, threads=1)
+
+
+def made_ahead(make: Callable[[T], R], items: Iterable[T], *, threads: int) -> Iterator[R]:
+    """Yield ``make(item)`` for each item, in order, made by so many threads.
+
+    No more than ``threads + 1`` results are held at a time.
+    """
+    with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[R]] = deque()
         for item in items:
             ahead.append(pool.submit(make, item))
-            if len(ahead) > 1:
+            if len(ahead) > threads:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+
+
+def num_threads(*, most: int) -> int:
+    """Return how many threads may work: ``OMP_NUM_THREADS``, else as many as there are cores.
+
+    Parameters
+    ----------
+    most
+        And no more than so many.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return min(int(wanted), most)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, most)

@@ -116,6 +116,18 @@ def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
     assert content(tmp_path / "a.geoindex") == content(tmp_path / "b.geoindex")
 
 
+def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # many runs, so that threads have something to do side by side
+    monkeypatch.setattr("geoindex.embedding._MEMBERS_AT_ONCE", 5)
+    contents = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        output = tmp_path / f"{threads}.geoindex"
+        build_index([town(tmp_path / "town.osm")], output, resolutions=(8, 9))
+        contents.append(content(output))
+    assert contents[0] == contents[1]
+
+
 def test_a_source_changed_after_an_interrupted_build_is_read_again(tmp_path: Path) -> None:
     source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     command = [sys.executable, "-c", KILLED, str(source), str(output), "embed", "start"]
