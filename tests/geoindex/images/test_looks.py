@@ -200,7 +200,7 @@ FILTERS: list[tuple[dict[str, Any], Callable[[Row], bool]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("options", "passes"), FILTERS, ids=lambda item: str(item)[:30])
+@pytest.mark.parametrize(("options", "passes"), FILTERS, ids=[str(f[0]) for f in FILTERS])
 def test_filters_are_exact(
     mixed: GeoIndex,
     picture: Path,
