@@ -112,7 +112,7 @@ class GeoJEPA(nn.Module):
             # what of the map lies under a patch, told from its standardised token alone
             self.register_buffer("ground_slope", torch.zeros(config.image_dim, config.tag_dim))
             self.register_buffer("ground_mean", torch.zeros(config.tag_dim))
-            # and what it can be at most: infinite in checkpoints that know no bounds
+            # and what it can be at least and at most
             self.register_buffer("ground_low", torch.full((config.tag_dim,), -torch.inf))
             self.register_buffer("ground_high", torch.full((config.tag_dim,), torch.inf))
             # of `encoder.geojepa_regions.patch_looks`, as region vectors hold them
@@ -262,9 +262,7 @@ class GeoJEPA(nn.Module):
         model = cls(GeoJEPAConfig.read(folder))
         try:
             tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
-            # of checkpoints that know no bounds
-            bounds = {n: b for n, b in model.named_buffers() if n in {"ground_low", "ground_high"}}
-            model.load_state_dict(bounds | {name: part.float() for name, part in tensors.items()})
+            model.load_state_dict({name: part.float() for name, part in tensors.items()})
         except (OSError, SafetensorError, RuntimeError) as error:
             msg = (
                 f"cannot read {folder / WEIGHTS_NAME}: {error}; "

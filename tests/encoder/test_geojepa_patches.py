@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.embedder import TilePatches
 from encoder.geojepa import GeoJEPA
-from encoder.geojepa_config import WEIGHTS_NAME
 from encoder.geojepa_latents import thinned
 from encoder.geojepa_regions import joined_parts, patch_looks, region_columns
 from encoder.token_batch import Patches, padded_layout
@@ -256,20 +254,6 @@ def test_looks_leave_the_rest_as_it_is_and_no_scale_is_used_up():
     assert much[-1] > 0
     for row in (some, much):
         assert np.linalg.norm(row) == pytest.approx(7)
-
-
-def test_a_checkpoint_that_knows_no_bounds_tells_the_line(tmp_path):
-    model = make_model(SEEING)
-    model.save(tmp_path)
-    path = tmp_path / WEIGHTS_NAME
-    tensors = safetensors.torch.load_file(path)
-    safetensors.torch.save_file(
-        {name: part for name, part in tensors.items() if name not in {"ground_low", "ground_high"}},
-        path,
-    )
-    found = GeoJEPA.load(tmp_path)
-    assert (found.ground_high == torch.inf).all()
-    assert (found.ground_low == -torch.inf).all()
 
 
 def test_an_ablation_tells_neither_counts_nor_words():
