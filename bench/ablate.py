@@ -91,9 +91,10 @@ def main() -> None:
             sorted(options.data.glob("*.osm.pbf")), folder, _config(VARIANTS[name]),
             tokens=options.work / "tokens", reporter=Talk(),
         )  # fmt: skip
-    rows = ["counts", "tagpool", *(f"{name}={folder / 'best'}" for name, folder in folders.items())]
+    given = ["counts", "tagpool", "untrained"]
+    rows = [*given, *(f"{name}={folder / 'best'}" for name, folder in folders.items())]
     judged = {split: _judged(split, rows, options) for split in ("spatial", "places")}
-    names = ["counts", "tagpool", *folders]
+    names = [*given, *folders]
     heads = [f"{split} {head}" for split in judged for head in (*HEADS, "chosen")]
     print("| row | " + " | ".join(heads) + " |")
     print("| --- |" + " --: |" * len(heads))
