@@ -105,7 +105,7 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     calibrate(model, [batch])
     latents = region_latents(model, [batch])
     length = np.linalg.norm(latents, axis=1)
-    assert model.region_scale.item() == pytest.approx(2 * np.median(length), rel=1e-5)
+    assert model.region_scale.item() == pytest.approx(np.median(length), rel=1e-5)
     vectors = region_vectors(model, [batch])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     scale = model.region_scale.item()
