@@ -21,15 +21,13 @@ from cli.talk import Talk
 from geoindex.evaluation.results import Record, Results
 from geoindex.evaluation.runner import evaluate
 from geoindex.evaluation.settings import Settings
+from geoindex.evaluation.tasks import find_tasks
 from trainer.config_file import make_config
 from trainer.loop import train
 
 EPOCHS = 4
 MOST_UNITS = 4000
-TASKS = (
-    "signals_present", "signals_count", "buildings", "max_speed", "bridges_present",
-    "bridges_count", "car_bridges", "shops", "amenities", "land_use",
-)  # fmt: skip
+TASKS = [task.name for task in find_tasks(None) if task.unit == "cell"]
 HEADS = ("knn", "ridge", "mlp")
 RECIPE = Path("scripts/geojepa.toml")
 # the published masks: boxes, no classes, a context of 30 to 60 % and targets of 15 to 40 %

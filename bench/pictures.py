@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.cells import centres
 from geoindex.images.looks import EntityLooks
-from geoindex.images.picture import read_picture, see, vector_of
+from geoindex.images.picture import read_picture, see
 from geoindex.images.request import ImageryRequest
 from geoindex.images.stored import Images
 from geoindex.sources.imagery import ChipFrame, Imagery, open_imagery
+from scripts.image_places import write_buildings
 
 GSD_M, SIDE_M, RESOLUTION, OFF_M = 0.3, 57.6, 11, 4.0
 TIMES = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -48,8 +48,9 @@ def main() -> None:
     for tokens in ("efficientnet", "statistics"):
         for place in places:
             with tempfile.TemporaryDirectory() as scratch:
+                source = write_buildings(place, Path(scratch) / "a.parquet")
                 index = geoindex.build(
-                    _buildings(place, Path(scratch)), Path(scratch) / "a.geoindex",
+                    source, Path(scratch) / "a.geoindex",
                     resolution=RESOLUTION, encoder="tagpool",
                     imagery=ImageryRequest(str(place), gsd_m=GSD_M, tokens=tokens),
                 )  # fmt: skip
@@ -89,7 +90,7 @@ def _cell_ranks(index: GeoIndex, source: Imagery, scratch: Path) -> Iterator[tup
             picture = written(chip.rgb, ChipFrame(*at, SIDE_M, GSD_M * times), scratch / "a.tif")
             ids = index.query_image(picture, k=len(rows), cells=True).ids
             seen = read_picture(picture, images.settings | {"levels": [1]})
-            plain = images.vectors()[rows] @ vector_of(seen, images)
+            plain = images.vectors()[rows] @ see(seen, images).vector
             yield times, (ids.index(f"{cells[i]:x}"), int((plain > plain[i]).sum()))
 
 
@@ -118,15 +119,6 @@ def _off(lon: float, lat: float, rng: np.random.Generator) -> tuple[float, float
     """Return a place up to `OFF_M` east or west, north or south."""
     east, north = rng.uniform(-OFF_M, OFF_M, 2) * METRE_DEG
     return lon + east / np.cos(np.radians(lat)), lat + north
-
-
-def _buildings(place: Path, scratch: Path) -> Path:
-    import geopandas
-
-    found = geopandas.read_file(place / "buildings.geojson").drop_duplicates("id")
-    found["geometry"] = shapely.make_valid(found.geometry.to_numpy())
-    found[["id", "building", "geometry"]].to_parquet(scratch / "a.parquet")
-    return scratch / "a.parquet"
 
 
 def written(rgb: NDArray[np.uint8], frame: ChipFrame, path: Path) -> Path:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoder.linear import ROWS
+from encoder.token_batch import evenly
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,5 @@ def _drawn(size: int, num_registers: int, most: int) -> Tensor | None:
     others = size - num_registers
     if others <= most:
         return None
-    # the middle of each of `most` equal runs
-    drawn = (2 * torch.arange(most) + 1) * others // (2 * most)
+    drawn = evenly(torch.arange(most), others, most)
     return torch.cat([torch.arange(num_registers), num_registers + drawn])

@@ -120,10 +120,11 @@ def patch_looks(
     """
     slope, mean = _array(model.ground_slope), _array(model.ground_mean)
     low, high = _array(model.ground_low), _array(model.ground_high)
+    image_mean, image_deviation = _array(model.image_mean), _array(model.image_deviation)
     looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
         tokens = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
-        standard = (tokens - _array(model.image_mean)) / _array(model.image_deviation)
+        standard = (tokens - image_mean) / image_deviation
         ground = (standard @ slope + mean).clip(low, high)
         looks[tile] = np.append(ground.mean(axis=0), tokens.mean(axis=0))
     return looks.astype(np.float32)

@@ -21,7 +21,6 @@ of stage 4 would (docs/decisions/0007). The price is 2.25 times as many pixels.
 """
 
 import hashlib
-from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -83,16 +82,12 @@ class EfficientNetTokens(NetworkTokens):
             raise ImageInputError(msg)
         self._stages = tuple(stage for stage in _STAGES if stage in stages)
         self._enlarged = enlarged
+        self._stride = _STAGES[self._stages[-1]][2]
         if patch_px < 1 or patch_px % self._stride:
             wanted = f"want a multiple of {self._stride}, the stride"
             msg = f"patch_px is {patch_px}; {wanted}. Example: 32"
             raise ImageInputError(msg)
         self._patch_px = patch_px
-
-    @property
-    def patch_px(self) -> int:
-        """Width of a patch."""
-        return self._patch_px
 
     @property
     def dim(self) -> int:
@@ -119,16 +114,6 @@ class EfficientNetTokens(NetworkTokens):
         model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         return model.to(self._device, self._dtype).eval()
 
-    def halved(self) -> "EfficientNetTokens":
-        """Return the same network with patches half as wide, if that is whole strides."""
-        if self._patch_px % (2 * self._stride):
-            return self
-        other = copy(self)
-        other._patch_px //= 2
-        # a fingerprint that was asked for already is the other's
-        other.__dict__.pop("fingerprint", None)
-        return other
-
     def _normalised(self, images: Any) -> Any:
         from torch.nn.functional import interpolate, pad
 
@@ -141,10 +126,6 @@ class EfficientNetTokens(NetworkTokens):
         lacks = [-side % self._stride for side in size]
         large = pad(large, (0, lacks[1], 0, lacks[0]), mode="replicate")
         return ((large.clamp(0, 255) - _MEAN) / _SCALE).to(images.dtype)
-
-    @property
-    def _stride(self) -> int:
-        return _STAGES[self._stages[-1]][2]
 
     def _features(self, images: Any) -> Any:
         import torch

@@ -13,7 +13,6 @@ arithmetic, never resized: metres a pixel stay what they are.
 import hashlib
 import inspect
 import json
-from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -87,21 +86,6 @@ class HuggingFaceImages(NetworkTokens):
     def name(self) -> str:
         """What it was loaded from."""
         return f"hf:{self.path_or_name}"
-
-    @property
-    def patch_px(self) -> int:
-        """Width of a patch."""
-        return self._patch_px
-
-    def halved(self) -> "HuggingFaceImages":
-        """Return the same model with patches half as wide, if that is whole patches of its own."""
-        if self._patch_px % (2 * self._stride):
-            return self
-        other = copy(self)
-        other._patch_px //= 2
-        # a fingerprint that was asked for already is the other's
-        other.__dict__.pop("fingerprint", None)
-        return other
 
     @cached_property
     def dim(self) -> int:

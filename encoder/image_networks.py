@@ -5,8 +5,9 @@ in, but for rounding.
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,10 @@ class NetworkTokens(ABC):
         Chips at a time; larger is faster on a GPU and needs more memory.
     """
 
+    # set by each network: a patch is a whole number of strides wide
+    _patch_px: int
+    _stride: int
+
     def __init__(
         self, *, device: Device = "auto", dtype: Dtype = "float32", batch_size: int = 4
     ) -> None:
@@ -59,9 +64,19 @@ class NetworkTokens(ABC):
         """D."""
 
     @property
-    @abstractmethod
     def patch_px(self) -> int:
         """Width of a patch."""
+        return self._patch_px
+
+    def halved(self) -> Self:
+        """Return the same network with patches half as wide, if that is whole strides."""
+        if self._patch_px % (2 * self._stride):
+            return self
+        other = copy(self)
+        other._patch_px //= 2
+        # a fingerprint that was asked for already is the other's
+        other.__dict__.pop("fingerprint", None)
+        return other
 
     @abstractmethod
     def _features(self, images: Any) -> Any:

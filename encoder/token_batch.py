@@ -194,8 +194,7 @@ def drawn_keys(layout: Layout, num_registers: int, most: int) -> Keys | None:
     device = sizes.device
     kept = sizes.clamp(max=most)[:, None]
     rank = torch.arange(most, device=device)
-    # of n places, the middle of each of `most` equal runs; all, where there are no more
-    drawn = ((2 * rank + 1) * sizes[:, None]).div(2 * kept.clamp(min=1), rounding_mode="floor")
+    drawn = evenly(rank, sizes[:, None], kept.clamp(min=1))
     is_pad = rank >= kept
     drawn = torch.where(is_pad, 0, drawn)
     registers = torch.arange(num_registers, device=device).expand(len(sizes), -1)
@@ -203,6 +202,14 @@ def drawn_keys(layout: Layout, num_registers: int, most: int) -> Keys | None:
         torch.cat([registers, num_registers + drawn], dim=1),
         torch.cat([torch.zeros_like(registers, dtype=torch.bool), is_pad], dim=1),
     )
+
+
+def evenly(rank: Tensor, size: Tensor | int, kept: Tensor | int) -> Tensor:
+    """Return which of `size` places is drawn as the one of some rank among `kept`, at least 1.
+
+    The middle of each of as many equal runs; all places, where all are kept.
+    """
+    return (2 * rank + 1) * size // (2 * kept)
 
 
 def relative_places(

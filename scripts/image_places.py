@@ -20,15 +20,20 @@ from geoindex.images.request import ImageryRequest
 SCALES = ((0.15, 11), (0.3, 11), (0.6, 10))
 
 
-def build_place(folder: Path, work: Path, talk: Talk) -> list[Path]:
-    """Build the indexes of a place, one a scale; its buildings are the map."""
+def write_buildings(folder: Path, path: Path) -> Path:
+    """Write the buildings of a place as a map of their own, each once."""
     import geopandas
 
-    work.mkdir(parents=True, exist_ok=True)
-    source = work / f"{folder.name}.parquet"
     found = geopandas.read_file(folder / "buildings.geojson").drop_duplicates("id")
     found["geometry"] = shapely.make_valid(found.geometry.to_numpy())
-    found[["id", "building", "geometry"]].to_parquet(source)
+    found[["id", "building", "geometry"]].to_parquet(path)
+    return path
+
+
+def build_place(folder: Path, work: Path, talk: Talk) -> list[Path]:
+    """Build the indexes of a place, one a scale; its buildings are the map."""
+    work.mkdir(parents=True, exist_ok=True)
+    source = write_buildings(folder, work / f"{folder.name}.parquet")
     made = []
     for gsd_m, resolution in SCALES:
         path = work / f"{folder.name}-{gsd_m}.geoindex"

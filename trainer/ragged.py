@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.membership import ranges
+
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -40,8 +42,7 @@ def list_places(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where the members of some lists stand, and the offsets of those lists."""
     lengths = offsets[lists + 1] - offsets[lists]
-    taken = lengths_to_offsets(lengths)
-    return np.repeat(offsets[lists], lengths) + positions(taken), taken
+    return ranges(offsets[lists], lengths), lengths_to_offsets(lengths)
 
 
 def keep_members(offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -66,7 +66,7 @@ def _fit_images(objective: Objective, material: Material) -> None:
     tile = owners(patches.offsets)[rows]
     block = parents(material.tiles.cells, _GROUP_RESOLUTION)[tile]
     group = np.unique(block, return_inverse=True)[1]
-    standard = (images - images.mean(axis=0)) / model.image_deviation.numpy()
+    standard = model.standard_images(torch.from_numpy(images)).numpy()
     fitted = fit_ground(standard, patches.ground[rows], group)
     model.ground_slope.copy_(torch.from_numpy(fitted.slope))
     model.ground_mean.copy_(torch.from_numpy(fitted.mean))

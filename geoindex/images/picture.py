@@ -114,11 +114,6 @@ def _middle_m(picture: Picture, gsd_m: float) -> NDArray[np.float64]:
     return np.array([wide - size, size - high]) * gsd_m / 2
 
 
-def vector_of(picture: Picture, images: Images) -> NDArray[np.float32]:
-    """Return a picture as a vector of the index's scale at its level; see `see`."""
-    return see(picture, images).vector
-
-
 def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
     """Read a picture as the index's chips were read.
 

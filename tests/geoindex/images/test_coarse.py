@@ -8,7 +8,7 @@ import pytest
 from geoindex.api import GeoIndex
 from geoindex.chips import ChipGrid
 from geoindex.images.coarse import level_for
-from geoindex.images.picture import read_picture, vector_of
+from geoindex.images.picture import read_picture, see
 from geoindex.images.stored import Images
 from geoindex.sources.imagery import ChipFrame, open_imagery
 from tests.geoindex.images.conftest import GSD_M
@@ -31,7 +31,7 @@ def test_a_coarser_picture_finds_its_own_place(
         first.append(hits.ids[0] == f"{cell:x}")
         assert any("coarser than the index" in note for note in hits.notes)
         seen = read_picture(picture, images.settings | {"levels": [1]})
-        ranking = np.argsort(-(images.vectors() @ vector_of(seen, images)))
+        ranking = np.argsort(-(images.vectors() @ see(seen, images).vector))
         sharp.append(int(index.cells.column("cell")[ranking[0]]) == cell)
     assert np.mean(first) >= 0.8, first
     assert np.mean(first) > np.mean(sharp)

@@ -16,7 +16,7 @@ from geoindex.building import build_index
 from geoindex.cells import cells_at, centres
 from geoindex.chips import ChipGrid
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
-from geoindex.images.picture import read_picture, vector_of
+from geoindex.images.picture import read_picture, see
 from geoindex.images.places import in_cell
 from geoindex.images.request import imagery_request, kept_source
 from geoindex.images.stored import Images
@@ -113,7 +113,7 @@ def test_a_picture_is_compared_with_every_cell(
 ) -> None:
     images = Images(index)
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
-    asked = vector_of(read_picture(picture, images.settings), images).astype(np.float64)
+    asked = see(read_picture(picture, images.settings), images).vector.astype(np.float64)
     rows = np.flatnonzero(np.diff(images.offsets))
     cosine = images.vectors()[rows].astype(np.float64) @ asked
     order = np.argsort(-cosine)
