@@ -8,7 +8,7 @@ from typing import Any, Literal
 from encoder.errors import CheckpointError
 
 #: of config.json; a checkpoint of another schema is refused
-SCHEMA = 2
+SCHEMA = 3
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 

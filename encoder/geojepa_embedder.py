@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "data" / "geojepa"
 # counted up when the code makes other vectors of the same checkpoint
-_VERSION = 3
+_VERSION = 4
 
 
 class GeoJEPAEmbedder:
@@ -173,7 +173,7 @@ class GeoJEPAEmbedder:
         vectors = joined_parts(self._model, region, counts, words, looks)
         # a tile that holds nothing is like nothing
         vectors[~holds] = 0
-        return contextual, unit_rows(vectors, in_place=True)
+        return contextual, vectors
 
     def _contextual(
         self, pooled: NDArray[np.float32], context: NDArray[np.float32]
@@ -203,7 +203,6 @@ class GeoJEPAEmbedder:
             # the same parts in the same proportion, for latents of another length
             ratio = model.region_scale / model.untrained_scale.clamp(min=1e-9)
             model.count_deviation *= ratio
-            model.word_deviation *= ratio
             if self.config.image_dim:
                 model.look_deviation *= ratio
             model.region_scale.copy_(model.untrained_scale)

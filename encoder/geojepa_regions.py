@@ -5,7 +5,6 @@ part        is
 ==========  =================================================================================
 latent      the model's, of the whole tile
 counts      the log of one plus how many entities are most like each prototype, standardised
-words       the same of how many say each known word
 looks       what of the map lies under the image patches, told from them alone (tag vectors, by
             the part that is covered, patch by patch within what can be there), and the mean of
             their columns, standardised; zero where nothing is seen of the ground; only of models
@@ -13,10 +12,19 @@ looks       what of the map lies under the image patches, told from them alone (
 scale       a constant: scaled to unit length a region that holds much points elsewhere than one
             that holds little of the same. Looks are taken from it: looks and scale together are
             as long as the scale alone where nothing is seen
+words       the log of one plus how many entities say each known word, standardised
+rest        what words leave of their length
 ==========  =================================================================================
 
 All but the latent go past the network. `trainer.probes.calibrate` sets how long they are. Since
 looks are taken from the scale, what is told of the map does not shrink where the ground is seen.
+
+Latent, counts, looks and scale are scaled to unit length together: of regions alike in kind, one
+that holds more is near one that holds less, and search wants it so. Words are not scaled by what
+else a region holds, and with the rest beside them they are always as long: a straight line through
+their columns tells how many there are, which no straight line can of columns that each row divides
+by another length. They are short, since search is to go by the other parts
+(docs/decisions/0010).
 """
 
 from collections.abc import Mapping
@@ -26,12 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoder.geojepa_config import GeoJEPAConfig
+from encoder.tagpool import unit_rows
 
 if TYPE_CHECKING:
     from encoder.geojepa import GeoJEPA
 
 # of the scale: looks longer than this are shortened, which few are (they are half of it)
 _MOST_LOOKS = 0.9
+# of the other parts together: words longer than this are shortened; it is 13 times the usual length
+_MOST_WORDS = 0.9
 
 
 def region_columns(config: GeoJEPAConfig) -> Mapping[str, slice]:
@@ -39,9 +50,10 @@ def region_columns(config: GeoJEPAConfig) -> Mapping[str, slice]:
     widths = {
         "latent": config.region_dim,
         "counts": config.num_counts,
-        "words": config.num_words,
         "looks": config.look_dim,
         "scale": 1,
+        "words": config.num_words,
+        "rest": 1,
     }
     return slices({name: width for name, width in widths.items() if width})
 
@@ -62,7 +74,7 @@ def joined_parts(
     words: NDArray[np.float32],
     looks: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the parts of region vectors side by side, shape ``(t, R)``, not yet of unit length.
+    """Return the parts of region vectors side by side, shape ``(t, R)``, each row of unit length.
 
     Parameters
     ----------
@@ -76,16 +88,30 @@ def joined_parts(
         Of `patch_looks`; NaN rows, and None, are tiles of which nothing is seen.
     """
     config = model.config
-    parts = [
+    alike = [
         latents,
         (counts - _array(model.count_mean)) / _array(model.count_deviation) * config.has_counts,
-        (words - _array(model.word_mean)) / _array(model.word_deviation) * config.has_words,
     ]
     scale = np.full((len(latents), 1), model.region_scale.item(), np.float32)
     if config.image_dim:
         seen, scale = _seen(model, looks, scale)
-        parts.append(seen)
-    return np.hstack([*parts, scale])
+        alike.append(seen)
+    angles = unit_rows(np.hstack([*alike, scale]))
+    said = np.zeros_like(words, np.float32)
+    if config.has_words:
+        said = (words - _array(model.word_mean)) / _array(model.word_deviation)
+        said = _at_most(said, np.float32(_MOST_WORDS))
+    most = np.float32(_MOST_WORDS * config.has_words)
+    rest = np.sqrt(np.maximum(most**2 - (said**2).sum(axis=1, keepdims=True), 0))
+    return np.hstack([angles, said, rest]) / np.sqrt(1 + most**2)
+
+
+def _at_most(
+    rows: NDArray[np.float32], most: NDArray[np.float32] | np.float32
+) -> NDArray[np.float32]:
+    """Return rows of which those that are longer are shortened."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows * np.minimum(1, most / np.maximum(length, np.float32(1e-9)))
 
 
 def _seen(
@@ -95,10 +121,8 @@ def _seen(
     if looks is None:
         return np.zeros((len(scale), model.config.look_dim), np.float32), scale
     standard = np.nan_to_num((looks - _array(model.look_mean)) / _array(model.look_deviation))
-    length = np.linalg.norm(standard, axis=1, keepdims=True)
-    kept = np.minimum(length, _MOST_LOOKS * scale)
-    left = np.sqrt(scale**2 - kept**2)
-    return standard * (kept / np.maximum(length, np.float32(1e-9))), left
+    kept = _at_most(standard, np.float32(_MOST_LOOKS) * scale)
+    return kept, np.sqrt(scale**2 - (kept**2).sum(axis=1, keepdims=True))
 
 
 def patch_looks(

@@ -29,6 +29,8 @@ _TILES_AT_ONCE = 64
 _LEAST_DEVIATION = 0.1
 # of unit tag vectors by the part of a patch that is covered
 _LEAST_GROUND = 0.01
+# of the words, beside other parts that are 1 long together; see `encoder.geojepa_regions`
+_WORDS_LENGTH = 0.07
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
     A cosine forgets how long a latent is, and so how much a tile holds; beside a constant of that
-    length it does not. The counts of prototypes and of words together get half of it, and so do
-    looks: as much what lies under the patches as how they look. See `encoder.geojepa_regions`.
+    length it does not. Counts of prototypes are a third as long; looks half as long, as much what
+    lies under the patches as how they look; words short. See `encoder.geojepa_regions`.
 
     Parameters
     ----------
@@ -105,11 +107,11 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     latents = [model(batch.to(model.token_mean.device)).tokens.float() for batch in batches]
     model.token_mean.copy_(torch.cat(latents).mean(dim=0))
     length = _median_length(model, batches)
-    for name, counts in (
-        ("count", _log_counts(model, batches)),
-        ("word", _log_words(model, batches)),
+    for name, counts, long in (
+        ("count", _log_counts(model, batches), length / 8**0.5),
+        ("word", _log_words(model, batches), _WORDS_LENGTH),
     ):
-        mean, deviation = _standard(counts, length / 8**0.5)
+        mean, deviation = _standard(counts, long)
         getattr(model, f"{name}_mean").copy_(torch.from_numpy(mean))
         getattr(model, f"{name}_deviation").copy_(torch.from_numpy(deviation))
     looks = _looks(model, batches)
@@ -176,7 +178,7 @@ def region_vectors(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.floa
     """Return region vectors as an index keeps them."""
     latents = region_latents(model, batches)
     counts, words = _log_counts(model, batches), _log_words(model, batches)
-    return _unit(joined_parts(model, latents, counts, words, _looks(model, batches)))
+    return joined_parts(model, latents, counts, words, _looks(model, batches))
 
 
 def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | None:
