@@ -25,6 +25,9 @@ class GeoJEPAConfig:
         Width of an image patch token; 0 where the model takes none.
     has_patch_tokens
         Whether patches are tokens of the stream; else they go past the network alone.
+    has_ground_by_width
+        Whether what lies under a patch is told by slopes that depend on how wide it is, as training
+        makes them; off in checkpoints of before. See `encoder.patch_ground`.
     image_fingerprint
         Of the image tokeniser the model was trained with; "" where it takes none.
     width, depth, num_heads, mlp_ratio
@@ -60,6 +63,7 @@ class GeoJEPAConfig:
     geometry_dim: int = 64
     image_dim: int = 0
     has_patch_tokens: bool = True
+    has_ground_by_width: bool = False
     image_fingerprint: str = ""
     width: int = 128
     depth: int = 4
@@ -98,6 +102,11 @@ class GeoJEPAConfig:
     def look_dim(self) -> int:
         """Width of the part of a region's vector that says how it looks."""
         return self.tag_dim + self.image_dim if self.image_dim else 0
+
+    @property
+    def ground_inputs(self) -> int:
+        """Columns of a patch that the ground under it is told by; see `encoder.patch_ground`."""
+        return 2 * self.image_dim + 1 if self.has_ground_by_width else self.image_dim
 
     def write(self, folder: Path) -> None:
         """Write config.json into a folder."""

@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.embedder import TilePatches
 from encoder.geojepa_config import GeoJEPAConfig
+from encoder.patch_ground import with_widths
 
 if TYPE_CHECKING:
     from encoder.geojepa import GeoJEPA
 
-# of the scale: looks longer than this are shortened, which few are (they are half of it)
+# of the scale: looks longer than this are shortened, which few are (they are a quarter of it)
 _MOST_LOOKS = 0.9
 
 
@@ -101,17 +103,8 @@ def _seen(
     return standard * (kept / np.maximum(length, np.float32(1e-9))), left
 
 
-def patch_looks(
-    model: "GeoJEPA", images: NDArray[np.floating[Any]], offsets: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def patch_looks(model: "GeoJEPA", patches: TilePatches) -> NDArray[np.float32]:
     """Return how tiles look: what lies under their patches, as far as tokens tell, and the tokens.
-
-    Parameters
-    ----------
-    images
-        Patch tokens, shape ``(p, image_dim)``.
-    offsets
-        Of the tiles, shape ``(t + 1,)``.
 
     Returns
     -------
@@ -121,10 +114,15 @@ def patch_looks(
     slope, mean = _array(model.ground_slope), _array(model.ground_mean)
     low, high = _array(model.ground_low), _array(model.ground_high)
     image_mean, image_deviation = _array(model.image_mean), _array(model.image_deviation)
+    widths = _array(model.ground_widths) if model.config.has_ground_by_width else None
+    offsets = patches.offsets
     looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
-        tokens = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
+        at = slice(offsets[tile], offsets[tile + 1])
+        tokens = np.asarray(patches.images[at], np.float64)
         standard = (tokens - image_mean) / image_deviation
+        if widths is not None:
+            standard = with_widths(standard, patches.place[at, 2], widths)
         ground = (standard @ slope + mean).clip(low, high)
         looks[tile] = np.append(ground.mean(axis=0), tokens.mean(axis=0))
     return looks.astype(np.float32)

@@ -160,6 +160,37 @@ def draw_buffers(model, *names, seed=0):
         model.get_buffer(name).copy_(torch.from_numpy(rng.uniform(0.5, 2, shape)))
 
 
+def as_arrays(patches):
+    return TilePatches(patches.images.numpy(), patches.place.numpy(), patches.offsets.numpy())
+
+
+@pytest.mark.parametrize(
+    ("width_m", "at"), [(4, -1.0), (8, 0.0), (16, 1.0), (8 * 2**0.5, 0.5), (1, -1.0), (99, 1.0)]
+)
+def test_the_ground_under_a_patch_is_told_by_its_width_too(width_m, at):
+    config = replace(SEEING, has_ground_by_width=True)
+    model = make_model(config)
+    draw_buffers(model, "image_mean", "image_deviation", "ground_slope", "ground_mean")
+    model.ground_widths.copy_(torch.tensor([2.0, 4.0]))
+    patches = make_patches([3])
+    patches.place[:, 2] = width_m
+    (looks,) = patch_looks(model, as_arrays(patches))
+    plain, by_width, alone = model.ground_slope.split([config.image_dim, config.image_dim, 1])
+    slope = plain + at * by_width
+    told = model.standard_images(patches.images) @ slope + at * alone + model.ground_mean
+    np.testing.assert_allclose(looks[: config.tag_dim], told.mean(0), rtol=1e-4, atol=1e-4)
+
+
+def test_of_one_width_nothing_is_told_by_it():
+    model = make_model(replace(SEEING, has_ground_by_width=True))
+    draw_buffers(model, "ground_slope")
+    model.ground_widths.fill_(2)
+    small, large = make_patches([3]), make_patches([3])
+    large.place[:, 2] = 99
+    found = [patch_looks(model, as_arrays(patches)) for patches in (small, large)]
+    np.testing.assert_array_equal(*found)
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(0, 99))
 def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
     model = make_model(SEEING)
@@ -167,7 +198,7 @@ def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
     model.ground_low.fill_(-1)
     model.ground_high.copy_(torch.linspace(0, 3, SEEING.tag_dim))
     patches = make_patches(counts, seed=seed)
-    looks = patch_looks(model, patches.images.numpy(), patches.offsets.numpy())
+    looks = patch_looks(model, as_arrays(patches))
     assert looks.shape == (len(counts), SEEING.look_dim)
     for tile, count in enumerate(counts):
         if not count:

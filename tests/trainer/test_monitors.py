@@ -117,7 +117,7 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     assert counted == pytest.approx(np.median(length) / 2, rel=1e-3)
 
 
-def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None:
+def test_counts_and_words_are_of_one_length_and_looks_of_half_of_both_together() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
     model.ground_slope.normal_()
     patches = Patches(
@@ -140,7 +140,7 @@ def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None
     everywhere = list(range(6))
     assert long("counts", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
     assert long("words", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
-    assert long("looks", [0, 2]) == pytest.approx(length / 2, rel=1e-3)
+    assert long("looks", [0, 2]) == pytest.approx(length / 4, rel=1e-3)
     assert long("looks", [1, 3, 4, 5]) == 0
     # what lies under patches is one space: one deviation; tokens have their own
     deviation = model.look_deviation.numpy()
