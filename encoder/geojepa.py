@@ -70,6 +70,7 @@ class GeoJEPA(nn.Module):
     image_mean: Tensor
     image_deviation: Tensor
     ground_slope: Tensor
+    ground_widths: Tensor
     ground_mean: Tensor
     ground_low: Tensor
     ground_high: Tensor
@@ -110,7 +111,9 @@ class GeoJEPA(nn.Module):
             self.register_buffer("image_mean", torch.zeros(config.image_dim))
             self.register_buffer("image_deviation", torch.ones(config.image_dim))
             # what of the map lies under a patch, told from its standardised token alone
-            self.register_buffer("ground_slope", torch.zeros(config.image_dim, config.tag_dim))
+            self.register_buffer("ground_slope", torch.zeros(config.ground_inputs, config.tag_dim))
+            # the least and the largest width of patches trained on, log2 of metres
+            self.register_buffer("ground_widths", torch.zeros(2))
             self.register_buffer("ground_mean", torch.zeros(config.tag_dim))
             # and what it can be at least and at most
             self.register_buffer("ground_low", torch.full((config.tag_dim,), -torch.inf))

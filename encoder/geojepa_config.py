@@ -99,6 +99,11 @@ class GeoJEPAConfig:
         """Width of the part of a region's vector that says how it looks."""
         return self.tag_dim + self.image_dim if self.image_dim else 0
 
+    @property
+    def ground_inputs(self) -> int:
+        """Columns of a patch that the ground under it is told by; see `encoder.patch_ground`."""
+        return 2 * self.image_dim + 1
+
     def write(self, folder: Path) -> None:
         """Write config.json into a folder."""
         content = {"schema": SCHEMA, **asdict(self)}

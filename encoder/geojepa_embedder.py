@@ -168,7 +168,7 @@ class GeoJEPAEmbedder:
         words = word_counts(used.words[local[inside]], offsets, num_words=self.config.num_words)
         holds, looks = np.diff(offsets) > 0, None
         if tiles.patches is not None and self.config.image_dim:
-            looks = patch_looks(self._model, tiles.patches.images, tiles.patches.offsets)
+            looks = patch_looks(self._model, tiles.patches)
             holds |= np.diff(tiles.patches.offsets) > 0
         vectors = joined_parts(self._model, region, counts, words, looks)
         # a tile that holds nothing is like nothing

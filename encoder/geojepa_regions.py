@@ -33,13 +33,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.embedder import TilePatches
 from encoder.geojepa_config import GeoJEPAConfig
+from encoder.patch_ground import with_widths
 from encoder.tagpool import unit_rows
 
 if TYPE_CHECKING:
     from encoder.geojepa import GeoJEPA
 
-# of the scale: looks longer than this are shortened, which few are (they are half of it)
+# of the scale: looks longer than this are shortened, which few are (they are a quarter of it)
 _MOST_LOOKS = 0.9
 # of the other parts together: words longer than this are shortened; it is 13 times the usual length
 _MOST_WORDS = 0.9
@@ -125,17 +127,8 @@ def _seen(
     return kept, np.sqrt(scale**2 - (kept**2).sum(axis=1, keepdims=True))
 
 
-def patch_looks(
-    model: "GeoJEPA", images: NDArray[np.floating[Any]], offsets: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def patch_looks(model: "GeoJEPA", patches: TilePatches) -> NDArray[np.float32]:
     """Return how tiles look: what lies under their patches, as far as tokens tell, and the tokens.
-
-    Parameters
-    ----------
-    images
-        Patch tokens, shape ``(p, image_dim)``.
-    offsets
-        Of the tiles, shape ``(t + 1,)``.
 
     Returns
     -------
@@ -145,11 +138,15 @@ def patch_looks(
     slope, mean = _array(model.ground_slope), _array(model.ground_mean)
     low, high = _array(model.ground_low), _array(model.ground_high)
     image_mean, image_deviation = _array(model.image_mean), _array(model.image_deviation)
+    widths = _array(model.ground_widths)
+    offsets = patches.offsets
     looks = np.full((len(offsets) - 1, model.config.look_dim), np.nan)
     for tile in np.flatnonzero(np.diff(offsets)).tolist():
-        tokens = np.asarray(images[offsets[tile] : offsets[tile + 1]], np.float64)
+        at = slice(offsets[tile], offsets[tile + 1])
+        tokens = np.asarray(patches.images[at], np.float64)
         standard = (tokens - image_mean) / image_deviation
-        ground = (standard @ slope + mean).clip(low, high)
+        by_width = with_widths(standard, patches.place[at, 2], widths)
+        ground = (by_width @ slope + mean).clip(low, high)
         looks[tile] = np.append(ground.mean(axis=0), tokens.mean(axis=0))
     return looks.astype(np.float32)
 

@@ -8,15 +8,22 @@ places by heart (docs/decisions/0007). Closed form: nothing is drawn, nothing de
 No patch is covered less than not at all, nor more than wholly; a straight line does not know that.
 So what it tells is held within what was seen under patches, column by column, before it is
 averaged: a field that is told to be less than bare then hides no house beside it.
+
+The penalty is the largest that ground left out hardly tells from the best one: within a half of
+its standard error. That ground lies in the same places as what is learnt from, and a new place is
+farther away: the smallest error there chose slopes that new places did not bear out.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 # as shares of the number of patches, since that scales the sum of squares
 _PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# of a standard error of the best penalty: as good as it. A whole one tells the ground less well by
+# itself (docs/decisions/0010)
+_AS_GOOD = 0.5
 # things that overlap cover a patch more than wholly: a few in a thousand bound nothing
 _OUTERMOST = (0.002, 0.998)
 
@@ -27,7 +34,7 @@ class GroundMap(NamedTuple):
     Attributes
     ----------
     slope
-        Shape ``(image_dim, tag_dim)``, of standardised tokens.
+        Shape ``(inputs, tag_dim)``.
     mean
         Shape ``(tag_dim,)``.
     low, high
@@ -44,34 +51,61 @@ class GroundMap(NamedTuple):
 
 
 def fit_ground(
-    images: NDArray[np.float32], ground: NDArray[np.float32], group: NDArray[np.integer]
+    images: NDArray[np.floating[Any]],
+    ground: NDArray[np.float32],
+    group: NDArray[np.integer],
+    *,
+    weight: NDArray[np.floating[Any]] | None = None,
 ) -> GroundMap:
     """Fit what lies under patches to their tokens.
 
     Parameters
     ----------
     images
-        Standardised tokens, shape ``(p, image_dim)``.
+        Standardised tokens, shape ``(p, inputs)``; see `encoder.patch_ground`.
     ground
         Shape ``(p, tag_dim)``; see `trainer.image_files.PatchSet`.
     group
-        Shape ``(p,)``: patches of one piece of ground. The penalty is the one that tells groups
-        best that were left out; the largest, where there is one group only.
+        Shape ``(p,)``: patches of one piece of ground. The penalty is the largest that tells groups
+        left out about as well as any does; of one group only, the largest of all.
+    weight
+        How much each patch counts, shape ``(p,)``; None: all alike.
     """
-    sums = [_Sums.of(images[group == g], ground[group == g]) for g in np.unique(group)]
+    counts = np.ones(len(images)) if weight is None else weight / np.mean(weight, dtype=np.float64)
+    sums = [
+        _Sums.of(images[at], ground[at], counts[at])
+        for at in (group == g for g in np.unique(group))
+    ]
     whole = _Sums.added(sums)
     low, high = np.quantile(ground, _OUTERMOST, axis=0).astype(np.float32)
     if len(sums) < 2:
         return GroundMap(*_line(whole, _PENALTIES[-1]), low, high, float("nan"))
-    errors = [
-        sum(part.error(*_Sums.added([s for s in sums if s is not part]).solve(penalty))
-            for part in sums)
+    errors = np.array([
+        [part.error(*_Sums.added([s for s in sums if s is not part]).solve(penalty))
+         for part in sums]
         for penalty in _PENALTIES
-    ]  # fmt: skip
-    best = int(np.argmin(errors))
+    ])  # fmt: skip
+    chosen = _chosen(errors, np.array([part.n for part in sums]))
     spread = whole.error(np.zeros_like(whole.cross), whole.y / whole.n)
-    r2 = float(1 - errors[best] / max(spread, 1e-30))
-    return GroundMap(*_line(whole, _PENALTIES[best]), low, high, r2)
+    r2 = float(1 - errors[chosen].sum() / max(spread, 1e-30))
+    return GroundMap(*_line(whole, _PENALTIES[chosen]), low, high, r2)
+
+
+def _chosen(errors: NDArray[np.float64], size: NDArray[np.float64]) -> int:
+    """Return the last row whose sum is within a part of a standard error of the least one.
+
+    Parameters
+    ----------
+    errors
+        Summed over each group, shape ``(penalties, groups)``.
+    size
+        Of each group.
+    """
+    total = errors.sum(axis=1)
+    best = int(np.argmin(total))
+    expected = total[best] * size / size.sum()
+    deviation = float(np.sqrt(((errors[best] - expected) ** 2).sum()))
+    return int(np.flatnonzero(total <= total[best] + _AS_GOOD * deviation)[-1])
 
 
 def _line(sums: "_Sums", penalty: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -82,7 +116,7 @@ def _line(sums: "_Sums", penalty: float) -> tuple[NDArray[np.float32], NDArray[n
 class _Sums(NamedTuple):
     """The sums over some patches that a least-squares fit needs."""
 
-    n: int
+    n: float
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     square: NDArray[np.float64]
@@ -90,11 +124,17 @@ class _Sums(NamedTuple):
     target_square: float
 
     @classmethod
-    def of(cls, x: NDArray[np.float32], y: NDArray[np.float32]) -> "_Sums":
+    def of(
+        cls,
+        x: NDArray[np.floating[Any]],
+        y: NDArray[np.float32],
+        weight: NDArray[np.floating[Any]],
+    ) -> "_Sums":
         wide, told = x.astype(np.float64), y.astype(np.float64)
+        heavy = wide * weight[:, None]
         return cls(
-            len(x), wide.sum(axis=0), told.sum(axis=0), wide.T @ wide, wide.T @ told,
-            float((told**2).sum()),
+            float(weight.sum()), heavy.sum(axis=0), weight @ told, heavy.T @ wide, heavy.T @ told,
+            float((weight @ told**2).sum()),
         )  # fmt: skip
 
     @classmethod

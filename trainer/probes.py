@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoder.embedder import TilePatches
 from encoder.geojepa import GeoJEPA, untrained
 from encoder.geojepa_regions import joined_parts, patch_looks
 from encoder.surroundings import log_counts, nearest_prototypes
@@ -27,6 +28,8 @@ _LEAST_ENTITIES = 6  # of a tile that is halved
 _TILES_AT_ONCE = 64
 # of log counts: what hardly varies is not made loud
 _LEAST_DEVIATION = 0.1
+# of the constant: looks of tiles trained on
+_LOOKS = 0.25
 # of unit tag vectors by the part of a patch that is covered
 _LEAST_GROUND = 0.01
 # of the words, beside other parts that are 1 long together; see `encoder.geojepa_regions`
@@ -96,8 +99,10 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
     A cosine forgets how long a latent is, and so how much a tile holds; beside a constant of that
-    length it does not. Counts of prototypes are a third as long; looks half as long, as much what
-    lies under the patches as how they look; words short. See `encoder.geojepa_regions`.
+    length it does not. Counts of prototypes are a third as long. Looks are a quarter as long, as
+    much what lies under the patches as how they look: they are taken from the constant, and ground
+    told of a new place may be thrice as long. Words are short beside all of that. See
+    `encoder.geojepa_regions`.
 
     Parameters
     ----------
@@ -117,8 +122,8 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     looks = _looks(model, batches)
     if looks is not None and not np.isnan(looks).all():
         seen, tag_dim = looks[~np.isnan(looks).any(axis=1)], model.config.tag_dim
-        under = _standard_space(seen[:, :tag_dim], length / 8**0.5)
-        tokens = _standard(seen[:, tag_dim:], length / 8**0.5)
+        under = _standard_space(seen[:, :tag_dim], length * _LOOKS / 2**0.5)
+        tokens = _standard(seen[:, tag_dim:], length * _LOOKS / 2**0.5)
         for part, halves in zip((model.look_mean, model.look_deviation),
                                 zip(under, tokens, strict=True), strict=True):  # fmt: skip
             part.copy_(torch.from_numpy(np.concatenate(halves)))
@@ -189,8 +194,9 @@ def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | N
     for batch in batches:
         looks = np.full((batch.num_tiles, model.config.look_dim), np.nan, np.float32)
         if batch.patches is not None:
-            images, offsets = batch.patches.images, batch.patches.offsets
-            looks = patch_looks(model, images.cpu().numpy(), offsets.cpu().numpy())
+            seen = batch.patches
+            parts = (part.cpu().numpy() for part in (seen.images, seen.place, seen.offsets))
+            looks = patch_looks(model, TilePatches(*parts))
         found.append(looks)
     return np.concatenate(found)
 

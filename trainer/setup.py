@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from encoder.geojepa import GeoJEPA
+from encoder.patch_ground import log_widths, with_widths
 from geoindex import __version__
 from geoindex.cells import parents
 from trainer.config import TrainConfig
@@ -66,8 +67,12 @@ def _fit_images(objective: Objective, material: Material) -> None:
     tile = owners(patches.offsets)[rows]
     block = parents(material.tiles.cells, _GROUP_RESOLUTION)[tile]
     group = np.unique(block, return_inverse=True)[1]
+    width_m = patches.place[rows, 2]
+    widths = log_widths(width_m)
+    model.ground_widths.copy_(torch.tensor([widths.min(), widths.max()]))
     standard = model.standard_images(torch.from_numpy(images)).numpy()
-    fitted = fit_ground(standard, patches.ground[rows], group)
+    known = with_widths(standard, width_m, model.ground_widths.numpy())
+    fitted = fit_ground(known, patches.ground[rows], group, weight=width_m)
     model.ground_slope.copy_(torch.from_numpy(fitted.slope))
     model.ground_mean.copy_(torch.from_numpy(fitted.mean))
     model.ground_low.copy_(torch.from_numpy(fitted.low))

@@ -108,9 +108,9 @@ def test_the_order_of_entities_changes_nothing(embedder):
 def test_the_halo_is_seen_but_not_counted(embedder):
     tokens = tokens_of(embedder)
     _, (alone, seen) = embedder.tiles(tokens, tiles_of(([0], []), ([0], [1, 2, 3])))
-    counts, latent = embedder.region_parts["counts"], embedder.region_parts["latent"]
+    counts, latent, scale = (embedder.region_parts[part] for part in ("counts", "latent", "scale"))
     # parts are compared beside the constant: unit length scales them all
-    ratio = alone[-1] / seen[-1]
+    ratio = alone[scale] / seen[scale]
     np.testing.assert_allclose(alone[counts], seen[counts] * ratio, **near)
     assert np.abs(alone[latent] - seen[latent] * ratio).max() > 1e-3
 

@@ -60,8 +60,8 @@ def test_it_says_which_tokens_it_reads(embedder):
     assert embedder.image_fingerprint == "of these tokens"
     assert TagPool().image_fingerprint == ""
     parts = list(embedder.region_parts)
-    assert parts == ["latent", "counts", "words", "looks", "scale"]
-    assert embedder.region_parts["scale"].stop == embedder.region_dim
+    assert parts == ["latent", "counts", "looks", "scale", "words", "rest"]
+    assert embedder.region_parts["rest"].stop == embedder.region_dim
 
 
 def test_tiles_do_not_depend_on_their_batch(embedder):
@@ -89,12 +89,13 @@ def test_what_holds_nothing_but_ground_is_like_the_ground(embedder):
 def test_looks_are_told_where_something_is_seen(folder, embedder):
     tiles = replace(tiles_of(([0], []), ([0], [])), patches=patches_of(3, 0))
     _, (seen, blind) = embedder.tiles(tokens_of(embedder), tiles)
-    looks = embedder.region_parts["looks"]
+    looks, scale = embedder.region_parts["looks"], embedder.region_parts["scale"]
     mean = patches_of(3).images.astype(np.float64).mean(axis=0)
     slope = GeoJEPA.load(folder).ground_slope.numpy()
-    want = np.concatenate([mean / 2 @ slope, mean])
+    # of no width that was trained on: the second slope says nothing
+    want = np.concatenate([mean / 2 @ slope[: len(mean)], mean])
     # unit length scales all parts; looks longer than nearly all of the constant are shortened
-    length = np.linalg.norm(np.append(seen[looks], seen[-1]))
+    length = np.linalg.norm(seen[looks.start : scale.stop])
     shown = want * min(1, 0.9 * 3 / np.linalg.norm(want))
     np.testing.assert_allclose(seen[looks] / length * 3, shown, rtol=1e-3, atol=1e-3)
     assert not blind[looks].any()
@@ -118,7 +119,9 @@ def test_random_weights_tell_every_part_in_the_same_proportion(folder, embedder)
     (ours,), (theirs,) = (
         found.tiles(tokens_of(found), tiles)[1] for found in (embedder, untrained)
     )
-    # what goes past the network is the same, beside the constant
-    for part in ("counts", "words", "looks"):
+    # what goes past the network is the same, beside the constant; words are so wholly
+    scale, words = embedder.region_parts["scale"], embedder.region_parts["words"]
+    for part in ("counts", "looks"):
         at = embedder.region_parts[part]
-        np.testing.assert_allclose(ours[at] / ours[-1], theirs[at] / theirs[-1], **near)
+        np.testing.assert_allclose(ours[at] / ours[scale], theirs[at] / theirs[scale], **near)
+    np.testing.assert_allclose(ours[words], theirs[words], **near)

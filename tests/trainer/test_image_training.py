@@ -134,6 +134,10 @@ def test_a_model_without_patch_tokens_learns_no_patch_and_still_tells_how_tiles_
     assert model.config.image_fingerprint == tokens.fingerprint
     assert not hasattr(model, "image_in")
     assert model.ground_slope.any()
+    # patches of one width: what depends on it is nothing
+    dim = model.config.image_dim
+    assert model.ground_widths[0] == model.ground_widths[1]
+    assert not model.ground_slope[dim:].any()
     assert not torch.equal(model.look_deviation, torch.ones_like(model.look_deviation))
 
 

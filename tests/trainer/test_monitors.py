@@ -108,16 +108,18 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     assert model.region_scale.item() == pytest.approx(np.median(length), rel=1e-5)
     vectors = region_vectors(model, [batch])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    scale = model.region_scale.item()
-    parts = vectors / vectors[:, -1:] * scale
-    width = latents.shape[1]
-    np.testing.assert_allclose(parts[:, :width], latents, rtol=1e-3, atol=1e-5)
-    # prototypes and words beside them are together half as long
-    counted = np.sqrt((parts[:, width:-1] ** 2).sum(axis=1).mean())
-    assert counted == pytest.approx(np.median(length) / 2, rel=1e-3)
+    columns = region_columns(model.config)
+    parts = vectors / vectors[:, columns["scale"]] * model.region_scale.item()
+    np.testing.assert_allclose(parts[:, columns["latent"]], latents, rtol=1e-3, atol=1e-5)
+    counted = np.sqrt((parts[:, columns["counts"]] ** 2).sum(axis=1).mean())
+    assert counted == pytest.approx(np.median(length) / 8**0.5, rel=1e-3)
+    # words are short beside what is one long together
+    others = np.linalg.norm(vectors[:, : columns["words"].start], axis=1, keepdims=True)
+    said = np.sqrt(((vectors[:, columns["words"]] / others) ** 2).sum(axis=1).mean())
+    assert said == pytest.approx(0.07, rel=1e-3)
 
 
-def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None:
+def test_counts_and_looks_are_of_their_lengths() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
     model.ground_slope.normal_()
     patches = Patches(
@@ -130,7 +132,7 @@ def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None
     columns = region_columns(model.config)
     vectors = region_vectors(model, batches)
     # looks are taken from the scale: together they have its length
-    beside = np.hstack([vectors[:, columns["looks"]], vectors[:, -1:]])
+    beside = vectors[:, columns["looks"].start : columns["scale"].stop]
     parts = vectors / np.linalg.norm(beside, axis=1)[:, None] * model.region_scale.item()
     length = float(np.median(np.linalg.norm(region_latents(model, batches), axis=1)))
 
@@ -139,8 +141,7 @@ def test_counts_and_words_are_of_one_length_and_looks_of_both_together() -> None
 
     everywhere = list(range(6))
     assert long("counts", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
-    assert long("words", everywhere) == pytest.approx(length / 8**0.5, rel=1e-3)
-    assert long("looks", [0, 2]) == pytest.approx(length / 2, rel=1e-3)
+    assert long("looks", [0, 2]) == pytest.approx(length / 4, rel=1e-3)
     assert long("looks", [1, 3, 4, 5]) == 0
     # what lies under patches is one space: one deviation; tokens have their own
     deviation = model.look_deviation.numpy()
@@ -162,6 +163,7 @@ def test_what_lies_under_patches_is_as_long_as_how_they_look() -> None:
     at = region_columns(model.config)["looks"]
     vectors = region_vectors(model, [batch])
     # beside parts that are of unit length together, tile by tile
-    parts = vectors / np.linalg.norm(vectors[:, at.start :], axis=1, keepdims=True)
+    end = region_columns(model.config)["scale"].stop
+    parts = vectors / np.linalg.norm(vectors[:, at.start : end], axis=1, keepdims=True)
     under, tokens = np.split(parts[:, at], [192], axis=1)
     assert (under**2).sum() == pytest.approx((tokens**2).sum(), rel=1e-2)
