@@ -36,6 +36,7 @@ from encoder.image_tokens import (
 
 DIM = 36
 DEFAULT_PATCH_PX = 32
+_LEAST_PX = 4
 _VERSION = 1
 _DIRECTIONS = 8
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -58,16 +59,17 @@ class StatisticsTokens:
     dim = DIM
 
     def __init__(self, patch_px: int = DEFAULT_PATCH_PX) -> None:
-        if patch_px < 4:
-            msg = f"a patch of {patch_px} pixels has no texture; want 4 or more, for example 32"
+        if patch_px < _LEAST_PX:
+            least = f"want {_LEAST_PX} or more, for example 32"
+            msg = f"a patch of {patch_px} pixels has no texture; {least}"
             raise ImageInputError(msg)
         self.patch_px = patch_px
         told = f"statistics {_VERSION} {patch_px}"
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    def halved(self) -> "StatisticsTokens":
-        """Return the same with patches half as wide."""
-        return StatisticsTokens(self.patch_px // 2) if self.patch_px >= 8 else self
+    def for_level(self, level: int) -> "StatisticsTokens":
+        """Return the same with patches of as many metres, as far as they have texture."""
+        return self if level == 1 else StatisticsTokens(max(self.patch_px // level, _LEAST_PX))
 
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float

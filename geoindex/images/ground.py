@@ -65,7 +65,7 @@ class Ground:
     images
         Its images.
     level
-        One of `Images.patch_levels`.
+        See `geoindex.images.coarse`.
     near
         Rows of entities, and the width of the square about them: no patch of others will be asked
         for. None: all will.

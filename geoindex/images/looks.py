@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.errors import UsageError
 from geoindex.images.ground import Ground, Pairs
 from geoindex.images.stored import Images, scaled
 from geoindex.index import Index
@@ -47,11 +46,6 @@ class EntityLooks:
         As much ground about each: see `geoindex.images.ground`.
     rows
         Of the entities that will be asked for; None: any.
-
-    Raises
-    ------
-    UsageError
-        If the index keeps no patches of that level.
     """
 
     def __init__(
@@ -63,14 +57,6 @@ class EntityLooks:
         side_m: float,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
-        if level not in images.patch_levels:
-            gsd_m = images.settings["gsd_m"]
-            msg = (
-                f"{index.path} was built before geoindex kept patches of coarser ground: its "
-                f"entities cannot be compared with a picture of {gsd_m * level:g} m a pixel. Build "
-                f"it again, ask with --cells, or with a picture of {gsd_m:g} m"
-            )
-            raise UsageError(msg)
         self.ground = Ground(index, images, level, near=None if rows is None else (rows, side_m))
         self._tokens = images.patches(level).tokens
         self._scale = images.scale(level)
