@@ -88,11 +88,14 @@ def _sums(pairs: Pairs, tokens: NDArray[np.float16], n: int) -> NDArray[np.float
 
     sums = np.zeros((n, tokens.shape[1]))
     block_of = pairs.patch // _BLOCK_TOKENS
-    for block in np.unique(block_of).tolist():
-        here, start = block_of == block, block * _BLOCK_TOKENS
-        part = np.asarray(tokens[start : start + _BLOCK_TOKENS], np.float64)
+    for block in np.flatnonzero(np.bincount(block_of)).tolist():
+        here, start = np.flatnonzero(block_of == block), block * _BLOCK_TOKENS
+        patch = pairs.patch[here] - start
+        is_used = np.bincount(patch) > 0
+        # few of a block are: no others are made wider
+        part = tokens[start + np.flatnonzero(is_used)].astype(np.float64)
         starts = np.searchsorted(pairs.entity[here], np.arange(n + 1))
-        values = (pairs.share[here], pairs.patch[here] - start, starts)
+        values = (pairs.share[here], (np.cumsum(is_used) - 1)[patch], starts)
         sums += csr_array(values, shape=(n, len(part))) @ part
     return sums
 

@@ -16,7 +16,8 @@ from geoindex.cells import format_cell
 from geoindex.explanation import Explanation
 from geoindex.images.asking import Asked, looks_of
 from geoindex.images.comparison import ImageComparison, PatchPair, Place
-from geoindex.images.ground import Ground, local, metres_per_degree, offsets_m
+from geoindex.images.ground import Ground
+from geoindex.images.plane import local, metres_per_degree, offsets_m
 from geoindex.images.stored import scaled
 from geoindex.index import Index
 from geoindex.layout import CELLS
