@@ -93,7 +93,7 @@ def _print_bytes(index: GeoIndex) -> None:
             (folder / f"{name}{'' if level == 1 else f'_{level}'}.npy").stat().st_size
             for name in ("images", "image_places", "image_offsets")
         )
-        for level in images.patch_levels
+        for level in images.settings["levels"]
     }
     dense = len(index.entities) * (images.settings["dim"] + 1) * 4 * len(sizes)
     print(f"{len(index.entities):,} entities, {len(images.tokens):,} sharp patches; ", end="")

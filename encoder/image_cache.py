@@ -39,9 +39,9 @@ class CachedTokens:
         self.name, self.fingerprint = tokeniser.name, tokeniser.fingerprint
         self.dim, self.patch_px = tokeniser.dim, tokeniser.patch_px
 
-    def halved(self) -> ImageTokeniser:
-        """Return what makes tokens of patches half as wide, without a memory."""
-        return self._tokeniser.halved()
+    def for_level(self, level: int) -> ImageTokeniser:
+        """Return what makes tokens of ground seen coarsely, without a memory."""
+        return self if level == 1 else self._tokeniser.for_level(level)
 
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float

@@ -18,11 +18,15 @@ stage    ends with              channels  stride  field, px   field, enlarged
 Tokens are those of 5a by default, of the chip made half as large again before the network: roofs of
 a few metres then are as large as the things it learnt to see, and a token sees no farther than one
 of stage 4 would (docs/decisions/0007). The price is 2.25 times as many pixels.
+
+Of ground seen twice and four times as coarsely they are those of stage 4, of chips made half as
+large again and three times as large: else a token would see farther than a picture shows. A field
+is 43 m wide at 0.3 m a pixel, of coarser ground 61 and 59 m (docs/decisions/0008).
 """
 
 import hashlib
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from encoder.errors import ImageInputError, MissingImageryError
 from encoder.image_networks import Device, Dtype, NetworkTokens, file_digest
@@ -33,7 +37,9 @@ _STAGES = {
 }  # fmt: skip
 DEFAULT_STAGES = ("5a",)
 # so that a patch is whole halves of a stride
-_ENLARGED = (1.0, 1.5, 2.0)
+_ENLARGED = (1.0, 1.5, 2.0, 3.0)
+# of ground seen twice and four times as coarsely: stages, enlargement, how many patches in one
+_COARSE = {2: (("4",), 1.5, 2), 4: (("4",), 3.0, 4)}
 # the original's preprocessing: (x - 127) / 128
 _MEAN, _SCALE = 127.0, 128.0
 
@@ -49,7 +55,7 @@ class EfficientNetTokens(NetworkTokens):
         Of the table above; later ones say more of what, less of where, and take longer. Several
         stand side by side.
     enlarged
-        How much larger chips are made first: 1, 1.5 or 2. Takes its square as long.
+        How much larger chips are made first: 1, 1.5, 2 or 3. Takes its square as long.
     device, dtype, batch_size
         See `encoder.image_networks.NetworkTokens`. One chip at a time took half the processor
         time of four: a CPU's caches hold it.
@@ -88,6 +94,20 @@ class EfficientNetTokens(NetworkTokens):
             msg = f"patch_px is {patch_px}; {wanted}. Example: 32"
             raise ImageInputError(msg)
         self._patch_px = patch_px
+
+    def for_level(self, level: int) -> Self:
+        """Return what makes tokens of ground seen coarsely, with a field of as many metres."""
+        if level == 1:
+            return self
+        stages, enlarged, parts = _COARSE[level]
+        stride = _STAGES[stages[-1]][2]
+        patch_px = self._patch_px // parts
+        # whole halves of a stride
+        while patch_px * enlarged * 2 % stride:
+            patch_px *= 2
+        other = self._with_patches(patch_px)
+        other._stages, other._enlarged, other._stride = stages, enlarged, stride
+        return other
 
     @property
     def dim(self) -> int:

@@ -68,12 +68,16 @@ class NetworkTokens(ABC):
         """Width of a patch."""
         return self._patch_px
 
-    def halved(self) -> Self:
-        """Return the same network with patches half as wide, if that is whole strides."""
-        if self._patch_px % (2 * self._stride):
-            return self
+    def for_level(self, level: int) -> Self:
+        """Return the same network with patches of as many metres, if they are whole strides."""
+        parts = level
+        while self._patch_px % (parts * self._stride):
+            parts //= 2
+        return self if parts == 1 else self._with_patches(self._patch_px // parts)
+
+    def _with_patches(self, patch_px: int) -> Self:
         other = copy(self)
-        other._patch_px //= 2
+        other._patch_px = patch_px
         # a fingerprint that was asked for already is the other's
         other.__dict__.pop("fingerprint", None)
         return other

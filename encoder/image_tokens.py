@@ -61,8 +61,12 @@ class ImageTokeniser(Protocol):
     def patch_px(self) -> int:
         """Return the width of a patch; a chip must be whole patches wide."""
 
-    def halved(self) -> "ImageTokeniser":
-        """Return the same with patches half as wide; itself where they cannot be."""
+    def for_level(self, level: int) -> "ImageTokeniser":
+        """Return what makes tokens of ground seen `level` times as coarsely, a power of two.
+
+        Of the same name and dim, with smaller patches where they can be: a cell would have one or
+        two. Its tokens are compared with those of the same level alone.
+        """
 
     def tokens(
         self, chips: NDArray[np.uint8], is_valid: NDArray[np.bool_], *, gsd_m: float

@@ -2,7 +2,8 @@
 
 A network sees no roof edges in a blurred picture: against sharp ground it looks like another place.
 So the build makes each chip half and a quarter as fine too, in memory, and keeps the tokens of each
-and a vector a cell. Their patches are half as many pixels wide, or a cell would have one or two.
+and a vector a cell. Their patches are half and a quarter as many pixels wide, as wide on the ground
+as the sharp ones, where the tokeniser can, or a cell would have one or two.
 """
 
 from math import ceil, log2
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geoindex.errors import UsageError
 from geoindex.images.places import CellPatches, cell_patches
 from geoindex.sources.imagery import Chip, ChipFrame
 from geoindex.sources.imagery_warp import warp
@@ -34,6 +36,41 @@ def level_for(settings: dict[str, Any], gsd_m: float) -> int:
     levels: list[int] = settings.get("levels", [1])
     wanted = log2(gsd_m / settings["gsd_m"])
     return min(levels, key=lambda level: abs(log2(level) - wanted))
+
+
+def told_of(settings: dict[str, Any], level: int) -> dict[str, Any]:
+    """Return what an index's manifest tells of the tokens of a level: see `level_tokens`.
+
+    Raises
+    ------
+    UsageError
+        If it does not: it was built when coarser ground was seen otherwise.
+    """
+    if level == 1:
+        own = {name: settings[name] for name in ("patch_px", "dim")}
+        return own | {"fingerprint": settings["tokens_fingerprint"]}
+    told: dict[str, Any] | None = settings.get("level_tokens", {}).get(str(level))
+    if told is not None:
+        return told
+    gsd_m = settings["gsd_m"]
+    msg = (
+        f"the index was built before geoindex saw ground of {level * gsd_m:g} m a pixel as it does "
+        f"now. Build it again, or ask with a picture of {gsd_m:g} m a pixel"
+    )
+    raise UsageError(msg)
+
+
+def level_tokens(tokeniser: "ImageTokeniser") -> dict[str, dict[str, Any]]:
+    """Return of each coarser level, as text, how its tokens are made."""
+    by_level = {level: tokeniser.for_level(level) for level in LEVELS[1:]}
+    return {
+        str(level): {
+            "patch_px": own.patch_px,
+            "dim": own.dim,
+            "fingerprint": own.fingerprint,
+        }
+        for level, own in by_level.items()
+    }
 
 
 def coarser(chip: Chip, frame: ChipFrame, level: int, patch_px: int) -> tuple[Chip, ChipFrame]:

@@ -22,17 +22,19 @@ from numpy.typing import NDArray
 
 from geoindex.antimeridian import unwrapped
 from geoindex.cells import centres
+from geoindex.images.patch_grid import PatchGrid
+from geoindex.images.plane import local, metres_per_degree, places_about
+from geoindex.images.shape_parts import parts_of, quartered
 from geoindex.images.stored import Images
 from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.membership import ranges
 
-_AXIS_M, _ECCENTRICITY2 = 6_378_137.0, 0.00669437999014
 _FULL_TURN, _HALF_TURN = 360.0, 180.0
-# a buffer of few corners is up to an eighth too narrow
-_MORE = 1.2
-# at the poles a degree of longitude has no width
-_LEAST_COSINE = 1e-9
+# the ground of a large entity is looked for along pieces so many patches long, and where it has an
+# inside in boxes so many wide
+_PIECE_PATCHES, _BOX_PATCHES = 4, 32
+_DEGREE_M = 111_000.0
 
 
 class Pairs(NamedTuple):
@@ -55,6 +57,21 @@ class Pairs(NamedTuple):
         return Pairs(self.entity[places], self.patch[places], self.share[places])
 
 
+class _Own(NamedTuple):
+    """Which own patches of large entities are looked for.
+
+    Attributes
+    ----------
+    inner_m
+        A patch no farther off, east and north, lies wholly in the square: it counts fully anyway,
+    has_ground
+        if the entity is known to have ground, shape ``(n,)``.
+    """
+
+    inner_m: float
+    has_ground: NDArray[np.bool_]
+
+
 class Ground:
     """The places of the patches of a level.
 
@@ -65,7 +82,7 @@ class Ground:
     images
         Its images.
     level
-        One of `Images.patch_levels`.
+        See `geoindex.images.coarse`.
     near
         Rows of entities, and the width of the square about them: no patch of others will be asked
         for. None: all will.
@@ -92,16 +109,12 @@ class Ground:
 
     def places(self, patches: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the centres of some patches, degrees, shape ``(p, 2)``."""
-        from pyproj import Geod
-
         row = np.searchsorted(self._patches.offsets, patches, side="right") - 1
-        rows, of = np.unique(row, return_inverse=True)
+        has = np.bincount(row, minlength=1) > 0
+        rows, of = np.flatnonzero(has), (np.cumsum(has) - 1)[row]
         lon, lat = centres(self._index.rows_of(CELLS).column("cell")[rows])
         east, north = self._patches.places_m[patches].astype(np.float64).T
-        azimuth = np.degrees(np.arctan2(east, north))
-        start = (lon[of], lat[of])
-        lon, lat, _ = Geod(ellps="WGS84").fwd(*start, azimuth, np.hypot(east, north))
-        return np.column_stack([lon, lat])
+        return places_about(lon, lat, of, east, north)
 
     def _cells_near(self, rows: NDArray[np.int64], side_m: float) -> NDArray[np.int64]:
         """Return the rows of cells whose patches may be asked for."""
@@ -135,10 +148,9 @@ class Ground:
         return self.places(self._numbers)
 
     @cached_property
-    def _tree(self) -> Any:
-        import shapely
-
-        return shapely.STRtree(shapely.points(self.lon_lat))
+    def _grid(self) -> PatchGrid:
+        # a degree north has nearly the same metres everywhere
+        return PatchGrid(self.lon_lat, self.patch_m / _DEGREE_M)
 
     def about(self, rows: NDArray[np.int64], side_m: float) -> Pairs:
         """Return the patches of some entities.
@@ -154,13 +166,11 @@ class Ground:
         points = np.column_stack([column("lon")[rows], column("lat")[rows]])
         half_m = max(side_m / 2, self.patch_m)
         in_square, is_near = self._in_square(points, half_m)
-        # what is smaller has its own patches wholly within the square
-        room_m = half_m - self.patch_m
-        own = self._own(rows, points, room_m / metres_per_degree(points[:, 1]))
         has_ground = np.zeros(len(rows), np.bool_)
         has_ground[in_square.entity[is_near]] = True
+        own = self._own(rows, points, half_m, has_ground)
         has_ground[own.entity] = True
-        found = _united(in_square, own, len(self.lon_lat))
+        found = _united(own, in_square, len(self.lon_lat))
         found = found.at(has_ground[found.entity])
         return found._replace(patch=self._numbers[found.patch])
 
@@ -168,115 +178,136 @@ class Ground:
         self, points: NDArray[np.float64], half_m: float
     ) -> tuple[Pairs, NDArray[np.bool_]]:
         """Return the patches in a square about each point, and which are a patch off at most."""
-        import shapely
+        metres = metres_per_degree(points[:, 1])
+        half = (half_m + self.patch_m / 2) / metres
+        entity, place = self._grid.in_boxes(points - half, points + half)
+        off_m = self._off_m(points, metres, entity, place)
+        share, is_near = np.ones(len(entity)), np.ones(len(entity), np.bool_)
+        for off in off_m:
+            np.abs(off, out=off)
+            is_near &= off <= self.patch_m
+            within = np.subtract(half_m + self.patch_m / 2, off, out=off)
+            within /= self.patch_m
+            share *= within.clip(0, 1, out=within)
+        keep = np.flatnonzero(share)
+        entity, patch = entity[keep], self._grid.order[place[keep]]
+        return Pairs(entity, patch, share[keep]), is_near[keep]
 
-        half = (half_m + self.patch_m / 2) / metres_per_degree(points[:, 1])
-        boxes = shapely.box(*(points - half).T, *(points + half).T)
-        entity, patch = self._meeting(boxes, is_box=True)
-        off_m = np.abs(offsets_m(points[entity], self.lon_lat[patch]))
-        within = (half_m + self.patch_m / 2 - off_m) / self.patch_m
-        share = within.clip(0, 1).prod(axis=1)
-        keep = np.flatnonzero(share > 0)
-        is_near: NDArray[np.bool_] = off_m[keep].max(axis=1, initial=0) <= self.patch_m
-        return Pairs(entity, patch, share).at(keep), is_near
-
-    def _meeting(self, shapes: NDArray[np.object_], *, is_box: bool) -> NDArray[np.int64]:
-        """Return pairs of a shape and a patch in it, shape ``(2, m)``.
+    def _own(
+        self,
+        rows: NDArray[np.int64],
+        points: NDArray[np.float64],
+        half_m: float,
+        has_ground: NDArray[np.bool_],
+    ) -> Pairs:
+        """Return the patches on the ground of entities, but for what the squares hold wholly.
 
         Parameters
         ----------
-        shapes
-            May run over the antimeridian, in one piece.
-        is_box
-            Whether each is its own bounding box.
+        has_ground
+            Which are known to have some: of the others all of their own patches are told.
         """
         import shapely
 
-        west, _, east, _ = shapely.bounds(shapes).T
-        turns = {
-            0.0: np.ones(len(shapes), np.bool_),
-            _FULL_TURN: west < -_HALF_TURN,
-            -_FULL_TURN: east > _HALF_TURN,
-        }
-        found = []
-        for turn, is_over in turns.items():
-            at = np.flatnonzero(is_over)
-            moved = _shifted(shapes[at], turn) if turn else shapes
-            entity, patch = self._tree.query(moved, predicate=None if is_box else "intersects")
-            found.append(np.stack([at[entity], patch]))
-        return np.concatenate(found, axis=1).astype(np.int64)
+        # what is smaller has its own patches wholly within the square
+        room = (half_m - self.patch_m) / metres_per_degree(points[:, 1])
+        large, shapes = self._reaching(rows, points - room, points + room)
+        points, own = points[large], _Own(half_m - self.patch_m / 2, has_ground[large])
+        pieces, polygons, owners = parts_of(local(shapes, points), _PIECE_PATCHES * self.patch_m)
+        reach_m = self.patch_m / 2
+        low_m = np.minimum(pieces.start, pieces.end) - reach_m
+        high_m = np.maximum(pieces.start, pieces.end) + reach_m
+        piece, patch, x, y = self._asked(own, points, pieces.shape, low_m, high_m)
+        at = np.flatnonzero(pieces.within(reach_m, piece, x, y))
+        beside, beside_patch = pieces.shape[piece[at]], patch[at]
+        shapely.prepare(polygons)
+        polygon, low_m, high_m = quartered(polygons, _BOX_PATCHES * self.patch_m)
+        box, patch, x, y = self._asked(own, points, owners[polygon], low_m, high_m)
+        at = np.flatnonzero(shapely.intersects_xy(polygons[polygon[box]], x, y))
+        entity = large[np.concatenate([beside, owners[polygon[box[at]]]])]
+        return Pairs(entity, np.concatenate([beside_patch, patch[at]]), np.ones(len(entity)))
 
-    def _own(
-        self, rows: NDArray[np.int64], points: NDArray[np.float64], room: NDArray[np.float64]
-    ) -> Pairs:
-        """Return the patches on the ground of entities that are larger than some room about them.
+    def _asked(
+        self,
+        own: "_Own",
+        points: NDArray[np.float64],
+        shape: NDArray[np.int64],
+        low_m: NDArray[np.float64],
+        high_m: NDArray[np.float64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return pairs of a box and a patch in it that may be own, and where it lies.
 
         Parameters
         ----------
-        room
-            Degrees east and north of the point of each, shape ``(n, 2)``.
+        points
+            Of some shapes.
+        shape, low_m, high_m
+            Of boxes: whose each is, west and south, east and north, metres from its point.
+
+        Returns
+        -------
+        box, patch, x, y
+            Metres east and north of the point; all of shape ``(m,)``.
+        """
+        metres = metres_per_degree(points[:, 1])
+        low, high = (points[shape] + part / metres[shape] for part in (low_m, high_m))
+        box, place = self._grid.in_boxes(low, high)
+        x, y = self._off_m(points, metres, shape[box], place)
+        keep = np.maximum(np.abs(x), np.abs(y)) > own.inner_m
+        keep |= ~own.has_ground[shape[box]]
+        at = np.flatnonzero(keep)
+        return box[at], self._grid.order[place[at]], x[at], y[at]
+
+    def _reaching(
+        self, rows: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+        """Return which of some entities reach out of a box each, and their geometries, unwrapped.
+
+        Parameters
+        ----------
+        low, high
+            West and south, east and north of the boxes, degrees, shape ``(n, 2)``.
         """
         import shapely
 
         column = self._index.entities.column
         west, south, east, north = (column(side)[rows] for side in ("xmin", "ymin", "xmax", "ymax"))
-        low, high = points - room, points + room
         is_crossing = west > east
-        large = np.flatnonzero(
+        reaches = np.flatnonzero(
             is_crossing | (west < low[:, 0]) | (east > high[:, 0]) | (south < low[:, 1])
             | (north > high[:, 1])
         )  # fmt: skip
-        wkb = self._index.entities.take(rows[large])["geometry"].to_pylist()
+        wkb = self._index.entities.take(rows[reaches])["geometry"].to_pylist()
         shapes = shapely.from_wkb(np.array(wkb, object))
-        shapes[is_crossing[large]] = unwrapped(shapes[is_crossing[large]])
-        # in degrees, and a little too many; then in metres
-        reach_m = self.patch_m / 2
-        reach = _MORE * reach_m / metres_per_degree(points[large, 1]).min(axis=1)
-        wide = shapely.buffer(shapes, reach, quad_segs=2)
-        entity, patch = self._meeting(wide, is_box=False)
-        here = local(shapes, points[large])
-        shapely.prepare(here)
-        at = shapely.points(offsets_m(points[large[entity]], self.lon_lat[patch]))
-        is_close = shapely.dwithin(here[entity], at, reach_m)
-        entity, patch = large[entity[is_close]], patch[is_close]
-        return Pairs(entity, patch, np.ones(len(entity)))
+        is_crossing = is_crossing[reaches]
+        shapes[is_crossing] = unwrapped(shapes[is_crossing])
+        return reaches, shapes
+
+    def _off_m(
+        self,
+        points: NDArray[np.float64],
+        metres: NDArray[np.float64],
+        of: NDArray[np.int64],
+        place: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return how far east and north of a point each places of the grid are, as `offsets_m`."""
+        east, north = self._grid.lon[place], self._grid.lat[place]
+        east -= points[:, 0][of]
+        north -= points[:, 1][of]
+        if len(east) and max(east.max(), -east.min()) > _HALF_TURN:
+            east = (east + _HALF_TURN) % _FULL_TURN - _HALF_TURN
+        east *= metres[:, 0][of]
+        north *= metres[:, 1][of]
+        return east, north
 
 
-def _united(left: Pairs, right: Pairs, num_patches: int) -> Pairs:
-    """Return the pairs of both, by entity and patch, each once and with the larger share."""
-    both = Pairs(*(np.concatenate(parts) for parts in zip(left, right, strict=True)))
+def _united(own: Pairs, square: Pairs, num_patches: int) -> Pairs:
+    """Return the pairs of both, by entity and patch, each once: as its own where it is that too."""
+    both = Pairs(*(np.concatenate(parts) for parts in zip(own, square, strict=True)))
     keys = both.entity * num_patches + both.patch
-    order = np.lexsort((-both.share, keys))
-    _, first = np.unique(keys[order], return_index=True)
-    return both.at(order[first])
-
-
-def _shifted(shapes: NDArray[np.object_], degrees: float) -> NDArray[np.object_]:
-    import shapely
-
-    return np.asarray(shapely.transform(shapes, lambda at: at + np.array([[degrees, 0.0]])), object)
-
-
-def metres_per_degree(lat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many metres a degree east and a degree north are, shape ``(n, 2)``."""
-    turn = np.radians(lat)
-    bent = 1 - _ECCENTRICITY2 * np.sin(turn) ** 2
-    east = np.maximum(np.cos(turn), _LEAST_COSINE) * _AXIS_M / np.sqrt(bent)
-    north = _AXIS_M * (1 - _ECCENTRICITY2) / bent**1.5
-    return np.radians(np.column_stack([east, north]))
-
-
-def offsets_m(points: NDArray[np.float64], lon_lat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where places lie from points: metres east and north, each shape ``(n, 2)``."""
-    off = lon_lat - points
-    off[:, 0] = (off[:, 0] + _HALF_TURN) % _FULL_TURN - _HALF_TURN
-    return off * metres_per_degree(points[:, 1])
-
-
-def local(shapes: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.object_]:
-    """Return geometries in metres east and north of a point each."""
-    import shapely
-
-    coordinates, of = shapely.get_coordinates(shapes, return_index=True)
-    moved = offsets_m(points[of], coordinates)
-    return np.asarray(shapely.set_coordinates(shapes.copy(), moved), object)
+    # own ones come first
+    order = np.argsort(2 * keys + (np.arange(len(keys)) >= len(own.entity)))
+    keys = keys[order]
+    is_first = np.ones(len(keys), np.bool_)
+    is_first[1:] = keys[1:] != keys[:-1]
+    return both.at(order[is_first])

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.errors import UsageError
 from geoindex.images.ground import Ground, Pairs
 from geoindex.images.stored import Images, scaled
 from geoindex.index import Index
@@ -47,11 +46,6 @@ class EntityLooks:
         As much ground about each: see `geoindex.images.ground`.
     rows
         Of the entities that will be asked for; None: any.
-
-    Raises
-    ------
-    UsageError
-        If the index keeps no patches of that level.
     """
 
     def __init__(
@@ -63,14 +57,6 @@ class EntityLooks:
         side_m: float,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
-        if level not in images.patch_levels:
-            gsd_m = images.settings["gsd_m"]
-            msg = (
-                f"{index.path} was built before geoindex kept patches of coarser ground: its "
-                f"entities cannot be compared with a picture of {gsd_m * level:g} m a pixel. Build "
-                f"it again, ask with --cells, or with a picture of {gsd_m:g} m"
-            )
-            raise UsageError(msg)
         self.ground = Ground(index, images, level, near=None if rows is None else (rows, side_m))
         self._tokens = images.patches(level).tokens
         self._scale = images.scale(level)
@@ -102,11 +88,14 @@ def _sums(pairs: Pairs, tokens: NDArray[np.float16], n: int) -> NDArray[np.float
 
     sums = np.zeros((n, tokens.shape[1]))
     block_of = pairs.patch // _BLOCK_TOKENS
-    for block in np.unique(block_of).tolist():
-        here, start = block_of == block, block * _BLOCK_TOKENS
-        part = np.asarray(tokens[start : start + _BLOCK_TOKENS], np.float64)
+    for block in np.flatnonzero(np.bincount(block_of)).tolist():
+        here, start = np.flatnonzero(block_of == block), block * _BLOCK_TOKENS
+        patch = pairs.patch[here] - start
+        is_used = np.bincount(patch) > 0
+        # few of a block are: no others are made wider
+        part = tokens[start + np.flatnonzero(is_used)].astype(np.float64)
         starts = np.searchsorted(pairs.entity[here], np.arange(n + 1))
-        values = (pairs.share[here], pairs.patch[here] - start, starts)
+        values = (pairs.share[here], (np.cumsum(is_used) - 1)[patch], starts)
         sums += csr_array(values, shape=(n, len(part))) @ part
     return sums
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.chips import ChipGrid, chip_grid, read_chips
-from geoindex.images.coarse import LEVELS, level_patches
+from geoindex.images.coarse import LEVELS, level_patches, level_tokens
 from geoindex.images.places import CellPatches, cell_patches
 from geoindex.images.request import ImageryRequest, kept_source
 from geoindex.images.stored import ImageFiles, coarse_vectors, region_vectors
@@ -54,8 +54,7 @@ class ImageStage:
             tokeniser=self.tokeniser.fingerprint,
             gsd_m=self.request.gsd_m,
             zoom=self.request.options.zoom,
-            levels=list(LEVELS),
-            patch_levels=list(LEVELS),
+            levels=level_tokens(self.tokeniser),
         )
 
 
@@ -133,15 +132,15 @@ def make_images(
     folder.mkdir(parents=True, exist_ok=True)
     with reporter.stage("images", len(cells)) as advance:
         _make_runs(stage, grid, cells, folder, advance)
-    dim = stage.tokeniser.dim
-    for level in LEVELS[1:]:
-        _join(folder, files, level, dim, num_rows=num_rows, first_row=first_row)
-    counts = _join(folder, files, 1, dim, num_rows=num_rows, first_row=first_row)
+    place: dict[str, int] = {"num_rows": num_rows, "first_row": first_row}
+    counts = _join(folder, files, 1, stage.tokeniser.dim, **place)
     region_vectors(files)
-    runs = [np.load(path)["coarse"] for path in sorted(folder.glob("run-*.npz"))]
-    for i, level in enumerate(LEVELS[1:]):
+    for level in LEVELS[1:]:
+        dim = stage.tokeniser.for_level(level).dim
+        _join(folder, files, level, dim, **place)
+        runs = [np.load(path)[f"means_{level}"] for path in sorted(folder.glob("run-*.npz"))]
         means = np.full((num_rows, dim), np.nan, np.float32)
-        means[first_row : first_row + len(cells)] = np.concatenate([run[:, i] for run in runs])
+        means[first_row : first_row + len(cells)] = np.concatenate(runs)
         coarse_vectors(files, level, means)
     if not counts.any():
         reporter.say(
@@ -189,10 +188,10 @@ def _run(
 ) -> dict[str, Any]:
     """Return the tokens of some cells, their places, how many each cell has, and coarser means.
 
-    Tokens level by level; means of shape ``(n, levels - 1, D)``.
+    All level by level; means of shape ``(n, D)``.
     """
     kept: dict[int, list[CellPatches]] = {level: [] for level in LEVELS}
-    wide = stage.tokeniser.halved()
+    wide = {level: stage.tokeniser.for_level(level) for level in LEVELS[1:]}
     items = zip(cells.tolist(), grid.frames(cells), islice(chips, len(cells)), strict=True)
     for batch in _batches(items):
         ids, frames, seen = (list(part) for part in zip(*batch, strict=True))
@@ -200,11 +199,12 @@ def _run(
         found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)
         kept[1] += cell_patches(found, frames, ids)
         for level in LEVELS[1:]:
-            kept[level] += level_patches(seen, frames, ids, level, wide)
-    means = [[patches.mean() for patches in kept[level]] for level in LEVELS[1:]]
-    parts: dict[str, Any] = {"coarse": np.stack(means, axis=1)}
+            kept[level] += level_patches(seen, frames, ids, level, wide[level])
+    parts: dict[str, Any] = {}
     for level, patches in kept.items():
         parts |= _inside(level, patches)
+    for level in LEVELS[1:]:
+        parts[f"means_{level}"] = np.stack([patches.mean() for patches in kept[level]])
     return parts
 
 
@@ -270,7 +270,6 @@ def _settings(stage: ImageStage, grid: ChipGrid, cells_without: int) -> dict[str
         "tokens_fingerprint": tokeniser.fingerprint,
         "dim": tokeniser.dim,
         "levels": list(LEVELS),
-        "patch_levels": list(LEVELS),
-        "coarse_patch_px": tokeniser.halved().patch_px,
+        "level_tokens": level_tokens(tokeniser),
         "cells_without": cells_without,
     }

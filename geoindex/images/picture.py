@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import IndexDamagedError, SourceError
-from geoindex.images.coarse import level_for
+from geoindex.images.coarse import level_for, told_of
 from geoindex.images.request import kept_options
 from geoindex.images.stored import Images, scaled
 from geoindex.models import load_image_tokeniser
@@ -80,16 +80,14 @@ def see(picture: Picture, images: Images) -> Seen:
         If this version has other image tokens than the index.
     """
     settings, level = images.settings, picture.level
-    tokeniser = load_image_tokeniser(settings["tokens"])
-    if tokeniser.fingerprint != settings["tokens_fingerprint"]:
+    tokeniser = load_image_tokeniser(settings["tokens"]).for_level(level)
+    held = told_of(settings, level)["fingerprint"]
+    if tokeniser.fingerprint != held:
         msg = (
-            f"the index has image tokens of {settings['tokens']} "
-            f"{settings['tokens_fingerprint'][:8]}, this geoindex makes "
+            f"the index has image tokens of {settings['tokens']} {held[:8]}, this geoindex makes "
             f"{tokeniser.fingerprint[:8]}: they cannot be compared. Build the index again"
         )
         raise IndexDamagedError(msg)
-    if level > 1:
-        tokeniser = tokeniser.halved()
     chip, gsd_m = picture.chip, settings["gsd_m"] * level
     found = tokeniser.tokens(chip.rgb[None], chip.is_valid[None], gsd_m=gsd_m)
     is_known = found.is_valid[0]
@@ -137,7 +135,7 @@ def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
     lon, lat, wide_m, pixel_m = extent
     level = level_for(settings, pixel_m)
     gsd_m *= level
-    patch_px = patch_px if level == 1 else settings["coarse_patch_px"]
+    patch_px = told_of(settings, level)["patch_px"]
     patch_m = patch_px * gsd_m
     # a border of less than a patch's half is let go, not padded
     side_m = max(round(wide_m / patch_m), 1) * patch_m

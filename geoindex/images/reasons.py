@@ -16,7 +16,8 @@ from geoindex.cells import format_cell
 from geoindex.explanation import Explanation
 from geoindex.images.asking import Asked, looks_of
 from geoindex.images.comparison import ImageComparison, PatchPair, Place
-from geoindex.images.ground import Ground, local, metres_per_degree, offsets_m
+from geoindex.images.ground import Ground
+from geoindex.images.plane import local, metres_per_degree, offsets_m
 from geoindex.images.stored import scaled
 from geoindex.index import Index
 from geoindex.layout import CELLS
@@ -39,9 +40,7 @@ class _Hit(NamedTuple):
 
 def explain_hits(asked: Asked, found: Neighbours) -> tuple[Explanation, ...]:
     """Explain the answers to a picture, in their order."""
-    level = asked.seen.level
-    # an index built before there were more keeps the patches of its own pixels alone
-    ground = Ground(asked.index, asked.images, level) if _has_patches(asked) else None
+    ground = Ground(asked.index, asked.images, asked.seen.level)
     hits = _hits(asked, found)
     explained = []
     for hit, similarity in zip(hits, found.similarity.tolist(), strict=True):
@@ -59,10 +58,6 @@ def explain_hits(asked: Asked, found: Neighbours) -> tuple[Explanation, ...]:
     return tuple(explained)
 
 
-def _has_patches(asked: Asked) -> bool:
-    return asked.seen.level in asked.images.patch_levels
-
-
 def _hits(asked: Asked, found: Neighbours) -> list[_Hit]:
     taken = asked.index.rows_of(asked.table).take(found.rows)
     points = np.column_stack([taken[axis].to_numpy() for axis in ("lon", "lat")])
@@ -70,7 +65,7 @@ def _hits(asked: Asked, found: Neighbours) -> list[_Hit]:
     if asked.table == CELLS:
         names = [format_cell(cell) for cell in taken["cell"].to_pylist()]
         vectors = images.vectors(level)[found.rows]
-        offsets = images.patches(level if _has_patches(asked) else 1).offsets
+        offsets = images.patches(level).offsets
         patches = [np.arange(offsets[row], offsets[row + 1]) for row in found.rows.tolist()]
     else:
         names = taken["feature_id"].to_pylist()
@@ -82,11 +77,11 @@ def _hits(asked: Asked, found: Neighbours) -> list[_Hit]:
     return [_Hit(*item) for item in zip(names, points, vectors, patches, strict=True)]
 
 
-def _compared(asked: Asked, ground: Ground | None, hit: _Hit, similarity: float) -> ImageComparison:
+def _compared(asked: Asked, ground: Ground, hit: _Hit, similarity: float) -> ImageComparison:
     seen, images = asked.seen, asked.images
     usual = float(seen.vector[-1]) * float(hit.vector[-1])
     peculiar = similarity - usual
-    if ground is None or not len(hit.patches):
+    if not len(hit.patches):
         return ImageComparison(len(seen.tokens), 0, usual, peculiar)
     scale = images.scale(seen.level)
     here = scaled(images.patches(seen.level).tokens[hit.patches].astype(np.float32), scale)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import IndexDamagedError, UsageError
+from geoindex.images.coarse import told_of
 from geoindex.index import Index
 from geoindex.layout import CELLS, search_files
 
@@ -128,35 +129,31 @@ class Images:
         """Where they lie: metres east and north of their cell's centre, shape ``(t, 2)``."""
         return self._level_1.places_m
 
-    @property
-    def patch_levels(self) -> list[int]:
-        """The levels of which patches are kept; one in indexes built before there were more."""
-        levels: list[int] = self.settings.get("patch_levels", [1])
-        return levels
-
     def patch_m(self, level: int = 1) -> float:
         """Return the width of a level's patches, metres."""
-        name = "patch_px" if level == 1 else "coarse_patch_px"
-        return float(self.settings[name] * self.settings["gsd_m"] * level)
+        return float(told_of(self.settings, level)["patch_px"] * self.settings["gsd_m"] * level)
 
     def patches(self, level: int = 1) -> Patches:
-        """Return the patches of one of `patch_levels`."""
+        """Return the patches of a level."""
         return self._level_1 if level == 1 else self._patches(level)
 
     def _patches(self, level: int) -> Patches:
         files = self._files.patches(level)
         offsets = self._load(files.offsets, (len(self._index.rows_of(CELLS)) + 1,))
-        tokens = self._load(files.tokens, (int(offsets[-1]), self.settings["dim"]))
+        tokens = self._load(files.tokens, (int(offsets[-1]), self._dim(level)))
         return Patches(tokens, self._load(files.places, (int(offsets[-1]), 2)), offsets)
 
     def vectors(self, level: int = 1) -> NDArray[np.float32]:
         """Return one vector a cell at a level, unit or zero, shape ``(rows, D + 1)``."""
-        shape = (len(self._index.rows_of(CELLS)), self.settings["dim"] + 1)
+        shape = (len(self._index.rows_of(CELLS)), self._dim(level) + 1)
         return self._load(self._files.vectors(level), shape)
 
     def scale(self, level: int = 1) -> NDArray[np.float32]:
         """Return what means were centred and divided by, shape ``(2, D)``."""
-        return self._load(self._files.scale(level), (2, self.settings["dim"]))
+        return self._load(self._files.scale(level), (2, self._dim(level)))
+
+    def _dim(self, level: int) -> int:
+        return int(told_of(self.settings, level)["dim"])
 
     def of_row(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the tokens of one cell, ``(p, D)``, and their places, ``(p, 2)``."""

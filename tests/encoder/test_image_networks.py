@@ -21,6 +21,7 @@ REACH_PX = {
     ("5a", 1): 105,
     ("3", 1.5): 24,
     ("5a", 1.5): 72,
+    ("4", 3): 25,
 }
 
 
@@ -74,6 +75,24 @@ def test_a_chip_of_half_strides_keeps_its_last_patch(per_side: int) -> None:
     assert before.shape == (per_side**2, 112)
     # the patch that changed is the one that changes most
     assert np.argmax(np.abs(after - before).sum(axis=1)) == per_side**2 - 1
+
+
+def test_of_coarse_ground_a_token_sees_no_more_metres_than_half_as_many_again() -> None:
+    """A field of so many pixels of the chip, as wide as so many of the index's own."""
+    tokeniser = EfficientNetTokens(device="cpu")
+    fields = {1: 144}
+    for level, stage, enlarged in ((2, "4", 1.5), (4, "4", 3)):
+        coarse, plain = (
+            tokeniser.for_level(level),
+            EfficientNetTokens(32, stages=(stage,), enlarged=enlarged, device="cpu"),
+        )
+        assert (coarse.dim, coarse.patch_px) == (80, 32 // level)
+        chips, is_valid = chips_of(1, 128)
+        fine = coarse.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(4, level, 4, level, -1)
+        wide = plain.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(4, 4, -1)
+        np.testing.assert_allclose(fine.mean(axis=(1, 3)), wide, rtol=1e-3, atol=1e-3)
+        fields[level] = 147 / enlarged * level
+    assert max(fields.values()) < 1.5 * fields[1]
 
 
 def test_efficientnet_is_the_packages_own() -> None:

@@ -78,20 +78,22 @@ def test_shapes_and_places(tokeniser: ImageTokeniser) -> None:
     assert len(np.unique(found.tokens.round(5).reshape(48, -1), axis=0)) == 48
 
 
-def test_halved_patches(tokeniser: ImageTokeniser) -> None:
-    half = tokeniser.halved()
+def test_of_coarse_ground_patches_are_smaller(tokeniser: ImageTokeniser) -> None:
+    told = tokeniser.fingerprint
+    assert tokeniser.for_level(1) is tokeniser
     chips, is_valid = chips_of(1, 128)
     assert tokeniser.patch_px == 32
-    if half is tokeniser:  # patches as wide as the model's own
-        return
-    assert half.patch_px == 16
-    assert half.fingerprint != tokeniser.fingerprint
-    found = half.tokens(chips, is_valid, gsd_m=1.0)
-    assert found.tokens.shape == (1, 64, tokeniser.dim)
-    if tokeniser.name == "efficientnet":  # the same features, averaged over a quarter
-        wide = tokeniser.tokens(chips, is_valid, gsd_m=1.0).tokens.reshape(4, 4, -1)
-        fine = found.tokens.reshape(4, 2, 4, 2, -1).mean(axis=(1, 3))
-        np.testing.assert_allclose(fine, wide, atol=1e-4)
+    for level in (2, 4):
+        coarse = tokeniser.for_level(level)
+        if coarse is tokeniser:  # patches as wide as the model's own
+            continue
+        assert coarse.name == tokeniser.name
+        assert coarse.patch_px in ({16} if level == 2 else {16, 8})
+        assert coarse.fingerprint != told
+        found = coarse.tokens(chips, is_valid, gsd_m=1.0)
+        assert found.tokens.shape == (1, (128 // coarse.patch_px) ** 2, coarse.dim)
+    # its own tokens are what they were
+    assert (tokeniser.fingerprint, tokeniser.patch_px) == (told, 32)
 
 
 def test_the_batch_does_not_matter(tokeniser: ImageTokeniser) -> None:

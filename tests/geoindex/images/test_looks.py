@@ -18,7 +18,7 @@ from PIL import Image
 
 import geoindex
 from geoindex.api import GeoIndex
-from geoindex.errors import UsageError
+from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.images.ground import Ground
 from geoindex.images.looks import EntityLooks
 from geoindex.images.picture import read_picture, see
@@ -314,28 +314,25 @@ def test_a_picture_without_a_place_finds_houses(
         mixed.query_image(tmp_path / "a.png", not_within="1km")
 
 
-def test_an_index_of_before_has_sharp_ground_alone(
+def test_an_index_of_before_answers_pictures_of_its_own_pixels_alone(
     mixed: GeoIndex, ground: Path, picture: Path, tmp_path: Path
 ) -> None:
-    """It keeps no patches of coarser ground."""
+    """It holds other tokens of coarser ground, or none."""
     old = Path(shutil.copytree(mixed.path, tmp_path / "old.geoindex"))
     manifest = json.loads((old / "manifest.json").read_text())
-    del manifest["settings"]["imagery"]["patch_levels"]
+    told = manifest["settings"]["imagery"].pop("level_tokens")
     (old / "manifest.json").write_text(json.dumps(manifest))
-    stamp = json.loads((old / "search" / "stamp.json").read_text())
-    for level in (2, 4):
-        for name in ("images", "image_places", "image_offsets"):
-            (old / "search" / f"{name}_{level}.npy").unlink()
-            del stamp["files"][f"{name}_{level}.npy"]
-    (old / "search" / "stamp.json").write_text(json.dumps(stamp))
     index = geoindex.open(old)
     assert index.query_image(picture, k=9).ids == mixed.query_image(picture, k=9).ids
     coarse = chip_of(ground, *CENTRE, tmp_path / "coarse.tif", gsd_m=2 * GSD_M)
-    with pytest.raises(UsageError, match="before geoindex kept patches of coarser ground"):
-        index.query_image(coarse)
-    (why,) = index.query_image(coarse, k=1, cells=True).explain().why or ()
-    assert why.image is not None
-    assert (why.image.num_hit, why.image.nearest) == (0, ())
+    for cells in (False, True):
+        with pytest.raises(UsageError, match="before geoindex saw ground of 1 m a pixel"):
+            index.query_image(coarse, cells=cells)
+    told["2"]["fingerprint"] = "0" * 16
+    manifest["settings"]["imagery"]["level_tokens"] = told
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(IndexDamagedError, match="00000000, this geoindex makes"):
+        geoindex.open(old).query_image(coarse)
 
 
 def test_ground_without_any_imagery(ground: Path, picture: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
+from PIL import Image
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 from geoindex.sources import imagery_warp
@@ -71,6 +72,17 @@ def test_where_the_source_ends_changes_no_pixel_within(
     assert known.all()
     off = np.abs(whole.rgb.astype(int) - part.rgb)[:, :50]
     assert off.max() <= 1
+
+
+def test_bands_at_once_are_bands_one_by_one() -> None:
+    transform, frame = transform_about(CRS, 1.0, SIZE, SIZE), ChipFrame(*CENTRE, 150.0, 1.7)
+    box = upright_box(frame, transform=transform, crs=CRS)
+    is_valid = np.ones((SIZE, SIZE), np.bool_)
+    chip = warp(ground(), is_valid, frame, transform=transform, crs=CRS)
+    how = {"size": (frame.size_px,) * 2, "resample": Image.Resampling.BICUBIC, "box": box}
+    bands = [np.asarray(Image.fromarray(band).resize(**how)) for band in ground()]
+    assert chip.is_valid.all()
+    np.testing.assert_array_equal(chip.rgb, np.stack(bands, axis=-1))
 
 
 def test_what_is_turned_or_bent_is_no_box() -> None:

@@ -1,0 +1,26 @@
+"""Places about points are those of PROJ's geodesics, to a tenth of a millimetre."""
+
+import numpy as np
+import pytest
+from pyproj import Geod
+
+from geoindex.images.plane import places_about
+
+
+@pytest.mark.parametrize("side_m", [300.0, 2999.0, 50_000.0])
+@pytest.mark.parametrize("lats", [(0.0, 47.0, -33.0, 79.0), (89.9, -85.0, 10.0, 0.1)])
+def test_places_are_those_of_geodesics(side_m: float, lats: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(0)
+    lon, lat = np.array([9.5, 180.0, -179.9999, 0.0]), np.array(lats)
+    of = rng.integers(0, 4, 2000)
+    east, north = rng.uniform(-side_m, side_m, (2, 2000))
+    found = places_about(lon, lat, of, east, north)
+    assert np.abs(found[:, 0]).max() <= 180
+    azimuth, _, away = Geod(ellps="WGS84").inv(lon[of], lat[of], *found.T)
+    off = away * np.array([np.sin(np.radians(azimuth)), np.cos(np.radians(azimuth))])
+    assert np.abs(off - [east, north]).max() < 1e-4
+
+
+def test_no_places() -> None:
+    none = np.zeros(0)
+    assert places_about(none, none, none.astype(int), none, none).shape == (0, 2)
