@@ -24,7 +24,7 @@ that holds more is near one that holds less, and search wants it so. Words are n
 else a region holds, and with the rest beside them they are always as long: a straight line through
 their columns tells how many there are, which no straight line can of columns that each row divides
 by another length. They are short, since search is to go by the other parts
-(docs/decisions/0010).
+(docs/decisions/0011).
 """
 
 from collections.abc import Mapping

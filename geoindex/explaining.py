@@ -13,7 +13,7 @@ context    each contextual vector is ``a * own + r``: what of it lies along its 
            `geometry` split own with own; `own_to_surroundings` (the first's own, the
            second's remainder), `surroundings_to_own` and `surroundings` are the rest
 both       the parts of own and of context, weighed as the similarities are
-cells      those of the encoder: `mean` and `counts`, or `latent`, `counts` and `scale`
+cells      those of the encoder: `mean` and `counts`, or `encoder.geojepa_regions`
 =========  ===========================================================================
 
 Leave one out: without `tags` (`geometry`, `mean`, `counts`) is the cosine of all other columns of
