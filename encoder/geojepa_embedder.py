@@ -57,14 +57,17 @@ class GeoJEPAEmbedder:
     Raises
     ------
     CheckpointError
-        If the folder holds no checkpoint, or one of another schema or tag table.
+        If the folder holds no checkpoint, or one of another schema or tag table, or the text model
+        that reads its tags cannot be loaded.
+    MissingHfError
+        If a text model reads its tags, and torch or transformers is not installed.
     """
 
     def __init__(self, folder: Path = DEFAULT_CHECKPOINT, *, is_untrained: bool = False) -> None:
         self._folder, self._is_untrained = folder, is_untrained
         self.config = GeoJEPAConfig.read(folder)
         _check_weights(folder / WEIGHTS_NAME)
-        self._pool = TagPool()
+        self._pool = _tag_pool(self.config.text_model)
         self._opening = Lock()
         if self.config.tag_fingerprint not in {"", self._pool.table_fingerprint}:
             msg = (
@@ -207,6 +210,22 @@ class GeoJEPAEmbedder:
                 model.look_deviation *= ratio
             model.region_scale.copy_(model.untrained_scale)
         return model.requires_grad_(requires_grad=False)
+
+
+def _tag_pool(text_model: str) -> TagPool:
+    if not text_model:
+        return TagPool()
+    from encoder.text_models import HuggingFaceText
+    from encoder.text_tagpool import TextTagPool
+
+    try:
+        return TextTagPool(HuggingFaceText(text_model))
+    except (OSError, ValueError) as error:
+        msg = (
+            f"cannot load the text model {text_model!r}, which reads its tags: {error}; "
+            "want it where config.json says"
+        )
+        raise CheckpointError(msg) from error
 
 
 def _check_weights(path: Path) -> None:

@@ -16,6 +16,7 @@ from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 if TYPE_CHECKING:
     from encoder.embedder import Embedder, EntityTokens, TagCodes, TilePatches, Tiles
     from encoder.image_tokens import ImageTokeniser
+    from encoder.text_models import HuggingFaceText
 
 ENCODERS = ("geojepa", "tagpool")
 
@@ -50,7 +51,7 @@ def load_encoder(name: str = "default") -> "Embedder":
 
 
 def _geojepa(name: str) -> "Embedder":
-    from encoder.errors import CheckpointError
+    from encoder.errors import CheckpointError, MissingHfError
     from encoder.geojepa_embedder import GeoJEPAEmbedder
 
     try:
@@ -60,6 +61,8 @@ def _geojepa(name: str) -> "Embedder":
             return GeoJEPAEmbedder(Path(name))
     except CheckpointError as error:
         raise UsageError(str(error)) from error
+    except MissingHfError as error:
+        raise MissingExtraError(package="transformers", extra="hf") from error
     msg = (
         f"no encoder {name!r}, and no folder of that name; want geojepa, tagpool, tagpool:MODEL "
         "with a text model, or a folder that `geoindex train` made. Example: geojepa"
@@ -68,12 +71,26 @@ def _geojepa(name: str) -> "Embedder":
 
 
 def _text_tagpool(text_model: str) -> "Embedder":
-    from encoder.errors import MissingHfError
-    from encoder.text_models import HuggingFaceText
     from encoder.text_tagpool import TextTagPool
 
+    return TextTagPool(load_text_model(text_model))
+
+
+def load_text_model(text_model: str) -> "HuggingFaceText":
+    """Load a text model from a folder or by its name on the hub.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    UsageError
+        If there is no such model.
+    """
+    from encoder.errors import MissingHfError
+    from encoder.text_models import HuggingFaceText
+
     try:
-        return TextTagPool(HuggingFaceText(text_model))
+        return HuggingFaceText(text_model)
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:

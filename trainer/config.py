@@ -35,6 +35,9 @@ class DataConfig:
         The same of the image patches of a tile.
     image_repeats
         How often an epoch has each tile with imagery: there are far fewer of them than of others.
+    text_model
+        Folder or hub name of a text model that reads tags in place of the shipped table; "" for the
+        table. Needs the extra `hf`, and is several hundred times slower per tag.
     """
 
     resolutions: tuple[int, ...] = (9,)
@@ -44,6 +47,7 @@ class DataConfig:
     most_entities: int = 512
     most_patches: int = 96
     image_repeats: int = 4
+    text_model: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from encoder.surroundings import nearest_prototypes
+from encoder.tag_tokens import TagTable, TagVectors
+from encoder.text_models import TextModelTags
 from encoder.token_batch import TokenBatch
 from geoindex.errors import UsageError
+from geoindex.models import load_text_model
 from geoindex.progress import Reporter, Silent
 from trainer.batch_types import Batch
 from trainer.batches import plan_batches
@@ -82,10 +85,11 @@ def _material(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
 ) -> Material:
     levels = config.data.resolutions
+    table = _tag_table(config.data.text_model)
     if fabric.is_global_zero:
-        cache_tokens(sources, tokens, resolutions=levels, reporter=reporter)
+        cache_tokens(sources, tokens, resolutions=levels, table=table, reporter=reporter)
     fabric.barrier()
-    cache = cache_tokens(sources, tokens, resolutions=levels, reporter=Silent())
+    cache = cache_tokens(sources, tokens, resolutions=levels, table=table, reporter=Silent())
     sets = [cache.tiles(resolution) for resolution in sorted(set(levels))]
     sets += cache.image_tiles()
     with reporter.stage("targets", None) as advance:
@@ -112,6 +116,12 @@ def _material(
         calibrating=_calibrating(cache, tiles, is_train, config),
         trained_patches=list_places(tiles.patches.offsets, np.flatnonzero(is_train))[0],
     )
+
+
+def _tag_table(text_model: str) -> TagVectors:
+    if not text_model:
+        return TagTable()
+    return TextModelTags(load_text_model(text_model), TagTable())
 
 
 def _parted(

@@ -37,6 +37,7 @@ def make_objective(config: TrainConfig, material: Material) -> Objective:
         config.model,
         tag_dim=cache.tag_vectors.shape[1],
         geometry_dim=cache.geometry.shape[1],
+        text_model=config.data.text_model,
         tag_fingerprint=cache.tag_fingerprint,
         image_dim=cache.images[0]["dim"] if cache.images else 0,
         image_fingerprint=cache.images[0]["fingerprint"] if cache.images else "",

