@@ -99,11 +99,9 @@ def joined_parts(
         seen, scale = _seen(model, looks, scale)
         alike.append(seen)
     angles = unit_rows(np.hstack([*alike, scale]))
-    said = np.zeros_like(words, np.float32)
-    if config.has_words:
-        said = (words - _array(model.word_mean)) / _array(model.word_deviation)
-        said = _at_most(said, np.float32(_MOST_WORDS))
     most = np.float32(_MOST_WORDS * config.has_words)
+    standard = (words - _array(model.word_mean)) / _array(model.word_deviation)
+    said = _at_most(standard, most)
     rest = np.sqrt(np.maximum(most**2 - (said**2).sum(axis=1, keepdims=True), 0))
     return np.hstack([angles, said, rest]) / np.sqrt(1 + most**2)
 

@@ -64,8 +64,8 @@ class ImageTokeniser(Protocol):
     def for_level(self, level: int) -> "ImageTokeniser":
         """Return what makes tokens of ground seen `level` times as coarsely, a power of two.
 
-        Of the same name and dim, with smaller patches where they can be: a cell would have one or
-        two. Its tokens are compared with those of the same level alone.
+        Of the same name, with smaller patches where they can be: a cell would have one or two. Its
+        tokens may be of another dim, and are compared with those of the same level alone.
         """
 
     def tokens(

@@ -46,7 +46,9 @@ def load_encoder(name: str = "default") -> "Embedder":
         return TagPool()
     known, _, text_model = name.partition(":")
     if known == "tagpool" and text_model:
-        return _text_tagpool(text_model)
+        from encoder.text_tagpool import TextTagPool
+
+        return TextTagPool(load_text_model(text_model))
     return _geojepa(name)
 
 
@@ -68,12 +70,6 @@ def _geojepa(name: str) -> "Embedder":
         "with a text model, or a folder that `geoindex train` made. Example: geojepa"
     )
     raise UsageError(msg)
-
-
-def _text_tagpool(text_model: str) -> "Embedder":
-    from encoder.text_tagpool import TextTagPool
-
-    return TextTagPool(load_text_model(text_model))
 
 
 def load_text_model(text_model: str) -> "HuggingFaceText":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from encoder.surroundings import nearest_prototypes
-from encoder.tag_tokens import TagTable, TagVectors
+from encoder.tag_tokens import TagTable
 from encoder.text_models import TextModelTags
 from encoder.token_batch import TokenBatch
 from geoindex.errors import UsageError
@@ -85,7 +85,9 @@ def _material(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
 ) -> Material:
     levels = config.data.resolutions
-    table = _tag_table(config.data.text_model)
+    text_model = config.data.text_model
+    # None: the shipped table
+    table = TextModelTags(load_text_model(text_model), TagTable()) if text_model else None
     if fabric.is_global_zero:
         cache_tokens(sources, tokens, resolutions=levels, table=table, reporter=reporter)
     fabric.barrier()
@@ -116,12 +118,6 @@ def _material(
         calibrating=_calibrating(cache, tiles, is_train, config),
         trained_patches=list_places(tiles.patches.offsets, np.flatnonzero(is_train))[0],
     )
-
-
-def _tag_table(text_model: str) -> TagVectors:
-    if not text_model:
-        return TagTable()
-    return TextModelTags(load_text_model(text_model), TagTable())
 
 
 def _parted(
