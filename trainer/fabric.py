@@ -6,10 +6,14 @@ there is one.
 
 import logging
 import os
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from geoindex.errors import MissingExtraError, UsageError
 from trainer.config import DeviceConfig
@@ -17,6 +21,26 @@ from trainer.config import DeviceConfig
 #: Fabric's own class; untyped here, so that the package can be read without the extra
 Fabric = Any
 DEVICES = ("auto", "cpu", "cuda")
+#: long for a thread that has a millisecond's work, and short after hours of training
+_SECONDS_TO_LET_GO = 0.5
+
+
+@contextmanager
+def launched(config: DeviceConfig, device: str) -> Iterator[Fabric]:
+    """Launch as :func:`launch` does, and leave the group of processes at the end.
+
+    A process that ends inside its group is now and then aborted: gloo's threads let go of the
+    last messages after they were answered, and need the interpreter for it, which may be gone
+    (pytorch/pytorch#179291), or may be waiting for them.
+    """
+    was_in_group = dist.is_available() and dist.is_initialized()
+    fabric = launch(config, device)
+    yield fabric
+    # after an error nothing is awaited: the other processes may never come
+    if fabric.world_size > 1 and not was_in_group:
+        fabric.barrier()
+        time.sleep(_SECONDS_TO_LET_GO)
+        dist.destroy_process_group()
 
 
 def launch(config: DeviceConfig, device: str) -> Fabric:

@@ -16,7 +16,7 @@ from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer.config import TrainConfig
 from trainer.ema import momentum_at
-from trainer.fabric import Fabric, launch
+from trainer.fabric import Fabric, launched
 from trainer.looks import log, look, save
 from trainer.material import Material, make_material
 from trainer.optimiser import make_optimiser, rate_at, set_rate
@@ -71,23 +71,27 @@ def train(
     reporter = reporter or Silent()
     if config.device.threads:
         torch.set_num_threads(config.device.threads)
-    fabric = launch(config.device, device)
-    material = make_material(fabric, sources, tokens or output / "tokens", config, reporter)
-    run = _begin(fabric, config, material, output, reporter, on_step)
-    if run.counters.is_finished:
-        return _outcome(run, "finished before")
+    with launched(config.device, device) as fabric:
+        material = make_material(fabric, sources, tokens or output / "tokens", config, reporter)
+        run = _begin(fabric, config, material, output, reporter, on_step)
+        if run.counters.is_finished:
+            return _outcome(run, "finished before")
+        return _end(run, _stepped(run, max_minutes))
+
+
+def _stepped(run: Run, max_minutes: float | None) -> str:
+    """Train to the end, and return why it is one."""
     try:
-        reason = _loop(run, max_minutes)
+        return _loop(run, max_minutes)
     except KeyboardInterrupt:
         # several processes are interrupted at different steps: only one alone can save
-        if fabric.world_size == 1:
+        if run.fabric.world_size == 1:
             save(run)
-            reporter.say(f"interrupted at step {run.counters.step:,}; saved")
+            run.reporter.say(f"interrupted at step {run.counters.step:,}; saved")
         raise
     finally:
         if run.metrics is not None:
             run.metrics.close()
-    return _end(run, reason)
 
 
 def _begin(
@@ -233,7 +237,6 @@ def _end(run: Run, reason: str) -> Outcome:
         }
         best = run.folder.best / "README.md"
         run.folder.finish(card=best.read_text("utf-8"), outcome=content)
-    run.fabric.barrier()
     return outcome
 
 

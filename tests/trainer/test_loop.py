@@ -166,9 +166,9 @@ def test_too_little_ground_is_refused(small_map: Path, tmp_path: Path) -> None:
 def test_two_processes_train_one_model(towns: Path, tmp_path: Path, whole_run: Path) -> None:
     folder = tmp_path / "pair"
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-        "--master-port", str(29500 + os.getpid() % 2000), "-m", "geoindex", "train", str(towns),
-        "-o", str(folder), "--config", str(whole_run / "config.toml"), "--device", "cpu",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "geoindex", "train", str(towns), "-o", str(folder),
+        "--config", str(whole_run / "config.toml"), "--device", "cpu",
         "--tokens", str(towns.parent / "tokens"),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
