@@ -111,8 +111,9 @@ def default_cache() -> Path:
 
 
 def _print(results: "Results") -> None:
+    from geoindex.evaluation.judging import CHOSEN
     from geoindex.evaluation.markdown import rank_lines, retrieval_lines, score_lines
-    from geoindex.evaluation.markdown_compare import tally_lines
+    from geoindex.evaluation.markdown_compare import tally_lines, under
     from geoindex.evaluation.markdown_tables import plain
 
     for split in dict.fromkeys(record.split for record in results.records):
@@ -124,7 +125,7 @@ def _print(results: "Results") -> None:
         typer.echo(plain(rank_lines(results)))
     for split in dict.fromkeys(item["split"] for item in results.comparisons):
         for unit in ("cell", "entity"):
-            lines = tally_lines(results.comparisons, split, unit)
+            lines = tally_lines(under(results.comparisons, CHOSEN), split, unit)
             if len(lines) > 1:
                 typer.echo(f"\nwon / tied / lost\n{plain(lines)}")
     if results.retrieval:

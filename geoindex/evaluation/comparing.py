@@ -1,7 +1,8 @@
 """Which row is better in a task, and how sure is that? Paired differences of two rows.
 
-Both rows are judged on the same units, folds and seeds, each with the heads that its validation
-rows chose, so what makes a task hard on some ground is hard for both and cancels. The interval is
+Both rows are judged on the same units, folds and seeds, so what makes a task hard on some ground is
+hard for both and cancels: once each with the heads that its validation rows chose, and once both
+by k-NN, which is what search does. The interval is
 a bootstrap of the difference: each of its draws takes blocks of ground with replacement, the same
 for both rows, and seeds with replacement. A row wins where the whole 95 % interval is above 0.
 
@@ -9,14 +10,14 @@ Over 20 tasks one verdict in favour of nothing is to be expected by chance.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.base import CONSTANT
-from geoindex.evaluation.judging import Judgement
+from geoindex.evaluation.judging import CHOSEN, COMPARED, Judgement
 from geoindex.evaluation.scores import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -27,23 +28,28 @@ _TAIL = 2.5
 
 
 def compared(
-    race: "Race", chosen: Mapping[tuple[str, str | None], Sequence[Judgement]]
+    race: "Race", judged: Mapping[tuple[str, str | None], Mapping[str, Sequence[Judgement]]]
 ) -> list[dict[str, Any]]:
-    """Return one item of `comparisons` for each pair of rows but the constant.
+    """Return one item of `comparisons` for each head compared and pair of rows but the constant.
 
     Parameters
     ----------
-    chosen
-        What rows reached with the chosen heads, one judgement a seed, by row and focus.
+    judged
+        What rows reached by head, one judgement a seed, by row and focus.
     """
     metric = race.task.metric
+    # where there is one head, it is the chosen one
+    run_heads = race.run.heads if len(race.run.heads) > 1 else ()
+    heads = [head for head in COMPARED if head in (CHOSEN, *run_heads)]
+    pairs = list(combinations([key for key in judged if key[0] != CONSTANT], 2))
     found = []
-    for first, second in combinations([key for key in chosen if key[0] != CONSTANT], 2):
+    for head, (first, second) in product(heads, pairs):
+        one, two = judged[first][head], judged[second][head]
         difference, low, high = paired_difference(
-            _values(chosen[first], metric),
-            _values(chosen[second], metric),
-            _draws(chosen[first]),
-            _draws(chosen[second]),
+            _values(one, metric),
+            _values(two, metric),
+            _draws(one),
+            _draws(two),
             sign=-1 if metric in LOWER_IS_BETTER else 1,
         )
         found.append(
@@ -57,6 +63,7 @@ def compared(
                 "focus": first[1],
                 "other": second[0],
                 "other_focus": second[1],
+                "head": head,
                 "difference": difference,
                 "low": low,
                 "high": high,

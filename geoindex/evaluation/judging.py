@@ -23,6 +23,8 @@ from geoindex.evaluation.tasks.base import Task
 HEADS = ("knn", "ridge", "mlp")
 #: The name under which the chosen heads are judged together.
 CHOSEN = "chosen"
+#: The heads under which rows are compared with each other: search is a k-NN.
+COMPARED = (CHOSEN, "knn")
 NUM_WORST = 12
 # the same draws of blocks for every row and seed: differences of rows are then paired
 _DRAW_SEED = 0
@@ -45,7 +47,7 @@ class Judgement:
     picked
         Of `CHOSEN`: head to the number of folds that it was chosen in.
     draws
-        Of `CHOSEN`: the main metric in each draw of the bootstrap, None where not defined. Draw i
+        Of `COMPARED`: the main metric in each draw of the bootstrap, None where not defined. Draw i
         has the same blocks of ground whatever the row and the seed.
     """
 
@@ -77,18 +79,17 @@ def judge(
     picks = [_pick(told, validation, y, fold, i, task) for i, fold in enumerate(folds)]
     told[CHOSEN] = _joined(told, picks, folds)
     validation[CHOSEN] = [validation[head][number] for number, head in enumerate(picks)]
-    found = {}
-    for head, said in told.items():
-        judged = _scores(said, y, folds, task, num_draws)
-        found[head] = Judgement(judged, _worst(y, said), validation[head])
-    last = found[CHOSEN]
     picked = {head: picks.count(head) for head in heads if head in picks}
-    draws = drawn_metric(
-        task.metric, y, told[CHOSEN].predicted, folds, probabilities=told[CHOSEN].scores,
-        blocks=folds.blocks, num=num_draws, seed=_DRAW_SEED,
-    )  # fmt: skip
-    found[CHOSEN] = Judgement(last.scores, last.worst, last.validation, picked, _plain_all(draws))
-    return found
+    return {
+        head: Judgement(
+            _scores(said, y, folds, task, num_draws),
+            _worst(y, said),
+            validation[head],
+            picked if head == CHOSEN else {},
+            _draws(said, y, folds, task, num_draws) if head in COMPARED else [],
+        )
+        for head, said in told.items()
+    }
 
 
 def check_heads(heads: Sequence[str]) -> tuple[str, ...]:
@@ -191,6 +192,16 @@ def _scores(
         }
         for score in found
     }
+
+
+def _draws(
+    told: Told, y: NDArray[Any], folds: Folds, task: Task, num_draws: int
+) -> list[float | None]:
+    found = drawn_metric(
+        task.metric, y, told.predicted, folds, probabilities=told.scores,
+        blocks=folds.blocks, num=num_draws, seed=_DRAW_SEED,
+    )  # fmt: skip
+    return _plain_all(found)
 
 
 def _worst(y: NDArray[Any], told: Told) -> list[list[Any]]:

@@ -1,9 +1,11 @@
 """Who beats whom, as tables? Wins, ties and losses of every row, and one row task by task."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, TypeAlias
 
 from geoindex.evaluation.comparing import LOSES, TIES, WINS, both_ways
+from geoindex.evaluation.judging import CHOSEN, COMPARED
 from geoindex.evaluation.markdown_tables import Line, table
 from geoindex.evaluation.results import Results, label_of
 
@@ -13,11 +15,14 @@ COMPARED_WORDS = (
     "Paired on the same units, folds and seeds: won / tied / lost by the row at the left against "
     "the one above; won where the 95 % interval of the difference is above 0."
 )
+_WITH = {CHOSEN: "With the heads that validation rows chose:", "knn": "By k-NN, as search ranks:"}
 _WORDS = {WINS: "**wins**", TIES: "ties", LOSES: "*loses*"}
 
 
 def comparison_tables(results: Results, split: str | None = None) -> list[str]:
     """Return Markdown tables: all rows against all, and the row on trial task by task.
+
+    By the chosen heads, and by k-NN.
 
     Parameters
     ----------
@@ -26,12 +31,18 @@ def comparison_tables(results: Results, split: str | None = None) -> list[str]:
     """
     splits = [split] if split else list(dict.fromkeys(i["split"] for i in results.comparisons))
     found = []
-    for name in splits:
-        for unit in ("cell", "entity"):
-            tally = tally_lines(results.comparisons, name, unit)
-            trial = trial_lines(results.comparisons, on_trial(results.meta), name, unit)
-            found += [table(lines) for lines in (tally, trial) if len(lines) > 1]
+    for name, unit, head in product(splits, ("cell", "entity"), COMPARED):
+        items = under(results.comparisons, head)
+        tally = tally_lines(items, name, unit)
+        trial = trial_lines(items, on_trial(results.meta), name, unit)
+        found += [_WITH[head]] if len(tally) > 1 else []
+        found += [table(lines) for lines in (tally, trial) if len(lines) > 1]
     return found
+
+
+def under(comparisons: Comparisons, head: str) -> list[Mapping[str, Any]]:
+    """Return the comparisons under one head."""
+    return [item for item in comparisons if item["head"] == head]
 
 
 def on_trial(meta: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Which row beats which, on the page? Wins, ties and losses, and the row on trial task by task."""
 
 from geoindex.evaluation.comparing import LOSES, WINS
-from geoindex.evaluation.markdown_compare import on_trial, tally_lines, trial_lines
+from geoindex.evaluation.judging import CHOSEN
+from geoindex.evaluation.markdown_compare import on_trial, tally_lines, trial_lines, under
 from geoindex.evaluation.markdown_tables import Line
 from geoindex.evaluation.report_content import SPLIT_NAMES, UNIT_NAMES, Content
 from geoindex.evaluation.report_html import Html, element, folded, joined, name_of, table
@@ -22,7 +23,7 @@ def compared(content: Content) -> Html | None:
 
 
 def _figure(content: Content, split: str, unit: str) -> Html | None:
-    items = content.items("comparisons")
+    items = under(content.items("comparisons"), CHOSEN)
     tally = tally_lines(items, split, unit)
     if len(tally) < 2:
         return None

@@ -33,10 +33,10 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
         picked               of "chosen": {head: number of folds, over seeds, that chose it}
     ranks                    one a split, unit, row, focus and head, "chosen" among them
         split, unit, row, focus, head, mean_rank (1 is best), num_tasks
-    comparisons              one a split, task, unit, masked and pair of rows (each with the chosen
-                             heads); see `geoindex.evaluation.comparing`
+    comparisons              one a split, task, unit, masked, head ("chosen" | "knn") and pair of
+                             rows; see `geoindex.evaluation.comparing`
         split, task, unit, masked, metric
-        row, focus, other, other_focus
+        row, focus, other, other_focus, head
         difference           how much better `row` is, in the metric; below 0 it is worse
         low, high            its 95 % interval: paired bootstrap of blocks and seeds
         verdict              "wins" | "ties" | "loses": what `row` does
@@ -68,7 +68,7 @@ from geoindex.evaluation.judging import CHOSEN
 from geoindex.workspace import write_json
 
 FORMAT = "geoindex-evaluation"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)

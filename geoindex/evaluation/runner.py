@@ -122,21 +122,20 @@ def _judge_all(run: Run, view: MapView, results: Results, reporter: Reporter) ->
 
 
 def _judge_rows(race: Race, results: Results) -> None:
-    chosen: dict[tuple[str, str | None], list[Judgement]] = {}
+    judged: dict[tuple[str, str | None], dict[str, list[Judgement]]] = {}
     raced: list[Record] = []
     for row in race.run.rows:
         for focus in row.focuses if race.task.unit == "entity" else (None,):
-            judgements = judgements_of(race, row, focus)
-            chosen[row.name, focus] = judgements[CHOSEN]
-            for head, judged in judgements.items():
-                raced += records_of(race, row, focus, head, judged)
+            judged[row.name, focus] = judgements_of(race, row, focus)
+            for head, judgements in judged[row.name, focus].items():
+                raced += records_of(race, row, focus, head, judgements)
     results.records += raced
-    results.comparisons += compared(race, chosen)
+    results.comparisons += compared(race, judged)
     if race.task.unit == "cell" and race.is_masked:
         best = max(chosen_heads(raced), key=goodness)
         worst = [
             (int(race.labels.units[place]), truth, told)
-            for place, truth, told in chosen[best.row, None][0].worst
+            for place, truth, told in judged[best.row, None][CHOSEN][0].worst
         ]
         if worst:
             results.errors.append(errors_of(race.whole, race.task.name, best.row, CHOSEN, worst))

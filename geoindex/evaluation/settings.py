@@ -71,7 +71,8 @@ class Settings:
         """
         is_cell = task.unit == "cell"
         if self.split == "places":
-            return place_folds((view.cell_place if is_cell else view.place)[units])
+            place = (view.cell_place if is_cell else view.place)[units]
+            return place_folds(place, seed=seed)
         if self.split == "random":
             return random_folds(len(units), num_folds=self.num_folds, seed=seed)
         return spatial_folds(

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from geoindex.cells import parents, resolution_of, ring
-from geoindex.errors import InvalidResolutionError, TooFewBlocksError, UsageError
+from geoindex.cells import parents
+from geoindex.errors import TooFewBlocksError, UsageError
+from geoindex.evaluation.gaps import Near
 
 DEFAULT_FOLDS = 5
 # blocks a fold, so that a fold is more than one neighbourhood
@@ -109,7 +110,7 @@ def spatial_folds(
     if gap < 0:
         msg = f"gap is {gap}; want 0 or more rings of cells. Example: 1"
         raise UsageError(msg)
-    near = _Near(np.asarray(cells, np.uint64), gap)
+    near = Near(np.asarray(cells, np.uint64), gap)
     resolution = near.resolution
     if block_resolution is None:
         block_resolution = _choose_resolution(near.cells, resolution, num_folds)
@@ -142,9 +143,10 @@ def place_folds(places: ArrayLike, *, num_folds: int | None = None, seed: int = 
         apart; rows of extracts that overlap should bear one name.
     num_folds
         None: each place is held out in turn. Fewer than the places: they are grouped, balanced by
-        rows. The group after the tested one is for validation.
+        rows.
     seed
-        Deals out places of equal size.
+        Draws the places for validation, of those that are not tested, until they hold a fifth of
+        the rows; and deals out places of equal size to groups.
 
     Raises
     ------
@@ -160,15 +162,16 @@ def place_folds(places: ArrayLike, *, num_folds: int | None = None, seed: int = 
             "to train in, to choose in, to test in. Spatial folds need one place only"
         )
         raise TooFewBlocksError(msg)
-    group = _deal(np.bincount(codes), groups, np.random.default_rng(seed))
-    if num_folds is None:
-        group = np.arange(groups)
-    group_of = group[codes]
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(codes)
+    group = np.arange(groups) if num_folds is None else _deal(sizes, groups, rng)
     found = []
     for test in range(groups):
-        validation = (test + 1) % groups
-        is_train = (group_of != test) & (group_of != validation)
-        found.append(Fold(_rows(is_train), _rows(group_of == test), _rows(group_of == validation)))
+        # never one place alone, if it is small: eleven cells choose by chance
+        is_validation = _carve(sizes, group != test, rng)
+        is_train = (group != test) & ~is_validation
+        parts = (is_train, group == test, is_validation)
+        found.append(Fold(*(_rows(part[codes]) for part in parts)))
     words = f"{groups} folds of whole places ({len(names)} of them), each held out once"
     return Folds(found, words=words, blocks=codes)
 
@@ -205,38 +208,7 @@ def random_folds(num_rows: int, *, num_folds: int = DEFAULT_FOLDS, seed: int = 0
     return Folds(found, words=words, blocks=np.arange(num_rows, dtype=np.int64))
 
 
-class _Near:
-    """Answers which rows are close to which, by their cells."""
-
-    def __init__(self, cells: NDArray[np.uint64], gap: int) -> None:
-        if not cells.size:
-            msg = "no rows to split; want at least a few hundred. Example: all rows of an index"
-            raise TooFewBlocksError(msg)
-        self.cells, inverse = np.unique(cells, return_inverse=True)
-        self.cell_of: NDArray[np.int64] = inverse.ravel().astype(np.int64)
-        levels = np.unique(resolution_of(self.cells))
-        if levels.size > 1:
-            msg = (
-                f"cells are of resolutions {levels.tolist()}; want one. Example: only {levels[-1]}"
-            )
-            raise InvalidResolutionError(msg)
-        self.resolution = int(levels[0])
-        around = ring(self.cells, gap)
-        # cells that hold no row cannot leak
-        place = np.searchsorted(self.cells, around.members)
-        place = np.minimum(place, self.cells.size - 1)
-        is_held = self.cells[place] == around.members
-        self._from = np.repeat(np.arange(self.cells.size), np.diff(around.offsets))[is_held]
-        self._to = place[is_held]
-
-    def around(self, is_in: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Say which cells lie within the gap of those given, these included; both ``(cells,)``."""
-        reached = is_in.copy()
-        reached[self._to[is_in[self._from]]] = True
-        return reached
-
-
-def _folds(blocks: NDArray[np.int64], near: _Near, num_folds: int, seed: int) -> list[Fold]:
+def _folds(blocks: NDArray[np.int64], near: Near, num_folds: int, seed: int) -> list[Fold]:
     rng = np.random.default_rng(seed)
     sizes = np.bincount(blocks)
     if sizes.size < num_folds:
@@ -276,9 +248,12 @@ def _deal(sizes: NDArray[np.int64], num_groups: int, rng: np.random.Generator) -
 def _carve(
     sizes: NDArray[np.int64], is_open: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Choose blocks for validation among the open ones, until they hold their share of rows."""
-    order = rng.permutation(np.flatnonzero(is_open))
-    before = np.concatenate([[0], np.cumsum(sizes[order])[:-1]])
+    """Choose blocks for validation among the open ones, until they hold their share of rows.
+
+    One at least is left to learn from.
+    """
+    order = rng.permutation(np.flatnonzero(is_open))[:-1]
+    before = np.cumsum(sizes[order]) - sizes[order]
     chosen = np.zeros(sizes.size, np.bool_)
     chosen[order[before < _VALIDATION_SHARE * sizes[is_open].sum()]] = True
     return chosen

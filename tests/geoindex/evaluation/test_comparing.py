@@ -12,7 +12,8 @@ from geoindex.evaluation.comparing import (
     turned,
     verdict_of,
 )
-from geoindex.evaluation.markdown_compare import tally_lines, trial_lines
+from geoindex.evaluation.markdown_compare import comparison_tables, tally_lines, trial_lines, under
+from geoindex.evaluation.results import Results
 from geoindex.evaluation.scores import drawn_metric
 from geoindex.evaluation.splits import random_folds
 
@@ -78,7 +79,7 @@ def test_draws_that_are_not_defined_are_left_out():
 def item(row, other, task, difference, **changes):
     known = {
         "split": "spatial", "task": task, "unit": "cell", "masked": True, "metric": "r2",
-        "row": row, "focus": None, "other": other, "other_focus": None,
+        "row": row, "focus": None, "other": other, "other_focus": None, "head": "chosen",
         "difference": difference, "low": difference - 0.1, "high": difference + 0.1,
     }  # fmt: skip
     return {**known, "verdict": verdict_of(known["low"], known["high"]), **changes}
@@ -90,6 +91,18 @@ def test_a_comparison_turned_twice_is_itself(difference):
     assert turned(turned(one)) == one
     assert {one["verdict"], turned(one)["verdict"]} in ({WINS, LOSES}, {TIES})
     assert [side["row"] for side in both_ways([one])] == ["a", "b"]
+
+
+def test_heads_are_compared_apart():
+    items = [item("a", "b", "t1", 0.5), item("a", "b", "t1", -0.5, head="knn")]
+    assert [i["difference"] for i in under(items, "knn")] == [-0.5]
+    chosen, chosen_tally, _, knn, knn_tally, _ = comparison_tables(
+        Results(meta={"rows": [{"name": "b"}]}, comparisons=items)
+    )
+    assert "chose" in chosen
+    assert "k-NN" in knn
+    assert "1 / 0 / 0" in chosen_tally.splitlines()[2]
+    assert "0 / 0 / 1" in knn_tally.splitlines()[2]
 
 
 def test_tables_count_wins_and_tell_the_row_on_trial():

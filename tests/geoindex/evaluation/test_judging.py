@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.judging import CHOSEN, HEADS, check_heads, judge
+from geoindex.evaluation.judging import CHOSEN, COMPARED, HEADS, check_heads, judge
 from geoindex.evaluation.matrix import Matrix
 from geoindex.evaluation.splits import random_folds
 
@@ -52,8 +52,9 @@ def test_where_validation_knows_one_class_the_squared_error_chooses():
     assert sum(found[CHOSEN].picked.values()) == len(FOLDS)
 
 
-def test_draws_are_of_the_main_metric_and_hold_its_interval():
-    found = judged(LINE + 0.5 * RNG.normal(size=N), Asked())[CHOSEN]
+@pytest.mark.parametrize("head", COMPARED)
+def test_draws_are_of_the_main_metric_and_hold_its_interval(head):
+    found = judged(LINE + 0.5 * RNG.normal(size=N), Asked())[head]
     assert len(found.draws) == 50
     low, high = np.percentile(found.draws, [2.5, 97.5])
     assert (low, high) == pytest.approx(

@@ -99,8 +99,8 @@ def comparisons(scores):
             {
                 "split": "spatial", "task": item.task, "unit": item.unit, "masked": item.masked,
                 "metric": item.metric, "row": item.row, "focus": item.focus, "other": "tagpool",
-                "other_focus": item.focus, "difference": apart, "low": low, "high": high,
-                "verdict": verdict_of(low, high),
+                "other_focus": item.focus, "head": CHOSEN,
+                "difference": apart, "low": low, "high": high, "verdict": verdict_of(low, high),
             }
         )  # fmt: skip
     return found

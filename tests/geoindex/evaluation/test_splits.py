@@ -121,6 +121,33 @@ def test_places_are_held_out_whole():
         assert set.union(*held) == set(places)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_places_that_choose_hold_a_fifth_of_the_rest(seed):
+    sizes = [400, 300, 200, 100, 50, 20, 10, 5, 3, 2]
+    places = np.repeat(np.arange(10), sizes)
+    for fold in place_folds(places, seed=seed):
+        rest = len(places) - fold.test.size
+        assert fold.validation.size >= 0.2 * rest
+        assert fold.train.size
+        # the last place drawn may reach beyond, no other one
+        assert fold.validation.size < 0.2 * rest + max(sizes)
+
+
+def test_places_that_choose_differ_by_seed():
+    places = np.repeat(np.arange(8), 10)
+    first, again, other = (place_folds(places, seed=seed) for seed in (0, 0, 1))
+    for one, same in zip(first, again, strict=True):
+        assert one.validation.tolist() == same.validation.tolist()
+    pairs = zip(first, other, strict=True)
+    assert any(one.validation.tolist() != two.validation.tolist() for one, two in pairs)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_place_is_left_to_learn_from(seed):
+    for fold in place_folds(np.repeat(["a", "b", "c"], [2, 1, 5000]), seed=seed):
+        assert all(rows.size for rows in parts(fold))
+
+
 def test_places_are_grouped_by_rows():
     places = np.repeat(np.arange(7), [100, 90, 80, 30, 20, 10, 5])
     folds = place_folds(places, num_folds=3)
