@@ -3,9 +3,9 @@
 Run ``python -m bench.imagery_speed FOLDER``, which holds ``geotiff/*.tif``. Prints Markdown.
 
 Chips a second, read from GeoTIFF and tokenised, beside bare rasterio reads of the same windows and
-a bare forward pass over images that are in memory already, as large as the network takes them. As a
-build does it: several threads read ahead of the one that tokenises. Each is the best of three
-rounds.
+a bare forward pass over images that are in memory already, as large as the network takes them. Both
+together are what a build calls, which also keeps of the tokens those in the cell. Each is the best
+of three rounds.
 """
 
 import sys
@@ -20,17 +20,22 @@ from numpy.typing import NDArray
 
 from encoder.image_efficientnet import EfficientNetTokens
 from encoder.image_statistics import StatisticsTokens
-from geoindex.chips import read_chips
+from geoindex.cells import cells_at
+from geoindex.chips import ChipGrid, read_chips
+from geoindex.images.reading import read_patches
 from geoindex.sources.imagery import ChipFrame, open_imagery
 
 ROUNDS = 3
 SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 64
+# as wide as a cell of resolution 10
+GRID, RESOLUTION = ChipGrid(SPEED_PX * SPEED_GSD_M, SPEED_GSD_M), 10
 
 
 def speed(folder: Path) -> None:
     """Print chips a second, and processor time a chip."""
     rasters = sorted((folder / "geotiff").glob("*.tif"), key=lambda path: -path.stat().st_size)
-    source, frames = open_imagery(rasters[0]), _frames(rasters[0])
+    source, cells = open_imagery(rasters[0]), _cells(rasters[0])
+    frames = GRID.frames(cells)
     chips = list(read_chips(source, frames))
     images = np.stack([chip.rgb for chip in chips])
     runs: dict[str, Callable[[], Any]] = {
@@ -42,7 +47,7 @@ def speed(folder: Path) -> None:
         forward = f"`{tokeniser.name}`: bare forward pass, images in memory"
         both = f"`{tokeniser.name}`: read and tokenised"
         runs[forward] = partial(_forward, tokeniser, _as_wanted(tokeniser, images))
-        runs[both] = partial(_read_and_tokenise, tokeniser, source, frames)
+        runs[both] = partial(_read_and_tokenise, tokeniser, source, cells)
         joined[both] = forward
     found = _side_by_side(runs)
     size = f"{SPEED_PX} x {SPEED_PX} px at {SPEED_GSD_M} m"
@@ -57,7 +62,8 @@ def speed(folder: Path) -> None:
         )
 
 
-def _frames(path: Path) -> list[ChipFrame]:
+def _cells(path: Path) -> NDArray[np.uint64]:
+    """Return the cells of some points of a raster, none near its border."""
     import rasterio
     from rasterio.warp import transform
 
@@ -66,10 +72,7 @@ def _frames(path: Path) -> list[ChipFrame]:
         rows = rng.integers(raster.height // 4, 3 * raster.height // 4, NUM_CHIPS)
         columns = rng.integers(raster.width // 4, 3 * raster.width // 4, NUM_CHIPS)
         lon, lat = transform(raster.crs, "EPSG:4326", *raster.xy(rows, columns))
-    side_m = SPEED_PX * SPEED_GSD_M
-    return [
-        ChipFrame(float(x), float(y), side_m, SPEED_GSD_M) for x, y in zip(lon, lat, strict=True)
-    ]
+    return cells_at(lon, lat, resolution=RESOLUTION)
 
 
 def _bare_reads(path: Path, frames: list[ChipFrame]) -> None:
@@ -107,11 +110,9 @@ def _as_wanted(tokeniser: Any, images: NDArray[np.uint8]) -> Any:
     return tokeniser._normalised(torch.from_numpy(images).permute(0, 3, 1, 2).float())
 
 
-def _read_and_tokenise(tokeniser: Any, source: Any, frames: list[ChipFrame]) -> None:
-    chips = read_chips(source, frames)
-    for batch in zip(*[chips] * 4, strict=True):
-        images, known = (np.stack(part) for part in zip(*batch, strict=True))
-        tokeniser.tokens(images, known, gsd_m=SPEED_GSD_M)
+def _read_and_tokenise(tokeniser: Any, source: Any, cells: NDArray[np.uint64]) -> None:
+    for _ in read_patches(source, {1: tokeniser}, GRID, cells.tolist()):
+        pass
 
 
 def _side_by_side(runs: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, float]]:

@@ -38,6 +38,7 @@ class CachedTokens:
         self._folder = folder / tokeniser.fingerprint
         self.name, self.fingerprint = tokeniser.name, tokeniser.fingerprint
         self.dim, self.patch_px = tokeniser.dim, tokeniser.patch_px
+        self.by_chip = tokeniser.by_chip
 
     def for_level(self, level: int) -> ImageTokeniser:
         """Return what makes tokens of ground seen coarsely, without a memory."""

@@ -40,6 +40,7 @@ class NetworkTokens(ABC):
         Chips at a time; larger is faster on a GPU and needs more memory.
     """
 
+    by_chip = False
     # set by each network: a patch is a whole number of strides wide
     _patch_px: int
     _stride: int

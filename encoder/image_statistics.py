@@ -60,6 +60,7 @@ class StatisticsTokens:
 
     name = "statistics"
     dim = DIM
+    by_chip = True
 
     def __init__(self, patch_px: int = DEFAULT_PATCH_PX) -> None:
         if patch_px < _LEAST_PX:

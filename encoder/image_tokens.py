@@ -61,6 +61,13 @@ class ImageTokeniser(Protocol):
     def patch_px(self) -> int:
         """Return the width of a patch; a chip must be whole patches wide."""
 
+    @property
+    def by_chip(self) -> bool:
+        """Say whether chips are best taken one by one, each by any thread: NumPy on one core.
+
+        A network takes several at once and all cores itself.
+        """
+
     def for_level(self, level: int) -> "ImageTokeniser":
         """Return what makes tokens of ground seen `level` times as coarsely, a power of two.
 

@@ -6,10 +6,11 @@ few ahead of who takes them; memory holds no more than those few.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ MOST_PX = 512
 DEFAULT_WORKERS = 4
 # a geodesic is at most 0.56 % longer than the arc on the mean sphere
 _ELLIPSOID = 1.0057
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -117,11 +121,21 @@ def read_chips(
     SourceError
         As `Imagery.chip` does, for the first frame that fails.
     """
-    waiting: deque[Future[Chip]] = deque()
+    return read_ahead(imagery.chip, frames, workers=workers)
+
+
+def read_ahead(
+    make: Callable[[T], R], items: Iterable[T], *, workers: int = DEFAULT_WORKERS
+) -> Generator[R, None, None]:
+    """Yield what is read, and made, for each item, in order; see `read_chips`.
+
+    Whoever stops early waits only for what is being made.
+    """
+    waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="chips")
     try:
-        for frame in frames:
-            waiting.append(pool.submit(imagery.chip, frame))
+        for item in items:
+            waiting.append(pool.submit(make, item))
             if len(waiting) >= 2 * max(1, workers):
                 yield waiting.popleft().result()
         while waiting:

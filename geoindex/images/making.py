@@ -7,7 +7,7 @@ around. Tokens are kept as float16, half of what they would take; their places b
 A run of cells is one file in the workspace: an interrupted build goes on after the last whole one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.chips import ChipGrid, chip_grid, read_chips
-from geoindex.images.coarse import LEVELS, level_patches, level_tokens
-from geoindex.images.places import CellPatches, cell_patches
+from geoindex.chips import ChipGrid, chip_grid
+from geoindex.images.coarse import LEVELS, level_tokens
+from geoindex.images.places import CellPatches
+from geoindex.images.reading import read_patches
 from geoindex.images.request import ImageryRequest, kept_source
 from geoindex.images.stored import ImageFiles, coarse_vectors, region_vectors
 from geoindex.layout import CELLS, SearchFiles
 from geoindex.models import cached_image_tokens, load_image_tokeniser
 from geoindex.ordering import read_batches
 from geoindex.progress import Reporter
-from geoindex.sources.imagery import Chip, ChipFrame, Imagery
+from geoindex.sources.imagery import Imagery
 from geoindex.sources.imagery_remote import cache_folder
 from geoindex.workspace import fingerprint, writing
 
 if TYPE_CHECKING:
     from encoder.image_tokens import ImageTokeniser
 
+# whole batches of `reading`
 _RUN_CELLS = 64
-# as many as a network takes at once; more would only wait for their reading
-_BATCH_CHIPS = 4
 
 
 @dataclass(frozen=True)
@@ -164,47 +164,35 @@ def _make_runs(
     folder: Path,
     advance: Callable[[int], None],
 ) -> None:
-    """Write the runs that are not there; chips are read ahead while tokens are made."""
+    """Write the runs that are not there."""
     starts = range(0, len(cells), _RUN_CELLS)
     paths = {start: folder / f"run-{start:08}.npz" for start in starts}
     missing = [start for start in starts if not paths[start].exists()]
     for start in starts:
         if start not in missing:
             advance(len(cells[start : start + _RUN_CELLS]))
-    frames = (
-        frame for start in missing for frame in grid.frames(cells[start : start + _RUN_CELLS])
-    )
-    with closing(read_chips(stage.imagery, frames)) as chips:
+    tokenisers = {level: stage.tokeniser.for_level(level) for level in LEVELS}
+    wanted = (cell for start in missing for cell in cells[start : start + _RUN_CELLS].tolist())
+    with closing(read_patches(stage.imagery, tokenisers, grid, wanted)) as patches:
         for start in missing:
             run = cells[start : start + _RUN_CELLS]
-            parts = _run(stage, grid, run, chips)
+            parts = _run(list(islice(patches, len(run))))
             with writing(paths[start]) as unfinished, unfinished.open("wb") as file:
                 np.savez(file, **parts)
             advance(len(run))
 
 
-def _run(
-    stage: ImageStage, grid: ChipGrid, cells: NDArray[np.uint64], chips: Iterator[Chip]
-) -> dict[str, Any]:
+def _run(found: list[dict[int, CellPatches]]) -> dict[str, Any]:
     """Return the tokens of some cells, their places, how many each cell has, and coarser means.
 
     All level by level; means of shape ``(n, D)``.
     """
-    kept: dict[int, list[CellPatches]] = {level: [] for level in LEVELS}
-    wide = {level: stage.tokeniser.for_level(level) for level in LEVELS[1:]}
-    items = zip(cells.tolist(), grid.frames(cells), islice(chips, len(cells)), strict=True)
-    for batch in _batches(items):
-        ids, frames, seen = (list(part) for part in zip(*batch, strict=True))
-        rgb, is_valid = (np.stack(part) for part in zip(*seen, strict=True))
-        found = stage.tokeniser.tokens(rgb, is_valid, gsd_m=grid.gsd_m)
-        kept[1] += cell_patches(found, frames, ids)
-        for level in LEVELS[1:]:
-            kept[level] += level_patches(seen, frames, ids, level, wide[level])
     parts: dict[str, Any] = {}
-    for level, patches in kept.items():
+    for level in LEVELS:
+        patches = [by_level[level] for by_level in found]
         parts |= _inside(level, patches)
-    for level in LEVELS[1:]:
-        parts[f"means_{level}"] = np.stack([patches.mean() for patches in kept[level]])
+        if level > 1:
+            parts[f"means_{level}"] = np.stack([part.mean() for part in patches])
     return parts
 
 
@@ -217,14 +205,6 @@ def _inside(level: int, patches: list[CellPatches]) -> dict[str, NDArray[Any]]:
         f"places_{level}": np.concatenate([part.places_m[part.is_inside] for part in patches]),
         f"counts_{level}": np.array([part.is_inside.sum() for part in patches], np.int64),
     }
-
-
-_Item = tuple[int, ChipFrame, Chip]
-
-
-def _batches(items: Iterator[_Item]) -> Iterator[list[_Item]]:
-    while batch := list(islice(items, _BATCH_CHIPS)):
-        yield batch
 
 
 def _join(
