@@ -89,8 +89,8 @@ $(PEERS)/ready: pyproject.toml
 	$(PEERS)/bin/python -m pip install --quiet --editable '.[peers]'
 	touch $@
 
-bench-peers: $(PEERS)/ready  ## docs/benchmarks.md, "Peers"
-	$(PEERS)/bin/python bench/peers.py --data $(DATA) $(ARGS)
+bench-peers: $(PEERS)/ready $(OUT)/ema/best/model.safetensors  ## docs/benchmarks.md, "Peers"
+	$(PEERS)/bin/python bench/peers.py --data $(DATA) --encoders ema=$(OUT)/ema/best $(ARGS)
 
 bench-imagery: $(VENV)/dev-ready  ## docs/benchmarks.md, "Imagery"; tiles and buildings in IMAGERY
 	$(BIN)/python -m bench.imagery $(IMAGERY) $(ARGS)

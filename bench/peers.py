@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", nargs="+", default=list(EXTRACTS), metavar="EXTRACT")
     parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW")
+    parser.add_argument("--encoders", nargs="+", default=[], metavar="ROW=FOLDER", help="More.")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args()
     talk = Talk()
@@ -155,7 +156,7 @@ def main() -> None:
     indexes = build_all(extracts, options.work, talk)
     rows = [
         Kept(row, options.work / "peers") if row.name in PEERS else row
-        for row in find_rows(options.rows)
+        for row in find_rows([*options.rows[:-1], *options.encoders, options.rows[-1]])
     ]
     places = measure(indexes, rows, options.work, talk, split="places")
     spatial = measure(indexes, rows, options.work, talk, split="spatial")
