@@ -38,6 +38,18 @@ _PUBLISHED_MASKS = {
     "target_frac": [0.15, 0.4],
     "class_frac": 0.0,
 }
+# as they were: scripts/ema-published.toml says why so
+_DEFECTIVE_MASKS = {
+    "shares": {"area": 0.645, "random": 0.269, "modality": 0.086},
+    "context_frac": [0.1, 0.15],
+    "target_frac": [0.35, 0.45],
+    "aspect": 4.0,
+    "class_frac": 0.0,
+    "linked": False,
+    "drawn": "batch",
+    "disjoint": False,
+    "area_test": "centroid",
+}
 # published: mean and maximum of the tokens are the region, and nothing is counted
 _PUBLISHED_POOLING = {
     "pooling": "mean_max", "region_dim": 256, "has_counts": False, "has_words": False,
@@ -52,9 +64,10 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "twice as long": {"optimiser": {"epochs": 2 * EPOCHS}},
     "four times as long": {"optimiser": {"epochs": 4 * EPOCHS}},
     "faithful ema, mended": _EMA,
-    "faithful ema, two defects restored": {
+    "faithful ema, defects restored": {
         **_EMA,
-        "objective": {**_EMA["objective"], "ema_scope": "blocks"},
+        "masks": _DEFECTIVE_MASKS,
+        "objective": {**_EMA["objective"], "ema_scope": "blocks", "balanced": False},
         "optimiser": {"decays_all": True},
     },
     "objective hybrid": {"objective": {"name": "hybrid", "weights": {}}},

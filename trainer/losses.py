@@ -65,6 +65,15 @@ def balanced(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
     return torch.stack(present).mean()
 
 
+def weighed(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
+    """Return the mean over all tokens, whatever their modality: published, for comparisons.
+
+    A sum over tokens, divided by how many there are; 0 where there is none, with gradient 0.
+    """
+    sums = torch.stack([error * counts[name] for name, error in errors.items()])
+    return sums.sum() / max(sum(counts.values()), 1)
+
+
 def variance_loss(embeddings: Tensor, *, least_deviation: float = 1.0) -> Tensor:
     """Return how far the coordinates' deviations fall short; VICReg (ICLR 2022), equation 1.
 

@@ -5,12 +5,14 @@ Letters of shapes: t tiles, m members (entities of tiles), c codes (tags of memb
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 MASKS = ("area", "hole", "random", "modality", "class", "none")
+AreaTest = Literal["box", "centroid"]
+DrawnFor = Literal["tile", "batch"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class Masks(NamedTuple):
     mask
         Shape ``(t,)``, into `MASKS`.
     sees_code, asks_code
-        Shape ``(c,)``; no tag is both.
+        Shape ``(c,)``; no tag is both, but by `MaskConfig.disjoint`.
     sees_geometry, asks_geometry
-        Shape ``(m,)``; no entity is both.
+        Shape ``(m,)``; the same of entities.
     hidden_kind, hidden_key
         Shape ``(t,)``: the class that is hidden; -2 for none. Also what lies around the tile must
         not show it.
@@ -101,6 +103,21 @@ class MaskConfig:
     aspect
         Boxes on the ground are at most this many times as wide as high, or as high as wide; 1 or
         more.
+    linked
+        Entities that repeat each other share their fate. Off, for comparisons: each is masked alone
+        as published, and a target may lie open in the context.
+    drawn
+        ``"tile"``: each tile has a mask of its own. ``"batch"``, for comparisons: all tiles of a
+        batch have the same one of `MASKS`, lose the same modality and see the same of images, as
+        published.
+    disjoint
+        Context and targets have nothing in common. Off, for comparisons: as published, four targets
+        of `target_frac` each are drawn from the whole tile, and the context is the rest; if that is
+        less than `context_frac`, as much as it lacks is drawn from the whole tile again.
+    area_test
+        ``"box"``: a box on the ground holds the entities that it meets, and lies round any of them.
+        ``"centroid"``, for comparisons: it holds those whose middle lies in it, and keeps to the
+        middle of the tile, as published.
     """
 
     shares: Mapping[str, float] = field(
@@ -118,3 +135,12 @@ class MaskConfig:
         default_factory=lambda: {"both": 0.25, "images": 0.4, "map": 0.15, "some": 0.2}
     )
     aspect: float = 1.5
+    linked: bool = True
+    drawn: DrawnFor = "tile"
+    disjoint: bool = True
+    area_test: AreaTest = "box"
+
+
+def shared(draws: NDArray[np.int64], drawn: DrawnFor) -> NDArray[np.int64]:
+    """Return what was drawn for each tile, shape ``(t,)``, or for all what the first one drew."""
+    return np.repeat(draws[:1], len(draws)) if drawn == "batch" else draws

@@ -20,6 +20,9 @@ repeat each other (`trainer.links`) are one unit and share their fate. A box ove
 it meets its bounding box; boxes lie round places of the tile's own entities, so that a corner is
 drawn as often as its entities deserve, and not less.
 
+Four of these rules can be set back to those of the published model (arXiv 2503.05774), for
+comparisons: `MaskConfig.linked`, `drawn`, `disjoint` and `area_test`.
+
 All tiles of a batch are masked at once. Letters of shapes: t tiles, m members (entities of tiles),
 c codes (tags of members).
 """
@@ -30,12 +33,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.class_masks import hidden_class
-from trainer.mask_types import MASKS, MaskConfig, Masks, RaggedTiles
+from trainer.mask_types import MASKS, AreaTest, MaskConfig, Masks, RaggedTiles, shared
 from trainer.ragged import owners
 from trainer.units import choose_units, first_in_tile, units_of
 
 #: how a tile's modality mask hides: all geometry, all tags, geometry of some, tags of some
 _MODALITY_WAYS = 4
+#: published: targets of a tile, drawn without regard to each other
+_NUM_TARGETS = 4
+#: published: a box of a third of the tile keeps within it, so its centre to the inner part
+_INNER_PART = 0.6
 
 
 def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator) -> Masks:
@@ -50,9 +57,11 @@ def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator)
     """
     t = len(tiles.offsets) - 1
     weights = np.array([config.shares.get(name, 0.0) for name in MASKS])
-    mask = rng.choice(len(MASKS), size=t, p=weights / weights.sum())
-    unit = units_of(tiles.link, tiles.offsets)
-    is_context, is_target = _entities(tiles, unit, mask, config, rng)
+    mask = shared(rng.choice(len(MASKS), size=t, p=weights / weights.sum()), config.drawn)
+    link = tiles.link if config.linked else np.arange(len(tiles.link))
+    unit = units_of(link, tiles.offsets)
+    draw = _entities if config.disjoint else _overlapping
+    is_context, is_target = draw(tiles, unit, mask, config, rng)
     is_class = (mask == MASKS.index("class")) | (rng.random(t) < config.class_frac)
     hidden = hidden_class(tiles, unit, is_class, config, rng)
     sees_all = np.isin(mask, [MASKS.index(name) for name in ("modality", "class", "none")])
@@ -102,16 +111,48 @@ def _entities(
     everyone = np.ones(m, np.bool_)
 
     chance = rng.random(m)
-    near = _box_order(tiles, rng.random(m), among=everyone, stretch=aspect[0])
+    near = _box_order(
+        tiles, rng.random(m), among=everyone, stretch=aspect[0], test=config.area_test
+    )
     # an area's context is what a growing box meets first, a hole's what it meets last
     is_area, is_hole = mask_of == MASKS.index("area"), mask_of == MASKS.index("hole")
     order = np.where(is_area, near, np.where(is_hole, -near, chance))
     is_context = choose_units(order, unit, tiles.offsets, context_frac, among=everyone)
 
-    near = _box_order(tiles, rng.random(m), among=~is_context, stretch=aspect[1])
+    near = _box_order(
+        tiles, rng.random(m), among=~is_context, stretch=aspect[1], test=config.area_test
+    )
     order = np.where(is_area, near, rng.random(m))
     is_target = choose_units(order, unit, tiles.offsets, target_frac, among=~is_context)
     return is_context, is_target
+
+
+def _overlapping(
+    tiles: RaggedTiles,
+    unit: NDArray[np.int64],
+    mask: NDArray[np.int64],
+    config: MaskConfig,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Draw the same as published: four targets of each tile, and the context is the rest.
+
+    Each target is of the whole tile, so they leave little. What a context lacks is drawn from the
+    whole tile again: so it holds targets. A box is a target in a hole's mask too.
+    """
+    t, m = len(mask), len(unit)
+    tile, everyone = owners(tiles.offsets), np.ones(m, np.bool_)
+    is_boxed = np.isin(mask, [MASKS.index("area"), MASKS.index("hole")])[tile]
+    is_target = np.zeros(m, np.bool_)
+    for _ in range(_NUM_TARGETS):
+        stretch = config.aspect ** rng.uniform(-0.5, 0.5, t)
+        chance, frac = rng.random(m), rng.uniform(*config.target_frac, t)
+        near = _box_order(tiles, chance, among=everyone, stretch=stretch, test=config.area_test)
+        order = np.where(is_boxed, near, rng.random(m))
+        is_target |= choose_units(order, unit, tiles.offsets, frac, among=everyone)
+    is_left = 1 - np.bincount(tile, is_target, t) / np.maximum(np.diff(tiles.offsets), 1)
+    lacks = np.maximum(rng.uniform(*config.context_frac, t) - is_left, 0)
+    added = choose_units(rng.random(m), unit, tiles.offsets, lacks, among=everyone)
+    return ~is_target | (added & (lacks > 0)[tile]), is_target
 
 
 def _box_order(
@@ -120,6 +161,7 @@ def _box_order(
     *,
     among: NDArray[np.bool_],
     stretch: NDArray[np.float64],
+    test: AreaTest,
 ) -> NDArray[np.float64]:
     """Return how large a box must be to meet each entity, metres, shape ``(m,)``.
 
@@ -131,11 +173,17 @@ def _box_order(
         Shape ``(m,)``: only these may be centres.
     stretch
         Shape ``(t,)``: the box is so many times wider than a square, and less high.
+    test
+        Whether to meet an entity is to meet its box or its middle, see `MaskConfig.area_test`.
     """
     tile = owners(tiles.offsets)
     centre = first_in_tile(np.where(among, chance, 2 + chance), tiles.offsets)
     west, south, east, north = tiles.bbox_m.astype(np.float64).T
-    x, y = ((west + east) / 2)[centre][tile], ((south + north) / 2)[centre][tile]
+    middle_x, middle_y = (west + east) / 2, (south + north) / 2
+    x, y = middle_x[centre][tile], middle_y[centre][tile]
+    if test == "centroid":
+        x, y = x * _INNER_PART, y * _INNER_PART
+        west, south, east, north = middle_x, middle_y, middle_x, middle_y
     gap_x = np.maximum(np.maximum(west - x, x - east), 0) / stretch[tile]
     gap_y = np.maximum(np.maximum(south - y, y - north), 0) * stretch[tile]
     # a millimetre of chance: what is met at once must not always come in row order
@@ -152,7 +200,7 @@ def _hide_modality(
 ) -> None:
     """Hide one modality, of all entities of a tile or of some units, and ask for it."""
     tile, t = owners(tiles.offsets), len(is_ours)
-    way = rng.integers(_MODALITY_WAYS, size=t)[tile]
+    way = shared(rng.integers(_MODALITY_WAYS, size=t), config.drawn)[tile]
     frac = rng.uniform(*config.modality_frac, t)
     everyone = np.ones(len(unit), np.bool_)
     some = choose_units(rng.random(len(unit)), unit, tiles.offsets, frac, among=everyone)

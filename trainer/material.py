@@ -1,7 +1,7 @@
 """What does a run read? Tokens, tiles in two parts, what is fitted to one, probes of the other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +182,8 @@ def _probes(
     cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
 ) -> list[Batch]:
     """Return masked batches of held-out tiles."""
+    # so few batches that one mask for each would leave out most of them
+    masks = replace(config.masks, drawn="tile")
     found = []
     for number, batch in enumerate(_runs(tiles, chosen, config)):
         rng = np.random.default_rng([config.seed, 3, number])
@@ -191,7 +193,7 @@ def _probes(
             make_batch(
                 cache,
                 drawn,
-                masks=config.masks,
+                masks=masks,
                 num_views=1,
                 most_queries=most,
                 with_whole=config.objective.needs_whole,

@@ -17,6 +17,7 @@ term       is
 holds      error of telling, from a view's region, what the whole tile holds
            (`trainer.region_targets`)
 tokens     error of the predictor on masked entities, a modality alone, then their mean
+           (`trainer.predicted`)
 dense      error of telling, from a *visible* entity's latent, its own vectors: keeps latents of
            the context from becoming summaries of their surroundings alone
 ground     error of telling, from a visible patch's latent, what of the map lies under it
@@ -30,7 +31,6 @@ Letters of shapes: B tiles, N tokens, Q queries, D width, V views.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,31 +40,15 @@ from encoder.geojepa import GeoJEPA, Latents
 from encoder.token_batch import TokenBatch
 from trainer.batch_types import MODALITIES, Batch, View
 from trainer.ema import Ema
-from trainer.losses import (
-    balanced,
-    covariance_loss,
-    prediction_error,
-    spread_of,
-    variance_loss,
-)
+from trainer.losses import balanced, covariance_loss, prediction_error, variance_loss
 from trainer.nearest import nearest_context, shown_vectors
 from trainer.objective_config import ObjectiveConfig
+from trainer.predicted import Predicted, predicted_error
 from trainer.predictor import Predictor, PredictorConfig
-from trainer.sigreg import SIGReg
+from trainer.sigreg import SIGReg, projector
 from trainer.whitening import Whitener
 
 _MOST_ENTITIES = 1024  # of a batch, for the term `entities`
-
-
-class Predicted(NamedTuple):
-    """What the predictor said of the N queries of one modality in one view.
-
-    `predicted` and `target` are ``(N, D)``; `asked` is ``(Q,)``: which queries they are.
-    """
-
-    predicted: Tensor
-    target: Tensor
-    asked: Tensor
 
 
 class Objective(nn.Module):
@@ -170,9 +154,7 @@ class Objective(nn.Module):
         self, view: View, seen: Latents, whole: Latents | None, seed: int
     ) -> Iterator[tuple[str, Tensor]]:
         if self.config.weight("tokens"):
-            found = self._predictions(view, seen, whole)
-            errors = {name: self._error(item) for name, item in found.items()}
-            yield "tokens", balanced(errors, {name: len(i.target) for name, i in found.items()})
+            yield "tokens", predicted_error(self._predictions(view, seen, whole), self.config)
         if self.config.weight("dense"):
             yield "dense", self._dense(view.context, seen)
         if self.config.weight("entities"):
@@ -271,17 +253,6 @@ class Objective(nn.Module):
         tokens = _every_token(whole).float()
         return functional.layer_norm(tokens, tokens.shape[-1:])
 
-    def _error(self, found: Predicted) -> Tensor:
-        # whitened vectors have an even spread; that of latents changes as they learn
-        spread = (
-            spread_of(found.target)
-            if self.config.predicts_latents and len(found.target)
-            else found.target.new_ones(())
-        )
-        return prediction_error(
-            found.predicted, found.target, spread=spread, kind=self.config.error
-        )
-
     def _dense(self, context: TokenBatch, seen: Latents) -> Tensor:
         errors, counts = {}, {}
         one = torch.ones((), device=seen.tokens.device)
@@ -299,10 +270,3 @@ def _every_token(latents: Latents) -> Tensor:
     if latents.patches is None:
         return latents.tokens
     return torch.cat([latents.tokens, latents.patches])
-
-
-def projector(width: int, dim: int) -> nn.Sequential:
-    """Return a network whose last layer is linear: a normalised output could not be Gaussian."""
-    return nn.Sequential(
-        nn.Linear(width, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-    )

@@ -32,6 +32,9 @@ class ObjectiveConfig:
         Of some of `TERMS`; what is not named is as in `WEIGHTS`.
     error, region_error
         Of predicted tokens, and of what regions hold: ``"mse"`` or ``"smooth_l1"``.
+    balanced
+        The term `tokens` is a mean over modalities, each in units of its targets' spread. Off, for
+        comparisons: a plain mean over all tokens, as published; what has most of them decides.
     token_dims, token_power
         Directions and stretch of the frozen targets of tokens; see `trainer.whitening`.
     projection_dim, num_directions
@@ -47,6 +50,7 @@ class ObjectiveConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     error: ErrorKind = "mse"
     region_error: ErrorKind = "smooth_l1"
+    balanced: bool = True
     token_dims: int = 64
     token_power: float = 0.5
     projection_dim: int = 128

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.mask_types import Masks, RaggedTiles
+from trainer.mask_types import DrawnFor, Masks, RaggedTiles, shared
 from trainer.ragged import owners
 
 IMAGE_WAYS = ("both", "images", "map", "some")
@@ -39,6 +39,8 @@ def draw_patch_masks(
     offsets: NDArray[np.int64],
     shares: Mapping[str, float],
     rng: np.random.Generator,
+    *,
+    drawn: DrawnFor = "tile",
 ) -> tuple[Masks, PatchMasks]:
     """Draw a way for each tile that has patches; return the masks of the map as it changes them.
 
@@ -48,9 +50,12 @@ def draw_patch_masks(
         Of the patches, shape ``(t + 1,)``.
     shares
         How often each of `IMAGE_WAYS` is drawn.
+    drawn
+        For each tile, or once for all: see `MaskConfig.drawn`.
     """
     weights = np.array([shares.get(name, 0.0) for name in IMAGE_WAYS])
     way = rng.choice(len(IMAGE_WAYS), size=len(offsets) - 1, p=weights / weights.sum())
+    way = shared(way, drawn)
     way = np.where(np.diff(offsets) > 0, way, IMAGE_WAYS.index("both"))
     of_patch = way[owners(offsets)]
     is_hidden = of_patch == IMAGE_WAYS.index("map")

@@ -19,6 +19,13 @@ from torch import Tensor, nn
 LAST_KNOT = 3.0
 
 
+def projector(width: int, dim: int) -> nn.Sequential:
+    """Return a network whose last layer is linear: a normalised output could not be Gaussian."""
+    return nn.Sequential(
+        nn.Linear(width, 2 * dim), nn.LayerNorm(2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+    )
+
+
 class SIGReg(nn.Module):
     """The distance of a cloud from the standard normal, 0 for a perfect one.
 
