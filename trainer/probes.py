@@ -137,7 +137,11 @@ def _standard(
     counts: NDArray[np.float32], length: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean and deviation that make rows so long, in the root of the mean square."""
-    mean, deviation = counts.mean(axis=0), counts.std(axis=0) + _LEAST_DEVIATION
+    mean, deviation = counts.mean(axis=0), counts.std(axis=0)
+    if not deviation.any():
+        # tiles that are all the same, or one alone, tell nothing of how others differ
+        return mean, np.full_like(mean, 1 / max(length, 1e-9))
+    deviation += _LEAST_DEVIATION
     found = float(np.sqrt((((counts - mean) / deviation) ** 2).sum(axis=1).mean()))
     return mean, deviation * found / max(length, 1e-9)
 

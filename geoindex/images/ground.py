@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from geoindex.antimeridian import unwrapped
 from geoindex.cells import centres
 from geoindex.images.patch_grid import PatchGrid
-from geoindex.images.plane import local, metres_per_degree, places_about
+from geoindex.images.plane import columns_off_m, local, metres_per_degree, places_about
 from geoindex.images.shape_parts import parts_of, quartered
 from geoindex.images.stored import Images
 from geoindex.index import Index
 from geoindex.layout import CELLS
 from geoindex.membership import ranges
 
-_FULL_TURN, _HALF_TURN = 360.0, 180.0
+_HALF_TURN = 180.0
 # the ground of a large entity is looked for along pieces so many patches long, and where it has an
 # inside in boxes so many wide
 _PIECE_PATCHES, _BOX_PATCHES = 4, 32
@@ -181,7 +181,7 @@ class Ground:
         metres = metres_per_degree(points[:, 1])
         half = (half_m + self.patch_m / 2) / metres
         entity, place = self._grid.in_boxes(points - half, points + half)
-        off_m = self._off_m(points, metres, entity, place)
+        off_m = columns_off_m(self._grid.lon[place], self._grid.lat[place], points, metres, entity)
         share, is_near = np.ones(len(entity)), np.ones(len(entity), np.bool_)
         for off in off_m:
             np.abs(off, out=off)
@@ -252,7 +252,8 @@ class Ground:
         metres = metres_per_degree(points[:, 1])
         low, high = (points[shape] + part / metres[shape] for part in (low_m, high_m))
         box, place = self._grid.in_boxes(low, high)
-        x, y = self._off_m(points, metres, shape[box], place)
+        east, north = self._grid.lon[place], self._grid.lat[place]
+        x, y = columns_off_m(east, north, points, metres, shape[box])
         keep = np.maximum(np.abs(x), np.abs(y)) > own.inner_m
         keep |= ~own.has_ground[shape[box]]
         at = np.flatnonzero(keep)
@@ -282,23 +283,6 @@ class Ground:
         is_crossing = is_crossing[reaches]
         shapes[is_crossing] = unwrapped(shapes[is_crossing])
         return reaches, shapes
-
-    def _off_m(
-        self,
-        points: NDArray[np.float64],
-        metres: NDArray[np.float64],
-        of: NDArray[np.int64],
-        place: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return how far east and north of a point each places of the grid are, as `offsets_m`."""
-        east, north = self._grid.lon[place], self._grid.lat[place]
-        east -= points[:, 0][of]
-        north -= points[:, 1][of]
-        if len(east) and max(east.max(), -east.min()) > _HALF_TURN:
-            east = (east + _HALF_TURN) % _FULL_TURN - _HALF_TURN
-        east *= metres[:, 0][of]
-        north *= metres[:, 1][of]
-        return east, north
 
 
 def _united(own: Pairs, square: Pairs, num_patches: int) -> Pairs:

@@ -71,6 +71,33 @@ def offsets_m(points: NDArray[np.float64], lon_lat: NDArray[np.float64]) -> NDAr
     return off * metres_per_degree(points[:, 1])
 
 
+def columns_off_m(
+    lon: NDArray[np.float64],
+    lat: NDArray[np.float64],
+    points: NDArray[np.float64],
+    metres: NDArray[np.float64],
+    of: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same of millions of pairs: metres east and north, each shape ``(n,)``.
+
+    Parameters
+    ----------
+    lon, lat
+        Of the places, shape ``(n,)``; they become the answer.
+    points, metres
+        Shape ``(k, 2)``: points, and `metres_per_degree` there.
+    of
+        Which point each place is told from, shape ``(n,)``.
+    """
+    lon -= points[:, 0][of]
+    lat -= points[:, 1][of]
+    if len(lon) and max(lon.max(), -lon.min()) > _HALF_TURN:
+        lon = (lon + _HALF_TURN) % _FULL_TURN - _HALF_TURN
+    lon *= metres[:, 0][of]
+    lat *= metres[:, 1][of]
+    return lon, lat
+
+
 def local(shapes: NDArray[np.object_], points: NDArray[np.float64]) -> NDArray[np.object_]:
     """Return geometries in metres east and north of a point each."""
     import shapely

@@ -119,6 +119,24 @@ def test_region_vectors_keep_the_length_of_latents() -> None:
     assert said == pytest.approx(0.07, rel=1e-3)
 
 
+def test_one_tile_alone_calibrates_to_finite_vectors() -> None:
+    model = GeoJEPA(small_shape()).eval()
+    batch = a_batch()
+    alone = batch.replace(
+        tags=batch.tags[:3], geometry=batch.geometry[:3], place=batch.place[:3],
+        has_place=batch.has_place[:3], offsets=torch.tensor([0, 3]), around=batch.around[:1],
+        words=batch.words[:3],
+    )  # fmt: skip
+    calibrate(model, [alone])
+    vectors = region_vectors(model, [alone, batch])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    # the tile itself is the mean, and others are told from it by their counts
+    columns = region_columns(model.config)
+    for part in ("counts", "words"):
+        assert not vectors[0, columns[part]].any()
+        assert vectors[3, columns[part]].any()
+
+
 def test_counts_and_looks_are_of_their_lengths() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
     model.ground_slope.normal_()
