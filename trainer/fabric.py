@@ -37,8 +37,8 @@ def launched(config: DeviceConfig, device: str) -> Iterator[Fabric]:
     fabric = launch(config, device)
     yield fabric
     # after an error nothing is awaited: the other processes may never come
+    fabric.barrier()
     if fabric.world_size > 1 and not was_in_group:
-        fabric.barrier()
         time.sleep(_SECONDS_TO_LET_GO)
         dist.destroy_process_group()
 

@@ -2,9 +2,9 @@
 
 Both rows are judged on the same units, folds and seeds, so what makes a task hard on some ground is
 hard for both and cancels: once each with the heads that its validation rows chose, and once both
-by k-NN, which is what search does. The interval is
-a bootstrap of the difference: each of its draws takes blocks of ground with replacement, the same
-for both rows, and seeds with replacement. A row wins where the whole 95 % interval is above 0.
+by k-NN, which is what search does. The interval is a bootstrap of the difference: each of its draws
+takes blocks of ground with replacement, the same for both rows, and seeds with replacement. A row
+wins where the whole 95 % interval is above 0.
 
 Over 20 tasks one verdict in favour of nothing is to be expected by chance.
 """
