@@ -30,46 +30,29 @@ EPOCHS = 4
 MOST_UNITS = 4000
 TASKS = [task.name for task in find_tasks(None) if task.unit == "cell"]
 HEADS = ("knn", "ridge", "mlp")
-RECIPE = Path("scripts/geojepa.toml")
-# the published masks: boxes, no classes, a context of 30 to 60 % and targets of 15 to 40 %
-_PUBLISHED_MASKS = {
-    "shares": {"area": 0.4, "hole": 0.2, "random": 0.2, "modality": 0.2},
-    "context_frac": [0.3, 0.6],
-    "target_frac": [0.15, 0.4],
-    "class_frac": 0.0,
-}
-# as they were: scripts/ema-published.toml says why so
-_DEFECTIVE_MASKS = {
-    "shares": {"area": 0.645, "random": 0.269, "modality": 0.086},
-    "context_frac": [0.1, 0.15],
-    "target_frac": [0.35, 0.45],
-    "aspect": 4.0,
-    "class_frac": 0.0,
-    "linked": False,
-    "drawn": "batch",
-    "disjoint": False,
-    "area_test": "centroid",
-}
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+RECIPE = SCRIPTS / "geojepa.toml"
 # published: mean and maximum of the tokens are the region, and nothing is counted
 _PUBLISHED_POOLING = {
     "pooling": "mean_max", "region_dim": 256, "has_counts": False, "has_words": False,
 }  # fmt: skip
-_EMA = {
-    "objective": {"name": "ema", "error": "smooth_l1", "weights": {}},
-    "masks": _PUBLISHED_MASKS,
-    "model": _PUBLISHED_POOLING,
-}
+
+
+def _tables(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what a configuration sets beside the seed and the length."""
+    tables = tomllib.loads(path.read_text("utf-8"))
+    del tables["seed"], tables["optimiser"]["epochs"]
+    # those of the recipe are of its own objective
+    tables["objective"].setdefault("weights", {})
+    return tables
+
+
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "recipe": {},
     "twice as long": {"optimiser": {"epochs": 2 * EPOCHS}},
     "four times as long": {"optimiser": {"epochs": 4 * EPOCHS}},
-    "faithful ema, mended": _EMA,
-    "faithful ema, defects restored": {
-        **_EMA,
-        "masks": _DEFECTIVE_MASKS,
-        "objective": {**_EMA["objective"], "ema_scope": "blocks", "balanced": False},
-        "optimiser": {"decays_all": True},
-    },
+    "faithful ema, mended": _tables(SCRIPTS / "ema.toml"),
+    "faithful ema, defects restored": _tables(SCRIPTS / "ema-published.toml"),
     "objective hybrid": {"objective": {"name": "hybrid", "weights": {}}},
     "objective sigreg": {"objective": {"name": "sigreg", "weights": {}}},
     "tokens alone, no region target": {"objective": {"weights": {"holds": 0.0, "tokens": 1.0}}},

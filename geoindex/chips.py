@@ -5,9 +5,7 @@ that holds the widest of the cells, widened to whole patches. Chips are read by 
 few ahead of who takes them; memory holds no more than those few.
 """
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from typing import TypeVar
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from geoindex.cells import centres, corners
 from geoindex.places import EARTH_RADIUS_M
 from geoindex.sources.imagery import Chip, ChipFrame, Imagery, check_gsd
+from geoindex.threads import made_ahead
 
 # without --gsd a chip is at most about so many pixels wide
 MOST_PX = 512
@@ -127,18 +126,6 @@ def read_chips(
 def read_ahead(
     make: Callable[[T], R], items: Iterable[T], *, workers: int = DEFAULT_WORKERS
 ) -> Generator[R, None, None]:
-    """Yield what is read, and made, for each item, in order; see `read_chips`.
-
-    Whoever stops early waits only for what is being made.
-    """
-    waiting: deque[Future[R]] = deque()
-    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="chips")
-    try:
-        for item in items:
-            waiting.append(pool.submit(make, item))
-            if len(waiting) >= 2 * max(1, workers):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    """Yield what is read, and made, for each item, in order; see `read_chips`."""
+    threads = max(1, workers)
+    return made_ahead(make, items, threads=threads, most_held=2 * threads, name="chips")

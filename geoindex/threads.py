@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,19 +19,37 @@ def one_ahead(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     return made_ahead(make, items, threads=1)
 
 
-def made_ahead(make: Callable[[T], R], items: Iterable[T], *, threads: int) -> Iterator[R]:
+def made_ahead(
+    make: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int,
+    most_held: int | None = None,
+    name: str = "",
+) -> Generator[R, None, None]:
     """Yield ``make(item)`` for each item, in order, made by so many threads.
 
-    No more than ``threads + 1`` results are held at a time.
+    Whoever stops early waits only for what is being made.
+
+    Parameters
+    ----------
+    most_held
+        Results that are held at a time; None: ``threads + 1``.
+    name
+        What the names of the threads begin with.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[R]] = deque()
+    most_held = most_held or threads + 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    ahead: deque[Future[R]] = deque()
+    try:
         for item in items:
             ahead.append(pool.submit(make, item))
-            if len(ahead) > threads:
+            if len(ahead) >= most_held:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def num_threads(*, most: int) -> int:

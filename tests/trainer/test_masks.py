@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles
+from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
 from trainer.mask_types import MASKS, Masks, RaggedTiles
 from trainer.masks import draw_masks
 from trainer.ragged import owners
@@ -179,20 +179,10 @@ def test_the_same_state_draws_the_same_masks(seed: int) -> None:
 
 def test_box_centres_follow_the_entities() -> None:
     # nine of ten entities stand in the west: there most contexts lie
-    tiles = some_tiles(0, num_tiles=400, most=1)
     n = 20 * 400
     x = np.where(np.arange(n) % 10 == 0, 150.0, -150.0)
-    bbox = np.column_stack([x, np.zeros(n), x, np.zeros(n)]).astype(np.float32)
-    tiles = RaggedTiles(
-        offsets=np.arange(0, n + 1, 20),
-        bbox_m=bbox,
-        link=np.arange(n),
-        kind=np.zeros(n, np.int64),
-        main_key=np.zeros(n, np.int32),
-        codes=np.zeros(0, np.int32),
-        code_offsets=np.zeros(n + 1, np.int64),
-        keys=np.zeros(0, np.int32),
-        has_geometry=np.ones(n, np.bool_),
+    tiles = tiles_of_boxes(
+        np.arange(0, n + 1, 20), np.column_stack([x, np.zeros(n), x, np.zeros(n)])
     )
     config = plain_masks(shares={"area": 1.0}, context_frac=(0.1, 0.1))
     masks = draw_masks(tiles, config, np.random.default_rng(0))

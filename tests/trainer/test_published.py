@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles
+from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
 from trainer.config import TrainConfig
 from trainer.config_file import read_config
 from trainer.fabric import launch
@@ -46,17 +46,8 @@ def along_a_line(x: np.ndarray, half: np.ndarray, *, num_tiles: int) -> RaggedTi
     """Tiles that all hold the same entities: middles and half widths on one line, metres."""
     n = len(x) * num_tiles
     x, half, nothing = np.tile(x, num_tiles), np.tile(half, num_tiles), np.zeros(n)
-    return RaggedTiles(
-        offsets=np.arange(num_tiles + 1) * (n // num_tiles),
-        bbox_m=np.column_stack([x - half, nothing, x + half, nothing]).astype(np.float32),
-        link=np.arange(n),
-        kind=np.zeros(n, np.int64),
-        main_key=np.zeros(n, np.int32),
-        codes=np.zeros(0, np.int32),
-        code_offsets=np.zeros(n + 1, np.int64),
-        keys=np.zeros(0, np.int32),
-        has_geometry=np.ones(n, np.bool_),
-    )
+    bbox_m = np.column_stack([x - half, nothing, x + half, nothing])
+    return tiles_of_boxes(np.arange(num_tiles + 1) * (n // num_tiles), bbox_m)
 
 
 def test_it_is_the_mended_recipe_with_the_defects_restored() -> None:

@@ -30,6 +30,22 @@ def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles
     )
 
 
+def tiles_of_boxes(offsets: np.ndarray, bbox_m: np.ndarray) -> RaggedTiles:
+    """Tiles of entities of one kind, without a tag or a double."""
+    n = len(bbox_m)
+    return RaggedTiles(
+        offsets=offsets,
+        bbox_m=bbox_m.astype(np.float32),
+        link=np.arange(n),
+        kind=np.zeros(n, np.int64),
+        main_key=np.zeros(n, np.int32),
+        codes=np.zeros(0, np.int32),
+        code_offsets=np.zeros(n + 1, np.int64),
+        keys=np.zeros(0, np.int32),
+        has_geometry=np.ones(n, np.bool_),
+    )
+
+
 def plain_masks(**changes: Any) -> MaskConfig:
     """All masks but none, and nothing hidden on top of them."""
     settings = {
