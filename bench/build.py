@@ -14,7 +14,8 @@ bare pyosmium            the least: one pass over all tagged objects that only m
                          dict of tags; nothing is judged, nothing written
 entities on disk         our stages read, sort and tag lists: the file's hash, kinds, mended areas,
                          points, boxes, cells, content hashes, rows in cell order, tag lists
-whole build, tagpool     `geoindex.building.build_index`: the same, then tokens, vectors, cells
+whole build, tagpool     `geoindex.pipeline.build.build_index`: the same, then tokens, vectors,
+cells
                          and the Lance tables
 QuackOSM                 GeoParquet of the same kept keys with all tags, unsorted
 =======================  ========================================================================
@@ -72,12 +73,12 @@ def bare(file: Path, _folder: Path) -> Callable[[], int]:
 
 def stages(file: Path, folder: Path) -> Callable[[], int]:
     """Read to staged rows, sort them, and write the tag lists."""
-    from geoindex.layout import ENTITIES, SearchFiles
-    from geoindex.ordering import order_rows, read_batches
+    from geoindex.pipeline.read import stage_sources
+    from geoindex.pipeline.sort import order_rows, read_batches
     from geoindex.progress import Silent
-    from geoindex.reading import stage_sources
-    from geoindex.tag_lists import write_tag_lists
-    from geoindex.workspace import Workspace
+    from geoindex.storage.layout import ENTITIES, SearchFiles
+    from geoindex.storage.tag_index import write_tag_lists
+    from geoindex.storage.workspace import Workspace
 
     def run() -> int:
         # in a folder used before, the stages would go on from what is there
@@ -94,7 +95,7 @@ def stages(file: Path, folder: Path) -> Callable[[], int]:
 
 def build(file: Path, folder: Path) -> Callable[[], int]:
     """Build an index."""
-    from geoindex.building import build_index
+    from geoindex.pipeline.build import build_index
 
     def run() -> int:
         manifest = build_index([file], folder / "build.geoindex", encoder="tagpool", overwrite=True)
@@ -196,7 +197,7 @@ def compare_ids(file: Path, folder: Path) -> str:
     """Say which ids only one of the two has, and why."""
     import pyarrow.parquet as pq
 
-    from geoindex.sources.osm import OsmSource
+    from geoindex.sources.osm.reader import OsmSource
 
     parts = pq.read_table(folder / "quackosm.parquet", columns=["feature_id"])
     theirs = set(parts["feature_id"].to_pylist())
@@ -230,7 +231,7 @@ def _causes(file: Path, ids: set[str]) -> dict[str, str]:
 
 
 def _cause(item: Any) -> str:
-    from geoindex.kinds import kind_of
+    from geoindex.features.kinds import kind_of
 
     if kind_of(dict(item.tags)) is None:
         return "the only main tags say no"
@@ -267,7 +268,7 @@ def main() -> None:
 
 def report(files: list[Path], folder: Path, *, repeats: int, quackosm_python: str | None) -> None:
     """Measure everything, and print it."""
-    from geoindex.kinds import MAIN_KEYS
+    from geoindex.features.kinds import MAIN_KEYS
 
     file = merge(files, folder / "merged.osm.pbf") if len(files) > 1 else files[0]
     (folder / "keys.json").write_text(json.dumps(MAIN_KEYS), "utf-8")

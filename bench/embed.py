@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 import geoindex
-from encoder.geojepa import GeoJEPA
-from encoder.geojepa_embedder import DEFAULT_CHECKPOINT
-from encoder.linear import Linear
-from encoder.torch_threads import one_thread
+from encoder.geojepa.embedder import DEFAULT_CHECKPOINT
+from encoder.geojepa.inference import one_thread
+from encoder.geojepa.model import GeoJEPA
+from encoder.geojepa.onednn_linear import Linear
+from geoindex._threads import num_threads
 from geoindex.progress import Silent
-from geoindex.threads import num_threads
 
 _ROUNDS = 6
 _AT_ONCE = 8_192

@@ -22,7 +22,7 @@ import shapely
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from encoder.geometry_tokens import canonical_boxes, geometry_tokens
+from encoder.geometry.tokens import canonical_boxes, geometry_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,8 @@ training tiles) from frozen vectors. Either a whole place is held out, or a bloc
 zoom 17) inside the places. R² is of all held-out tiles together; intervals are a bootstrap over
 blocks, and so are those of differences, of the same draws for both.
 
-Tokens are pooled to their mean, as an index does; and beside that mean stands what `trainer.ground`
+Tokens are pooled to their mean, as an index does; and beside that mean stands what
+`trainer.objectives.patch_landcover`
 tells of the map from each patch alone, averaged over the tile, as in a region's part `looks`: here
 the share of the patch under buildings. It never saw the place that is asked about.
 """
@@ -22,11 +23,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from encoder.image_efficientnet import EfficientNetTokens
-from encoder.image_statistics import StatisticsTokens
-from encoder.image_tokens import ImageTokeniser
-from geoindex.sources.imagery_tiles import decode_tile
-from trainer.ground import fit_ground
+from encoder.images.base import ImageTokeniser
+from encoder.images.efficientnet import EfficientNetTokens
+from encoder.images.statistics import StatisticsTokens
+from geoindex.imagery.xyz_tiles import decode_tile
+from trainer.objectives.patch_landcover import fit_ground
 
 ZOOM, BLOCK_ZOOM, TILE_PX, TILE_GSD_M = 20, 17, 256, 0.15
 PER_SIDE = 8

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.image_efficientnet import EfficientNetTokens
-from encoder.image_statistics import StatisticsTokens
-from geoindex.cells import cells_at
-from geoindex.chips import ChipGrid, read_chips
-from geoindex.images.reading import read_patches
-from geoindex.sources.imagery import ChipFrame, open_imagery
+from encoder.images.efficientnet import EfficientNetTokens
+from encoder.images.statistics import StatisticsTokens
+from geoindex.geo.h3 import cells_at
+from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery.chips import ChipGrid, read_chips
+from geoindex.imagery.read_patches import read_patches
 
 ROUNDS = 3
 SPEED_PX, SPEED_GSD_M, NUM_CHIPS = 512, 0.3, 64

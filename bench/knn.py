@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import cells_at
-from geoindex.evaluation.matrix import unit_rows
-from geoindex.evaluation.neighbours import knn_folds
+from geoindex.evaluation.heads.features import unit_rows
+from geoindex.evaluation.heads.knn import knn_folds
+from geoindex.evaluation.heads.top_k import blocked_top_k
 from geoindex.evaluation.splits import Folds, random_folds, spatial_folds
-from geoindex.evaluation.top_k import blocked_top_k
+from geoindex.geo.h3 import cells_at
 
 K = 50
 RUNS = 3

@@ -17,19 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 from quality import build_all, write_section
 
-from cli.talk import Talk
+from cli.progress import Talk
 from geoindex.evaluation.baselines import find_rows
 from geoindex.evaluation.baselines.base import Fitted, Row
 from geoindex.evaluation.baselines.peers import PEERS
 from geoindex.evaluation.cache import code_of_row
-from geoindex.evaluation.markdown import rank_lines, score_tables
-from geoindex.evaluation.markdown_compare import COMPARED_WORDS, comparison_tables
-from geoindex.evaluation.markdown_tables import table
+from geoindex.evaluation.map_view import MapView
+from geoindex.evaluation.report.markdown import (
+    COMPARED_WORDS,
+    comparison_tables,
+    rank_lines,
+    score_tables,
+    table,
+)
 from geoindex.evaluation.results import Results
-from geoindex.evaluation.runner import evaluate
+from geoindex.evaluation.run import evaluate
 from geoindex.evaluation.settings import Settings
-from geoindex.evaluation.view import MapView
-from geoindex.workspace import fingerprint
+from geoindex.storage.workspace import fingerprint
 
 #: Those of fewer than 1,300 cells: GeoVex takes a quarter of an hour and more for the rest.
 EXTRACTS = (

@@ -17,9 +17,9 @@ import numpy as np
 import geoindex
 from bench.pictures import written
 from geoindex.api import GeoIndex
-from geoindex.images.request import ImageryRequest
-from geoindex.images.stored import Images
-from geoindex.sources.imagery import ChipFrame, open_imagery
+from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery.patch_store import Images
+from geoindex.imagery.request import ImageryRequest
 
 GSD_M, RESOLUTION, RASTER_DEG, BLOCK_PX = 0.7, 9, 4 / 111_320, 8
 WIDE_PX = (96, 192, 352)

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 import geoindex
 from geoindex.api import GeoIndex
-from geoindex.cells import centres
-from geoindex.images.looks import EntityLooks
-from geoindex.images.picture import read_picture, see
-from geoindex.images.request import ImageryRequest
-from geoindex.images.stored import Images
-from geoindex.sources.imagery import ChipFrame, Imagery, open_imagery
+from geoindex.geo.h3 import centres
+from geoindex.imagery.base import ChipFrame, Imagery, open_imagery
+from geoindex.imagery.patch_store import Images
+from geoindex.imagery.request import ImageryRequest
+from geoindex.queries.by_image.appearance import EntityLooks
+from geoindex.queries.by_image.query_image import read_picture, see
 from scripts.image_places import write_buildings
 
 GSD_M, SIDE_M, RESOLUTION, OFF_M = 0.3, 57.6, 11, 4.0

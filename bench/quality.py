@@ -13,21 +13,24 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.talk import Talk
-from geoindex.building import build_index
+from cli.progress import Talk
 from geoindex.evaluation.baselines import DEFAULT_ROWS
 from geoindex.evaluation.baselines.base import CONSTANT
-from geoindex.evaluation.markdown import (
+from geoindex.evaluation.report.markdown import (
+    COMPARED_WORDS,
+    Line,
     collapse_lines,
+    comparison_tables,
+    on_trial,
     rank_lines,
     retrieval_lines,
     score_tables,
+    table,
 )
-from geoindex.evaluation.markdown_compare import COMPARED_WORDS, comparison_tables, on_trial
-from geoindex.evaluation.markdown_tables import Line, table
 from geoindex.evaluation.results import Results, chosen_heads
-from geoindex.evaluation.runner import evaluate
+from geoindex.evaluation.run import evaluate
 from geoindex.evaluation.settings import Settings
+from geoindex.pipeline.build import build_index
 
 LEAK_TASKS = ("signals_present", "buildings", "max_speed", "land_use", "road_class")
 MOST_UNITS = 3000

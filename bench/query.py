@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from geoindex.building import build_index
-from geoindex.sample import sample_path
+from geoindex.datasets import sample_path
+from geoindex.pipeline.build import build_index
 
 IMPORTS = ("numpy", "pyarrow", "shapely", "h3", "lance", "geopandas", "lancedb")
 

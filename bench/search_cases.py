@@ -12,9 +12,9 @@ from bench.search_measure import Cost, K, cost, judge, numpy_scan
 from bench.search_peers import BareFaiss, DuckDb, Hnswlib, LanceDb, Usearch
 from bench.search_state import MOST, Bench
 from bench.search_world import boxes
-from geoindex.search import nearest_many
-from geoindex.searching.planner import Searcher
-from geoindex.searching.recall import WANTED_RECALL
+from geoindex.search.exact import nearest_many
+from geoindex.search.planner import Searcher
+from geoindex.search.recall import WANTED_RECALL
 
 _HEADER = "| {} | CPU ms | wall ms | recall@10 |\n|{}---:|---:|---:|"
 # slow peers are asked fewer

@@ -22,7 +22,7 @@ import shapely
 
 import geoindex
 from bench.search_world import World
-from geoindex.layout import index_files
+from geoindex.storage.layout import index_files
 
 KINDS = {
     "amenity": ("cafe", "school", "pub", "bank", "library", "pharmacy", "cinema", "bench", "bar"),

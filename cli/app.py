@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli.talk import complain
+from cli.progress import complain
 from geoindex import __version__
 from geoindex.errors import GeoindexError
 

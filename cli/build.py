@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, Overwrite, Quiet, parsed
-from cli.talk import Talk, complain
-from geoindex.places import BBox, parse_bbox
+from cli.progress import Talk, complain
+from geoindex.geo.distance import BBox, parse_bbox
 
 
 def register(app: typer.Typer) -> None:
@@ -113,9 +113,9 @@ def build(
 
     Goes on by itself where an interrupted build stopped. The output appears only when it is whole.
     """
-    from geoindex.building import build_index
-    from geoindex.images.request import imagery_request
-    from geoindex.planning import DEFAULT_RESOLUTION, plan_build
+    from geoindex.imagery.request import imagery_request
+    from geoindex.pipeline.build import build_index
+    from geoindex.pipeline.plan import DEFAULT_RESOLUTION, plan_build
 
     talk = Talk(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.params import IndexPath, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 from geoindex.errors import IndexDamagedError
 
 
@@ -31,7 +31,7 @@ def check(
     Exits with 4 if anything is wrong.
     """
     from geoindex.api import open as open_index
-    from geoindex.checking import check_index
+    from geoindex.pipeline.verify import check_index
 
     findings = check_index(
         open_index(index), num_queries=queries, seed=seed, reporter=Talk(quiet=quiet)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Overwrite, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 
 if TYPE_CHECKING:
     from geoindex.evaluation.results import Results
@@ -73,9 +73,9 @@ def evaluate(
     Labels are masked: what tells the answer is hidden before anything is embedded. Every row makes
     its own vectors, on the same cells and folds. A run that was stopped goes on where it was.
     """
-    from geoindex.evaluation.markdown import markdown as to_markdown
-    from geoindex.evaluation.runner import evaluate as run
-    from geoindex.workspace import writing
+    from geoindex.evaluation.report.markdown import markdown as to_markdown
+    from geoindex.evaluation.run import evaluate as run
+    from geoindex.storage.workspace import writing
 
     for path, suffixes in ((output, (".json",)), (markdown, (".md",)), (report, (".html",))):
         _check_new(path, suffixes, overwrite=overwrite)
@@ -99,7 +99,7 @@ def evaluate(
         with writing(markdown) as unfinished:
             unfinished.write_text(to_markdown(results), "utf-8")
     if report is not None:
-        from geoindex.evaluation.report import write_report
+        from geoindex.evaluation.report.page import write_report
 
         write_report(results.as_dict(), report, overwrite=overwrite)
 
@@ -111,10 +111,15 @@ def default_cache() -> Path:
 
 
 def _print(results: "Results") -> None:
-    from geoindex.evaluation.judging import CHOSEN
-    from geoindex.evaluation.markdown import rank_lines, retrieval_lines, score_lines
-    from geoindex.evaluation.markdown_compare import tally_lines, under
-    from geoindex.evaluation.markdown_tables import plain
+    from geoindex.evaluation.report.markdown import (
+        plain,
+        rank_lines,
+        retrieval_lines,
+        score_lines,
+        tally_lines,
+        under,
+    )
+    from geoindex.evaluation.score_heads import CHOSEN
 
     for split in dict.fromkeys(record.split for record in results.records):
         for unit in ("cell", "entity"):
@@ -140,6 +145,6 @@ def _names(text: str) -> list[str]:
 def _check_new(path: Path | None, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
     """Refuse before the work what could not be written after it."""
     if path is not None:
-        from geoindex.outputs import check_output_file
+        from geoindex.storage.output_files import check_output_file
 
         check_output_file(path, suffixes=suffixes, overwrite=overwrite)

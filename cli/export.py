@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.params import IndexPath, Overwrite, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, IndexPath, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +40,8 @@ def index(
     with weak ones are answered by it, and say so with the recall measured here; --backend exact
     of a query asks for certainty.
     """
-    from geoindex.searching.indexing import reindex
-    from geoindex.searching.records import described
+    from geoindex.search.ann_records import described
+    from geoindex.search.build_ann import reindex
 
     talk = Talk(quiet=quiet)
     records = reindex(path, kind, device=device, reporter=talk)

@@ -59,7 +59,7 @@ def _imagery_lines(imagery: dict[str, Any] | None) -> list[tuple[str, str]]:
 def _lines(
     manifest: dict[str, Any], kinds: Counter[str], size_bytes: dict[str, int]
 ) -> list[tuple[str, str]]:
-    from geoindex.searching.records import described
+    from geoindex.search.ann_records import described
 
     counts, encoder = manifest["counts"], manifest["encoder"]
     of_type = {name: counts[name] for name in ("nodes", "ways", "relations")}

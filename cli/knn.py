@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Config, IndexPath, Overwrite, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 
 if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
-    from geoindex.evaluation.scores import Score
+    from geoindex.evaluation.metrics import Score
 
 
 class ReportFormat(StrEnum):
@@ -104,8 +104,8 @@ def knn(
     from geoindex.evaluation.knn import evaluate_labels
     from geoindex.evaluation.label_joins import join_labels
     from geoindex.evaluation.labels import read_labels
-    from geoindex.evaluation.predictions import SUFFIXES, predict_labels, write_predictions
-    from geoindex.outputs import check_output_file
+    from geoindex.evaluation.predict import SUFFIXES, predict_labels, write_predictions
+    from geoindex.storage.output_files import check_output_file
 
     if predict is not None:
         check_output_file(predict, suffixes=SUFFIXES, overwrite=overwrite)

@@ -11,7 +11,7 @@ import typer
 from geoindex.errors import OutputError
 
 if TYPE_CHECKING:
-    from geoindex.hits import Hits
+    from geoindex.queries.hits import Hits
 
 _NAME_WIDTH = 32
 _UNDER_ROW = "   "
@@ -84,8 +84,8 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
             typer.echo(hits.to_text(form.value), nl=False)
         return
     text = _plain_table(hits) if form is FormatName.table else hits.to_text(form.value)
-    from geoindex.outputs import check_output_file, explained
-    from geoindex.workspace import writing
+    from geoindex.storage.output_files import check_output_file, explained
+    from geoindex.storage.workspace import writing
 
     path = Path(output)
     # the form was chosen: any suffix will do
@@ -95,8 +95,8 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
 
 
 def _write_parquet(hits: "Hits", output: str, *, overwrite: bool) -> None:
-    from geoindex.geoparquet import write_geoparquet
-    from geoindex.workspace import scratch_file
+    from geoindex.storage.geoparquet import write_geoparquet
+    from geoindex.storage.workspace import scratch_file
 
     metadata = {"geoindex": {"query": hits.query, "index": hits.index}}
     table = hits.to_arrow()

@@ -31,14 +31,14 @@ def parsed(parser: Callable[[str], T]) -> Callable[[Any], T]:
 
 def cell(text: str) -> int:
     """Parse an H3 cell."""
-    from geoindex.cells import parse_cell
+    from geoindex.geo.h3 import parse_cell
 
     return parse_cell(text)
 
 
 def polygon(text: str) -> Any:
     """Parse a polygon: WKT, or a file of polygons."""
-    from geoindex.polygons import parse_within
+    from geoindex.geo.polygon_io import parse_within
 
     return parse_within(text)
 

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import pictures
+from cli import query_image
 from cli import query_options as ask
 from cli.output import FormatName, choose_format, write_hits
 from cli.params import Config, IndexPath, Overwrite, Quiet
-from cli.talk import Talk
+from cli.progress import Talk
 
 if TYPE_CHECKING:
-    from geoindex.hits import Hits
-    from geoindex.queries import Query
+    from geoindex.queries.hits import Hits
+    from geoindex.queries.query import Query
 
 # what is said of the run and not of the query
 _RUN = {
@@ -38,7 +38,7 @@ def query(
     from_cell: ask.FromCell = None,
     tags: ask.Tags = None,
     vector: ask.Vector = None,
-    image: pictures.Image = None,
+    image: query_image.Image = None,
     session: ask.Session = None,
     negative_weight: ask.NegativeWeight = 0.5,
     batch: ask.Batch = None,
@@ -71,8 +71,8 @@ def query(
     explain: ask.Explain = False,
     query_file: ask.QueryFile = None,
     save_query: ask.SaveQuery = None,
-    html: pictures.Page = None,
-    imagery: pictures.ChipSource = None,
+    html: query_image.Page = None,
+    imagery: query_image.ChipSource = None,
     form: Annotated[FormatName | None, typer.Option("--format", "-f", help="How to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
     output: Annotated[
@@ -99,7 +99,7 @@ def query(
         others: dict[str, Any] = {"--batch": batch, "--query": query_file, "--among": among}
         others |= {"--save-query": save_query}
         _refuse_with("--image", others)
-        hits = pictures.image_hits(_open(index), image, options)
+        hits = query_image.image_hits(_open(index), image, options)
     elif batch is not None:
         _refuse_with_batch(query_file, save_query, explain=explain)
         _refuse_with("--batch", {"--html": html})
@@ -117,7 +117,7 @@ def query(
         hits = hits.explain()
     write_hits(hits, chosen, output, overwrite=overwrite)
     if html is not None:
-        from geoindex.images.page import write_page
+        from geoindex.report.hits_page import write_page
 
         target = _open(among[0] if among else index)
         for note in write_page(hits, target, html, imagery=imagery, overwrite=overwrite):
@@ -146,7 +146,7 @@ def _options(context: typer.Context, asked: dict[str, Any], *, is_saved: bool) -
 
 
 def _query(query_file: Path | None, options: dict[str, Any]) -> "Query":
-    from geoindex.queries import Query
+    from geoindex.queries.query import Query
 
     return Query(**options) if query_file is None else Query.load(query_file).replace(**options)
 

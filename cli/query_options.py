@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.params import cell, parsed, polygon
-from geoindex.measures import parse_area, parse_length
-from geoindex.places import BBox, LonLat, parse_bbox, parse_point, parse_radius
+from geoindex.geo.distance import BBox, LonLat, parse_bbox, parse_point, parse_radius
+from geoindex.geo.measure import parse_area, parse_length
 
 Like = Annotated[
     list[str] | None,

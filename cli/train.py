@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Quiet
-from cli.talk import Talk, complain
+from cli.progress import Talk, complain
 
 if TYPE_CHECKING:
-    from trainer.run_state import Outcome, Progress
+    from trainer.run.state import Outcome, Progress
 
 _SECONDS_BETWEEN_LINES = 60
 
@@ -74,9 +74,8 @@ def train(
     from geoindex.errors import MissingExtraError
 
     try:
-        from trainer.config import TrainConfig
-        from trainer.config_file import read_config
-        from trainer.loop import train as train_checkpoint
+        from trainer.config import TrainConfig, read_config
+        from trainer.run.loop import train as train_checkpoint
     except ImportError as error:
         if error.name and error.name.partition(".")[0] == "torch":
             raise MissingExtraError(package="torch", extra="train") from error

@@ -11,7 +11,7 @@
     └── MissingHfError       torch or transformers is not installed (also an ImportError)
 
 Every message says what came, what was wanted, and one value that works. The tree stands apart
-from `geoindex.errors`, which this package may not import; `geoindex.models` translates.
+from `geoindex.errors`, which this package may not import; `geoindex.encoders` translates.
 """
 
 

@@ -16,6 +16,12 @@ region      mean of the own vectors, and beside it the log of how many entities 
 
 Means, deviations and prototypes are measured once on a reference map (scripts/fit_tagpool.py) and
 shipped, so that vectors of two indexes can be compared.
+
+What if a text model reads the tags? `TagPool` with any text model in place of its table.
+
+Rules, weights and geometry stay those of `TagPool`. Its prototypes, which count what a region
+holds, lie in the space of the static table; each is told to the text model by the known tags that
+it is most like, so that prototype 7 means the same in both.
 """
 
 import hashlib
@@ -28,9 +34,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from encoder.embedder import BOX_DIM, EntityTokens, TagCodes, Tiles
-from encoder.geometry_tokens import GEOMETRY_DIM, geometry_tokens
-from encoder.tag_tokens import TagTable, TagVectors, pool
+from encoder.geometry.tokens import GEOMETRY_DIM, geometry_tokens
+from encoder.protocol import BOX_DIM, EntityTokens, TagCodes, Tiles
+from encoder.tags.table import TagTable, TagVectors, pool
+from encoder.tags.text_models import TextModel, TextModelTags
 
 STATISTICS_PATH = Path(__file__).parent / "data" / "tagpool.safetensors"
 TAG_SHARE = 0.8
@@ -106,7 +113,7 @@ class TagPool:
         return {"mean": slice(0, self.dim), "counts": slice(self.dim, self.region_dim)}
 
     def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
-        """Tokenise entities; see `encoder.embedder.Embedder.tokens`."""
+        """Tokenise entities; see `encoder.protocol.Embedder.tokens`."""
         table = self._table
         vectors, weights = table.vectors(tags.unique), table.weights(tags.unique)
         return self.pooled_tokens(tags, geometries, vectors=vectors, weights=weights)
@@ -154,7 +161,7 @@ class TagPool:
     def tiles(
         self, tokens: EntityTokens, tiles: Tiles
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return contextual and region vectors; see `encoder.embedder.Embedder.tiles`."""
+        """Return contextual and region vectors; see `encoder.protocol.Embedder.tiles`."""
         # members repeat between tiles that are neighbours: each row's own vector is made once
         rows, local = np.unique(tiles.members, return_inverse=True)
         own = self._own(tokens.tags[rows], tokens.geometry[rows])
@@ -246,3 +253,37 @@ def unit_rows(vectors: NDArray[np.float32], *, in_place: bool = False) -> NDArra
         vectors /= length
         return vectors
     return np.asarray(vectors / length, np.float32)
+
+
+# tags that stand for a prototype
+_TAGS_OF_EACH = 8
+
+
+class TextTagPool(TagPool):
+    """The untrained embedder, with tags read by a text model.
+
+    Parameters
+    ----------
+    text_model
+        Such as `encoder.tags.text_models.HuggingFaceText`.
+    """
+
+    def __init__(self, text_model: TextModel) -> None:
+        self._static = TagTable()
+        super().__init__(TextModelTags(text_model, self._static))
+        self.name = f"tagpool:{text_model.name}"
+
+    @cached_property
+    def _statistics(self) -> dict[str, NDArray[np.float32]]:
+        statistics = dict(super()._statistics)
+        old = statistics["prototypes"]
+        known = [text for text in self._static.texts if "=" in text]
+        likeness = old[:, : self._static.dim] @ self._static.vectors(known).T
+        best = np.argsort(-likeness, axis=1, kind="stable")[:, :_TAGS_OF_EACH]
+        told = sorted({known[i] for i in best.ravel()})
+        vectors = dict(zip(told, self._table.vectors(told), strict=True))
+        tags = np.stack([sum(vectors[known[i]] for i in row) for row in best])
+        tags *= TAG_SHARE**0.5 / np.linalg.norm(tags, axis=1, keepdims=True)
+        prototypes = np.hstack([tags, old[:, self._static.dim :]]).astype(np.float32)
+        length = np.linalg.norm(prototypes, axis=1, keepdims=True)
+        return {**statistics, "prototypes": prototypes / length}

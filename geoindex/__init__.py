@@ -11,9 +11,9 @@ from geoindex._version import __version__
 
 if TYPE_CHECKING:
     from geoindex.api import GeoIndex, build, export, open, query  # noqa: A004 - as gzip.open
-    from geoindex.hits import Hits
-    from geoindex.models import load_encoder
-    from geoindex.queries import Query
+    from geoindex.encoders import load_encoder
+    from geoindex.queries.hits import Hits
+    from geoindex.queries.query import Query
 
 __all__ = [
     "GeoIndex",
@@ -29,11 +29,11 @@ __all__ = [
 
 _HOMES = {
     "GeoIndex": "geoindex.api",
-    "Hits": "geoindex.hits",
-    "Query": "geoindex.queries",
+    "Hits": "geoindex.queries.hits",
+    "Query": "geoindex.queries.query",
     "build": "geoindex.api",
     "export": "geoindex.api",
-    "load_encoder": "geoindex.models",
+    "load_encoder": "geoindex.encoders",
     "open": "geoindex.api",
     "query": "geoindex.api",
 }

@@ -10,20 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoindex import values
-from geoindex.answering import DEFAULT_K, ask
 from geoindex.errors import UsageError
-from geoindex.hits import Hits
 from geoindex.index import Index
 from geoindex.progress import Reporter
-from geoindex.queries import Query
-from geoindex.spaces import OWN_WEIGHT
-from geoindex.values import BBoxLike, PathLike
+from geoindex.queries import coerce
+from geoindex.queries.answer import DEFAULT_K, ask
+from geoindex.queries.coerce import BBoxLike, PathLike
+from geoindex.queries.hits import Hits
+from geoindex.queries.query import Query
+from geoindex.queries.spaces import OWN_WEIGHT
 
 if TYPE_CHECKING:
-    from geoindex.explanation import Explanation
-    from geoindex.exporting import ExportInfo
-    from geoindex.images.request import ImageryRequest
+    from geoindex.exports.export import ExportInfo
+    from geoindex.imagery.request import ImageryRequest
+    from geoindex.queries.explanation import Explanation
 
 
 class GeoIndex(Index):
@@ -87,7 +87,7 @@ class GeoIndex(Index):
         ----------
         queries
             A file (CSV, Parquet, JSON Lines) or a table (Arrow, pandas, a list of dicts), a row a
-            query; its columns are told in `geoindex.query_tables`.
+            query; its columns are told in `geoindex.queries.batch_table`.
         among, backend
             As of `query`.
         strict
@@ -106,8 +106,8 @@ class GeoIndex(Index):
         UsageError
             If the table cannot be read, or an option be understood.
         """
-        from geoindex.batches import ask_many
-        from geoindex.query_tables import read_query_table
+        from geoindex.queries.batch import ask_many
+        from geoindex.queries.batch_table import read_query_table
 
         shared = _shared(options)
         asked = read_query_table(queries, negative_weight=shared.question.negative_weight)
@@ -140,7 +140,7 @@ class GeoIndex(Index):
         UsageError, NotInIndexError
             If something asked for cannot be understood, or is not there.
         """
-        from geoindex.reasons import explain_pair
+        from geoindex.queries.explain import explain_pair
 
         target = None if among is None else _opened(among)
         why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, among=target)
@@ -152,7 +152,7 @@ class GeoIndex(Index):
         Parameters
         ----------
         image
-            A GeoTIFF, or a PNG, JPEG, WebP without a place; see `geoindex.images.asking`.
+            A GeoTIFF, or a PNG, JPEG, WebP without a place; see `geoindex.queries.by_image.answer`.
         k
             How many, at least 1.
         **options
@@ -164,7 +164,7 @@ class GeoIndex(Index):
         UsageError, SourceError
             If the index was built without imagery, or the picture cannot be read.
         """
-        from geoindex.images.asking import ask_image
+        from geoindex.queries.by_image.answer import ask_image
 
         shared = _shared(options)
         if not shared.shape.is_plain or shared.focus is not None:
@@ -178,14 +178,14 @@ class GeoIndex(Index):
     def write_page(
         self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
     ) -> None:
-        """Write hits as one HTML page with pictures; see `geoindex.images.page.write_page`."""
-        from geoindex.images.page import write_page
+        """Write hits as one HTML page with pictures; see `geoindex.report.hits_page.write_page`."""
+        from geoindex.report.hits_page import write_page
 
         write_page(hits, self, Path(output), imagery=imagery, overwrite=overwrite)
 
     def export(self, output: PathLike, **options: Any) -> "ExportInfo":
-        """Write entities or cells as GeoParquet; options as `geoindex.exporting.export_table`."""
-        from geoindex.exporting import export_table
+        """Write GeoParquet; options as `geoindex.exports.export.export_table`."""
+        from geoindex.exports.export import export_table
 
         return export_table(self, Path(output), **options)
 
@@ -203,25 +203,25 @@ def build(
     strict: bool = False,
     reporter: Reporter | None = None,
 ) -> GeoIndex:
-    """Build an index and open it; see `geoindex.building.build_index`.
+    """Build an index and open it; see `geoindex.pipeline.build.build_index`.
 
     Parameters
     ----------
     sources
         One file or several.
     resolution
-        Of the cells, 0 to 15, one or several; `geoindex.planning.DEFAULT_RESOLUTION` if None.
+        Of the cells, 0 to 15, one or several; `geoindex.pipeline.plan.DEFAULT_RESOLUTION` if None.
     index
         ``"none"``: every search is exact; ``"auto"``, ``"ivf"``, ``"hnsw"``, ``"lance"``: with an
-        approximate index; see `geoindex.searching.indexing`.
+        approximate index; see `geoindex.search.build_ann`.
     imagery
-        What the ground looks like: tiles or rasters, see `geoindex.sources.imagery`; with options,
+        What the ground looks like: tiles or rasters, see `geoindex.imagery.base`; with options,
         an `ImageryRequest`.
     """
     # reading maps needs libraries that asking does not
-    from geoindex.building import build_index
-    from geoindex.images.request import ImageryRequest
-    from geoindex.planning import DEFAULT_RESOLUTION
+    from geoindex.imagery.request import ImageryRequest
+    from geoindex.pipeline.build import build_index
+    from geoindex.pipeline.plan import DEFAULT_RESOLUTION
 
     several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     levels = DEFAULT_RESOLUTION if resolution is None else resolution
@@ -229,7 +229,7 @@ def build(
         [Path(source) for source in several],
         Path(output),
         resolutions=list(levels) if isinstance(levels, Iterable) else [levels],
-        bbox=None if bbox is None else values.bbox(bbox),
+        bbox=None if bbox is None else coerce.bbox(bbox),
         encoder=encoder,
         index=index,
         imagery=(
@@ -283,5 +283,5 @@ def _shared(options: dict[str, Any]) -> Query:
 
 
 def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":
-    """Open an index and export it; options as `geoindex.exporting.export_table`."""
+    """Open an index and export it; options as `geoindex.exports.export.export_table`."""
     return open(path).export(output, **options)

@@ -1,6 +1,7 @@
 """What is in an index? The opened folder: its manifest, rows, vectors and tags, memory-mapped.
 
-Opening reads the manifest and the stamp (`geoindex.stamp`): an index that was cut, or that somebody
+Opening reads the manifest and the stamp (`geoindex.storage.stamp`): an index that was cut, or that
+somebody
 changed through Lance, is noticed, not searched.
 """
 
@@ -12,21 +13,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geoindex.choices import check_backend, check_focus, check_table
+from geoindex.encoders import encoder_of
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
-from geoindex.ids import OSM_TYPES, OsmId, OsmType, parse_id
-from geoindex.layout import CELLS, ENTITIES, search_files
-from geoindex.manifest import Manifest, read_manifest
-from geoindex.models import encoder_of
-from geoindex.rows import Rows
-from geoindex.searching.planner import Searcher
-from geoindex.searching.records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
-from geoindex.stamp import check_stamp
-from geoindex.tag_lists import TagLists
-from geoindex.zones import Zones
+from geoindex.features.ids import OSM_TYPES, OsmId, OsmType, parse_id
+from geoindex.search.ann_records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
+from geoindex.search.planner import Searcher
+from geoindex.storage.layout import CELLS, ENTITIES, search_files
+from geoindex.storage.manifest import Manifest, read_manifest
+from geoindex.storage.row_store import Rows
+from geoindex.storage.stamp import check_stamp
+from geoindex.storage.tag_index import TagLists
+from geoindex.storage.zone_map import Zones
+from geoindex.types import check_backend, check_focus, check_table
 
 if TYPE_CHECKING:
-    from encoder.embedder import Embedder
+    from encoder.protocol import Embedder
 
 _VECTOR_FILES = {"context": "embedding", "own": "own"}
 _NEAREST_IDS = 3
@@ -120,7 +121,7 @@ class Index:
         return self._matrices[table, name]
 
     def zones(self, table: str) -> Zones:
-        """Return the points of a table's rows, in blocks; see `geoindex.zones`."""
+        """Return the points of a table's rows, in blocks; see `geoindex.storage.zone_map`."""
         if table not in self._zones:
             rows = self.rows_of(table)
             self._zones[table] = Zones(rows.column("lon"), rows.column("lat"))
@@ -202,7 +203,7 @@ class Index:
         Parameters
         ----------
         feature_id
-            In any form that `geoindex.ids.parse_id` reads, or just as a source had it.
+            In any form that `geoindex.features.ids.parse_id` reads, or just as a source had it.
 
         Raises
         ------

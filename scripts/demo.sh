@@ -9,7 +9,7 @@ mkdir -p "$OUT"
 say() { printf '\n$ %s\n' "$*"; }
 run() { say "geoindex $*"; "$BIN/geoindex" "$@"; }
 
-SAMPLE=$("$BIN/python" -m geoindex.sample)
+SAMPLE=$("$BIN/python" -m geoindex.datasets)
 run build "$SAMPLE" -o "$INDEX" --overwrite
 run info "$INDEX"
 # the cafés most like one: an id of OpenStreetMap is all it takes

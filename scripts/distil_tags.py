@@ -31,16 +31,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from scipy import sparse
 
-from encoder.ruled_tags import tag_words, unit_rows
-from encoder.tag_rules import DROPPED, Rule, key_rule, read_tag
-from encoder.tag_tokens import (
+from encoder.tags.ruled_vectors import tag_words, unit_rows
+from encoder.tags.rules import DROPPED, Rule, key_rule, read_tag
+from encoder.tags.table import (
     DEFAULT_TABLE,
     TABLE_FORMAT,
     UNKNOWN_PIECE,
     content_fingerprint,
     piece_tokenizer,
 )
-from encoder.text_models import NUM_COMMON_DIRECTIONS, HuggingFaceText, TextModel
+from encoder.tags.text_models import NUM_COMMON_DIRECTIONS, HuggingFaceText, TextModel
 
 DIM = 192
 MAX_TAGS = 12_000

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.cluster.vq import kmeans2
 
-from encoder.embedder import EntityTokens, TagCodes
-from encoder.geometry_tokens import GEOMETRY_DIM
+from encoder.geometry.tokens import GEOMETRY_DIM
+from encoder.protocol import EntityTokens, TagCodes
 from encoder.tagpool import STATISTICS_PATH, TagPool
-from geoindex.entities import entity_batch
-from geoindex.reading import open_source
-from geoindex.sources.osm import OsmSource, UnsortedSourceError
+from geoindex.features.schema import entity_batch
+from geoindex.pipeline.read import open_source
+from geoindex.sources.osm.reader import OsmSource, UnsortedSourceError
 
 NUM_PROTOTYPES = 64
 RESOLUTION = 9

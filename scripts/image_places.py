@@ -12,9 +12,9 @@ from pathlib import Path
 
 import shapely
 
-from cli.talk import Talk
-from geoindex.building import build_index
-from geoindex.images.request import ImageryRequest
+from cli.progress import Talk
+from geoindex.imagery.request import ImageryRequest
+from geoindex.pipeline.build import build_index
 
 #: metres a pixel, and the finest cells
 SCALES = ((0.15, 11), (0.3, 11), (0.6, 10))

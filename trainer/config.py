@@ -1,18 +1,24 @@
-"""What can be set in train.toml? Typed tables; a key that is not known is an error."""
+"""What can be set in train.toml? Typed tables; a key that is not known is an error.
+
+How is a configuration read from TOML, and written? Typed; an unknown key is an error.
+"""
 
 import difflib
+import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from encoder.geojepa_config import GeoJEPAConfig
+from encoder.errors import EncoderError
+from encoder.geojepa.config import GeoJEPAConfig
 from geoindex.errors import UsageError
-from trainer.mask_types import MASKS, MaskConfig
-from trainer.objective_config import TERMS, ObjectiveConfig
-from trainer.optimiser import Schedule
-from trainer.patch_masks import IMAGE_WAYS
-from trainer.predictor import PredictorConfig
-from trainer.region_targets import RegionTargetConfig
+from trainer.data.region_targets import RegionTargetConfig
+from trainer.masks.patches import IMAGE_WAYS
+from trainer.masks.types import MASKS, MaskConfig
+from trainer.objectives.config import TERMS, ObjectiveConfig
+from trainer.objectives.predictor import PredictorConfig
+from trainer.run.optimiser import Schedule
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class DataConfig:
     held_out_frac
         Part of the tiles that is never trained on, by whole blocks.
     block_resolution
-        Of the blocks; see `trainer.tiles.held_out`.
+        Of the blocks; see `trainer.data.tiles.held_out`.
     least_entities
         Tiles with fewer are not trained on.
     most_entities
@@ -57,7 +63,7 @@ class BatchConfig:
     Attributes
     ----------
     budget_tokens
-        Tiles times the largest tile of a batch; see `trainer.batches`.
+        Tiles times the largest tile of a batch; see `trainer.data.sampler`.
     window
         Tiles that are sorted together.
     num_views
@@ -80,7 +86,7 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """How weights move; see `trainer.optimiser`.
+    """How weights move; see `trainer.run.optimiser`.
 
     Attributes
     ----------
@@ -217,3 +223,104 @@ def _check_fracs(masks: MaskConfig) -> None:
         if not 0 <= low <= high <= 1:
             msg = f"masks.{name} is [{low}, {high}]; want two parts of 1 that ascend, as [0.3, 0.6]"
             raise UsageError(msg)
+
+
+T = TypeVar("T")
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a TOML file.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is no TOML, or has a key or value that is not known; says the nearest.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}. Example of a file: docs/training.md"
+        raise UsageError(msg) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path} is no TOML: {error}. Example: [optimiser] and below it epochs = 10"
+        raise UsageError(msg) from error
+    return make_config(content)
+
+
+def make_config(content: Mapping[str, Any]) -> TrainConfig:
+    """Make a configuration of tables as TOML has them.
+
+    Raises
+    ------
+    UsageError
+        As `read_config`.
+    """
+    return _made(TrainConfig, content, "")
+
+
+def _made(kind: type[T], content: Mapping[str, Any], path: str) -> T:
+    hints = get_type_hints(kind)
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]  # only of dataclasses
+    check_names(path.rstrip(".") or "the file", content, names)
+    values = {name: _value(hints[name], value, path + name) for name, value in content.items()}
+    try:
+        return kind(**values)
+    except EncoderError as error:
+        raise UsageError(str(error)) from error
+
+
+def _value(hint: Any, value: Any, path: str) -> Any:
+    """Return a value of the annotated type; whole numbers are numbers, lists are tuples."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if is_dataclass(hint) or origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise _wrong(path, value, f"a table, [{path}]")
+        if origin is Mapping:
+            return {name: _value(inner[1], item, f"{path}.{name}") for name, item in value.items()}
+        return _made(hint, value, f"{path}.")
+    if origin is tuple:
+        return _tuple(inner, value, path)
+    if origin is Literal:
+        if value not in inner:
+            raise _wrong(path, value, "one of " + ", ".join(map(repr, inner)))
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise _wrong(path, value, f"a value of type {hint.__name__}")
+    return value
+
+
+def _tuple(inner: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(path, value, "a list, such as [0.3, 0.6]")
+    kinds = [inner[0]] * len(value) if Ellipsis in inner else inner
+    if len(value) != len(kinds):
+        raise _wrong(path, value, f"a list of {len(kinds)} values")
+    return tuple(_value(kind, item, path) for kind, item in zip(kinds, value, strict=True))
+
+
+def _wrong(path: str, value: Any, wanted: str) -> UsageError:
+    return UsageError(f"{path} is {value!r}; want {wanted}. All settings: docs/training.md")
+
+
+def toml_text(config: TrainConfig) -> str:
+    """Write a configuration as TOML that `read_config` reads to the same."""
+    content = asdict(config)
+    lines = [f"seed = {content.pop('seed')}"]
+    for table, settings in content.items():
+        lines += ["", f"[{table}]"]
+        lines += [f"{name} = {_toml(value)}" for name, value in settings.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(name)} = {_toml(v)}" for name, v in value.items()) + " }"
+    return repr(value)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoindex.evaluation.runner import evaluate
+    from geoindex.evaluation.run import evaluate
 
 __all__ = ["evaluate"]
 
@@ -13,6 +13,6 @@ def __getattr__(name: str) -> Any:
     if name != "evaluate":
         msg = f"module 'geoindex.evaluation' has no attribute {name!r}"
         raise AttributeError(msg)
-    from geoindex.evaluation.runner import evaluate
+    from geoindex.evaluation.run import evaluate
 
     return evaluate

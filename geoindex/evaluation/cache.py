@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from geoindex.workspace import fingerprint, write_json
+from geoindex.storage.workspace import fingerprint, write_json
 
 _HERE = Path(__file__).parent
 #: From vectors, labels and folds to scores.
 JUDGING = (
-    "judging", "heads", "matrix", "linear", "mlp", "neighbours", "top_k", "scores", "metric_sums",
+    "score_heads", "heads/fit", "heads/features", "heads/linear", "heads/mlp", "heads/knn",
+    "heads/top_k", "metrics", "bootstrap",
 )  # fmt: skip
 # what a row's own module leaves to others; an encoder's code is in its fingerprint
 _HELPERS = {"peers": ("baselines/counts",)}

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import parents, resolution_of
 from geoindex.errors import UsageError
-from geoindex.evaluation.heads import check_head, tell
+from geoindex.evaluation.heads.features import Matrix
+from geoindex.evaluation.heads.fit import check_head, tell
+from geoindex.evaluation.heads.knn import DEFAULT_KS, check_k
 from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
-from geoindex.evaluation.matrix import Matrix
-from geoindex.evaluation.neighbours import DEFAULT_KS, check_k
-from geoindex.evaluation.scores import Score, score_predictions
+from geoindex.evaluation.metrics import Score, score_predictions
 from geoindex.evaluation.splits import (
     DEFAULT_FOLDS,
     Fold,
@@ -27,6 +26,7 @@ from geoindex.evaluation.splits import (
     random_folds,
     spatial_folds,
 )
+from geoindex.geo.h3 import parents, resolution_of
 from geoindex.index import Index
 
 SPLITS = ("spatial", "random")

@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.errors import InvalidLabelsError
-from geoindex.evaluation.heads import TASKS
+from geoindex.evaluation.heads.fit import TASKS
 
 BY = ("feature_id", "cell", "point", "geometry")
 _KEYS = {

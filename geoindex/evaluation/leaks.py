@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.counts import Words
+from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.tasks.base import Labels, Task
-from geoindex.evaluation.view import MapView
 
 NUM_WORDS = 4000
 #: Presence of one word with this F1 or more is looked at.

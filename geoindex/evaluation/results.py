@@ -34,7 +34,7 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
     ranks                    one a split, unit, row, focus and head, "chosen" among them
         split, unit, row, focus, head, mean_rank (1 is best), num_tasks
     comparisons              one a split, task, unit, masked, head ("chosen" | "knn") and pair of
-                             rows; see `geoindex.evaluation.comparing`
+                             rows; see `geoindex.evaluation.paired_comparison`
         split, task, unit, masked, metric
         row, focus, other, other_focus, head
         difference           how much better `row` is, in the metric; below 0 it is worse
@@ -64,8 +64,8 @@ from pathlib import Path
 from typing import Any
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.judging import CHOSEN
-from geoindex.workspace import write_json
+from geoindex.evaluation.score_heads import CHOSEN
+from geoindex.storage.workspace import write_json
 
 FORMAT = "geoindex-evaluation"
 SCHEMA_VERSION = 3

@@ -25,9 +25,9 @@ from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row
 from geoindex.evaluation.baselines.encoders import EncoderRow
 from geoindex.evaluation.cache import ScoreCache, code_of, code_of_row
 from geoindex.evaluation.collapse import collapse_numbers
-from geoindex.evaluation.matrix import unit_rows
+from geoindex.evaluation.heads.features import unit_rows
+from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.results import Results
-from geoindex.evaluation.view import MapView
 from geoindex.progress import Reporter
 
 K = 10
@@ -42,7 +42,7 @@ _LEAST_USES = K + 1
 _ASKED_AT_ONCE = 10
 _UNTELLING = ("source*", "addr:*", "*name*", "created_by", "note*", "fixme*", "website", "phone")
 # what decides these scores, besides the row
-_CODE = ("retrieval", "collapse", "matrix")
+_CODE = ("retrieval", "collapse", "heads/features")
 
 
 def add_retrieval(

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
+from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.splits import Folds, place_folds, random_folds, spatial_folds
 from geoindex.evaluation.tasks.base import Labels, Task
-from geoindex.evaluation.view import MapView
 
 SPLITS = ("spatial", "places", "random")
 HIDINGS = ("each", "all")

@@ -1,7 +1,8 @@
 """What vectors does an encoder give the cells and entities of a view?
 
 Tokens of the whole map are made once and kept; a view in which tags are hidden has only the
-entities that lost some tokenised again. Tiles are those of a build (`geoindex.membership`): a cell,
+entities that lost some tokenised again. Tiles are those of a build (`geoindex.geo.cell_members`):
+a cell,
 what touches it, and the ring around it as halo.
 """
 
@@ -10,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import centres
-from geoindex.evaluation.view import MapView
-from geoindex.membership import CellMembers, tile_rows, tile_runs
-from geoindex.models import entity_tokens, tag_codes, tiles_of
+from geoindex.encoders import entity_tokens, tag_codes, tiles_of
+from geoindex.evaluation.map_view import MapView
+from geoindex.geo.cell_members import CellMembers, tile_rows, tile_runs
+from geoindex.geo.h3 import centres
 
 if TYPE_CHECKING:
-    from encoder.embedder import Embedder, EntityTokens, TagCodes
+    from encoder.protocol import Embedder, EntityTokens, TagCodes
 
 _MEMBERS_AT_ONCE = 200_000
 _ROWS_AT_ONCE = 32_768
-# in the order of `geoindex.models.entity_tokens`
+# in the order of `geoindex.encoders.entity_tokens`
 _TOKEN_PARTS = ("tags", "salience", "geometry", "boxes", "words")
 
 
@@ -30,7 +31,7 @@ class ViewEncoder:
     Parameters
     ----------
     encoder
-        From `geoindex.models.load_encoder`, or anything that keeps its promise.
+        From `geoindex.encoders.load_encoder`, or anything that keeps its promise.
     """
 
     def __init__(self, encoder: "Embedder") -> None:

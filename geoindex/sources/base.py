@@ -1,7 +1,7 @@
 """What every source promises: a description, and raw entities in batches.
 
 A source reads; it does not judge. Kind, cell, bbox and hash are the same for all sources and are
-made in `geoindex.entities`.
+made in `geoindex.features.schema`.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class RawEntities:
 
     `wkb` holds bytes, EPSG:4326, longitude first. `version` is null where
     the source knows none; `osm_type` and `osm_id` are null for what is not of OpenStreetMap.
-    `tags` are sorted by key, as `geoindex.tag_maps.tag_map` makes them.
+    `tags` are sorted by key, as `geoindex.features.tags.tag_map` makes them.
     """
 
     feature_id: pa.StringArray

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.geoindex.test_building import town
+from tests.geoindex.pipeline.test_build import town
 
 
 def run(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -226,9 +226,9 @@ def test_an_interrupt_is_130_and_the_work_is_kept(tmp_path: Path) -> None:
     source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     # a reporter that interrupts at a known moment is steadier than a race with the clock
     code = (
-        "import sys, os, signal, cli.talk;"
-        "stage = cli.talk.Talk.stage;"
-        "cli.talk.Talk.stage = lambda self, name, total: "
+        "import sys, os, signal, cli.progress;"
+        "stage = cli.progress.Talk.stage;"
+        "cli.progress.Talk.stage = lambda self, name, total: "
         "(os.kill(os.getpid(), signal.SIGINT) if name == 'embed' else None, "
         "stage(self, name, total))[1];"
         f"sys.argv = ['geoindex', 'build', {str(source)!r}, '-o', {str(output)!r}];"

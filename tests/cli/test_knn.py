@@ -5,8 +5,8 @@ import typer
 from typer.testing import CliRunner
 
 from cli import knn
-from geoindex.cells import format_cell
 from geoindex.errors import InvalidLabelsError, OutputError
+from geoindex.geo.h3 import format_cell
 from tests.label_map import build_label_index, kinds_csv, write_csv
 
 

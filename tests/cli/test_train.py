@@ -8,8 +8,8 @@ from cli.app import app
 from cli.train import step_text, untrained_text
 from tests.trainer.small_models import small_config
 from tests.trainer.towns import write_towns
-from trainer.config_file import toml_text
-from trainer.run_state import Outcome, Progress
+from trainer.config import toml_text
+from trainer.run.state import Outcome, Progress
 
 
 @pytest.fixture(scope="module")

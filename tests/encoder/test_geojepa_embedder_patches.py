@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.embedder import TilePatches
-from encoder.geojepa import GeoJEPA
-from encoder.geojepa_embedder import GeoJEPAEmbedder
+from encoder.geojepa.embedder import GeoJEPAEmbedder
+from encoder.geojepa.model import GeoJEPA
+from encoder.protocol import TilePatches
 from encoder.tagpool import TagPool
-from tests.encoder.test_geojepa_embedder import SMALL, tiles_of, tokens_of
+from tests.encoder.geojepa.test_embedder import SMALL, tiles_of, tokens_of
 
 SEEING = replace(SMALL, image_dim=5, image_fingerprint="of these tokens", max_patches=6)
 near = {"rtol": 1e-4, "atol": 1e-5}

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.embedder import TilePatches
-from encoder.geojepa import GeoJEPA
-from encoder.geojepa_latents import thinned
-from encoder.geojepa_regions import joined_parts, patch_looks, region_columns
-from encoder.token_batch import Patches, padded_layout
-from tests.encoder.test_geojepa import MODEL, SMALL, make_batch, make_model, near, only
+from encoder.geojepa.batch import Patches, padded_layout
+from encoder.geojepa.inference import thinned
+from encoder.geojepa.model import GeoJEPA
+from encoder.geojepa.region_vectors import joined_parts, patch_looks, region_columns
+from encoder.protocol import TilePatches
+from tests.encoder.geojepa.test_model import MODEL, SMALL, make_batch, make_model, near, only
 
 SEEING = replace(SMALL, image_dim=5)
 SEES = make_model(SEEING)

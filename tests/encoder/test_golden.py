@@ -7,10 +7,10 @@ what the model computes changes these numbers on purpose, and raises `_VERSION` 
 import numpy as np
 import torch
 
-from encoder.geojepa import GeoJEPA
-from encoder.geojepa_config import GeoJEPAConfig
-from encoder.token_batch import Patches, TokenBatch
-from encoder.words import WORDS_OF_EACH
+from encoder.geojepa.batch import Patches, TokenBatch
+from encoder.geojepa.config import GeoJEPAConfig
+from encoder.geojepa.model import GeoJEPA
+from encoder.tags.vocabulary import WORDS_OF_EACH
 
 CONFIG = GeoJEPAConfig(
     tag_dim=6, geometry_dim=4, image_dim=3, width=16, depth=2, num_heads=2, num_counts=8,

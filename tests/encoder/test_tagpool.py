@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.embedder import EntityTokens, TagCodes, Tiles
+from encoder.protocol import EntityTokens, TagCodes, Tiles
 from encoder.tagpool import TagPool
 
 TAGS = [

@@ -18,7 +18,7 @@ from geoindex.errors import (
     NotInIndexError,
     UsageError,
 )
-from geoindex.places import BBox, LonLat
+from geoindex.geo.distance import BBox, LonLat
 from tests.osm_files import TOWN
 
 LON, LAT = TOWN

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
 from geoindex.index import Index
-from geoindex.layout import SCHEMA_VERSION, search_files, table_path
+from geoindex.storage.layout import SCHEMA_VERSION, search_files, table_path
 
 
 @pytest.fixture

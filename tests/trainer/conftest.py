@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import geoindex
-from geoindex.images.request import ImageryRequest
+from geoindex.imagery.request import ImageryRequest
 from tests.imagery_files import CENTRE, transform_about, write_raster
 from tests.osm_files import OsmFile
 from tests.trainer.towns import write_towns

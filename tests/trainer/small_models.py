@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from encoder.geojepa_config import GeoJEPAConfig
-from trainer.config import TrainConfig
-from trainer.config_file import make_config
+from encoder.geojepa.config import GeoJEPAConfig
+from trainer.config import TrainConfig, make_config
 
 
 def small_shape(**changes: Any) -> GeoJEPAConfig:

@@ -4,8 +4,7 @@ import pytest
 
 from geoindex.errors import UsageError
 from tests.trainer.small_models import small_config
-from trainer.config import TrainConfig
-from trainer.config_file import make_config, read_config, toml_text
+from trainer.config import TrainConfig, make_config, read_config, toml_text
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

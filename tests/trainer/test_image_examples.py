@@ -10,17 +10,17 @@ import torch
 from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
 from tests.trainer.tiles_by_hand import plain_masks
-from trainer.batch_types import MODALITIES, Batch
-from trainer.drawn import Drawn, draw_entities
-from trainer.examples import make_batch, whole_batch
-from trainer.fabric import launch
-from trainer.material import Material, make_material
-from trainer.nearest import nearest_context
-from trainer.objective import Objective
-from trainer.objective_config import WEIGHTS
-from trainer.ragged import owners
-from trainer.setup import make_objective
-from trainer.steps import epoch_steps
+from trainer.data.batch import MODALITIES, Batch
+from trainer.data.collate import make_batch, whole_batch
+from trainer.data.dataset import Material, make_material
+from trainer.data.loader import epoch_steps
+from trainer.data.ragged import owners
+from trainer.data.sample_entities import Drawn, draw_entities
+from trainer.objectives.config import WEIGHTS
+from trainer.objectives.copy_baseline import nearest_context
+from trainer.objectives.objective import Objective
+from trainer.run.fabric import launch
+from trainer.run.setup import make_objective
 
 IMAGE = MODALITIES.index("image")
 CONFIG = small_config(model={"num_words": 4})

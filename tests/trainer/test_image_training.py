@@ -10,16 +10,16 @@ import shapely
 import torch
 
 import geoindex
-from encoder.geojepa import GeoJEPA
-from geoindex.images.stored import Images
-from geoindex.models import load_image_tokeniser
+from encoder.geojepa.model import GeoJEPA
+from geoindex.encoders import load_image_tokeniser
+from geoindex.imagery.patch_store import Images
 from tests.trainer.small_models import small_config
-from trainer.image_files import read_patches
-from trainer.loop import train
-from trainer.run_state import Progress
-from trainer.token_cache import cache_tokens
-from trainer.token_files import TokenCache
-from trainer.training_tiles import pooled_tags
+from trainer.data.build_cache import cache_tokens
+from trainer.data.cache import TokenCache
+from trainer.data.image_cache import read_patches
+from trainer.data.training_tiles import pooled_tags
+from trainer.run.loop import train
+from trainer.run.state import Progress
 
 
 @pytest.fixture(scope="module")

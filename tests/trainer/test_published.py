@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
 from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
-from trainer.config import TrainConfig
-from trainer.config_file import read_config
-from trainer.fabric import launch
-from trainer.loop import train
-from trainer.mask_types import MASKS, RaggedTiles
-from trainer.masks import draw_masks
-from trainer.material import make_material
-from trainer.patch_masks import IMAGE_WAYS, draw_patch_masks
-from trainer.units import units_of
+from trainer.config import TrainConfig, read_config
+from trainer.data.dataset import make_material
+from trainer.masks.patches import IMAGE_WAYS, draw_patch_masks
+from trainer.masks.sample import draw_masks
+from trainer.masks.types import MASKS, RaggedTiles
+from trainer.masks.units import units_of
+from trainer.run.fabric import launch
+from trainer.run.loop import train
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 PUBLISHED = SCRIPTS / "ema-published.toml"

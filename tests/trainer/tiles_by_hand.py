@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.mask_types import MaskConfig, RaggedTiles
-from trainer.ragged import lengths_to_offsets
+from trainer.data.ragged import lengths_to_offsets
+from trainer.masks.types import MaskConfig, RaggedTiles
 
 
 def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles:

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.baselines.base import CONSTANT, NoVarianceError, Row
-from geoindex.evaluation.baselines.constant import Constant
-from geoindex.evaluation.baselines.counts import Counts, Svd
+from geoindex.evaluation.baselines.counts import Constant, Counts, Svd
 from geoindex.evaluation.baselines.encoders import EncoderRow
 from geoindex.evaluation.baselines.peers import PEERS
 
@@ -29,7 +28,7 @@ def find_rows(wanted: Iterable[str | Row] = DEFAULT_ROWS) -> list[Row]:
     Parameters
     ----------
     wanted
-        Names of baselines; ``untrained``; or what `geoindex.models.load_encoder` takes, a name or
+        Names of baselines; ``untrained``; or what `geoindex.encoders.load_encoder` takes, a name or
         a checkpoint's folder, which then bears the encoder's own name; ``NAME=ENCODER`` gives it
         another. Rows of your own go through.
 
@@ -54,7 +53,7 @@ def find_rows(wanted: Iterable[str | Row] = DEFAULT_ROWS) -> list[Row]:
 def _row(name: str) -> Row:
     if name in BASELINES:
         return BASELINES[name]
-    from geoindex.models import load_encoder
+    from geoindex.encoders import load_encoder
 
     given, _, encoder = name.rpartition("=")
     if name == UNTRAINED:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import GeoindexError
-from geoindex.evaluation.view import MapView
+from geoindex.evaluation.map_view import MapView
 
 FOCUSES = ("own", "context")
 #: The only row that may have no variance.

@@ -4,6 +4,8 @@ A word is a ``key=value`` or a bare key; an entity has each of its words once. `
 words that most entities have, and the logarithm of how many entities of a cell have each. `Svd`
 takes more words and keeps the strongest directions. An entity in its surroundings is its own bag
 beside the one of its home cell, each of length 1.
+
+What is a score worth when nothing is known? The same number for all.
 """
 
 from dataclasses import dataclass
@@ -12,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from geoindex.evaluation.baselines.base import FOCUSES
-from geoindex.evaluation.matrix import unit_rows
-from geoindex.evaluation.view import MapView
-from geoindex.workspace import fingerprint
+from geoindex.evaluation.baselines.base import CONSTANT, FOCUSES
+from geoindex.evaluation.heads.features import unit_rows
+from geoindex.evaluation.map_view import MapView
+from geoindex.storage.workspace import fingerprint
 
 
 @dataclass(frozen=True)
@@ -188,3 +190,28 @@ def directions(matrix: sparse.csr_array, dim: int) -> NDArray[np.float64]:
     largest = np.abs(axes).argmax(axis=1)
     signs = np.sign(axes[np.arange(len(axes)), largest])
     return np.asarray(axes * signs[:, None], np.float64)
+
+
+class Constant:
+    """The row that knows nothing: heads answer with the mean or the commonest class."""
+
+    name = CONSTANT
+    title = "the same vector for all"
+    fingerprint = "1"
+    focuses = ("own",)
+
+    def fit(self, view: MapView) -> "Constant":
+        """Learn nothing."""
+        del view
+        return self
+
+    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
+        """Return ones, shape ``(c, 1)``."""
+        return np.ones((len(view.cell_ids), 1), np.float32)
+
+    def entity_vectors(
+        self, view: MapView, rows: NDArray[np.int64], *, focus: str
+    ) -> NDArray[np.float32]:
+        """Return ones, shape ``(k, 1)``."""
+        del view, focus
+        return np.ones((len(rows), 1), np.float32)

@@ -1,4 +1,4 @@
-"""What does an encoder reach? Any encoder that `geoindex.models` opens, as a row."""
+"""What does an encoder reach? Any encoder that `geoindex.encoders` opens, as a row."""
 
 from typing import TYPE_CHECKING
 
@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.base import FOCUSES
-from geoindex.evaluation.view import MapView
+from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.view_vectors import ViewEncoder
-from geoindex.workspace import fingerprint
+from geoindex.storage.workspace import fingerprint
 
 if TYPE_CHECKING:
-    from encoder.embedder import Embedder
+    from encoder.protocol import Embedder
 
 # raised when `geoindex.evaluation.view_vectors` makes other vectors of the same encoder: scores
 # are kept under it
@@ -24,7 +24,7 @@ class EncoderRow:
     Parameters
     ----------
     encoder
-        From `geoindex.models.load_encoder`, or anything that keeps its promise.
+        From `geoindex.encoders.load_encoder`, or anything that keeps its promise.
     name
         In tables; the encoder's own by default.
     """

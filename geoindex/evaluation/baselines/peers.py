@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.cells import format_cell
 from geoindex.errors import MissingExtraError, UsageError
 from geoindex.evaluation.baselines.base import Row
 from geoindex.evaluation.baselines.counts import Words
-from geoindex.evaluation.view import MapView
-from geoindex.workspace import fingerprint
+from geoindex.evaluation.map_view import MapView
+from geoindex.geo.h3 import format_cell
+from geoindex.storage.workspace import fingerprint
 
 _NUM_WORDS = 300
 _HEX2VEC_EPOCHS = 10
@@ -109,7 +109,7 @@ def srai_tables(view: MapView, words: Words) -> tuple[Any, Any, Any]:
     """Return srai's three tables: regions, features with a column a word, and who touches whom."""
     import geopandas as gpd
 
-    from geoindex.boundaries import boundaries
+    from geoindex.geo.cell_polygons import boundaries
 
     pd = import_module("pandas")  # geopandas brings it
     names = [format_cell(cell) for cell in view.cell_ids]

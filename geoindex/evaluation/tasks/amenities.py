@@ -4,8 +4,8 @@ Hidden: ``amenity`` in all its namespaces and the keys that say the same again (
 beside ``amenity=pharmacy``), with all but the main tags of an entity that was one.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.counting import Counted
-from geoindex.evaluation.view import Telling
 
 TASKS = (
     Counted(

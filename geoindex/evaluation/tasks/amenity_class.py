@@ -4,8 +4,8 @@ Hidden on the amenities: every tag but those named here, which any class may hav
 "Apotheke" is an answer, not a clue, and so is the website of the city's bicycles.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.classes import ValueClass
-from geoindex.evaluation.view import Telling
 
 COMMON = (
     "addr:*", "building", "building:levels", "roof:*", "wheelchair", "level", "layer", "indoor",

@@ -7,7 +7,7 @@ A task is any object with the attributes and the one method of `Task`. One of yo
 
     from geoindex.evaluation import evaluate
     from geoindex.evaluation.tasks.base import Labels, cell_labels, counts
-    from geoindex.evaluation.view import MapView, Telling
+    from geoindex.evaluation.map_view import MapView, Telling
 
 
     @dataclass(frozen=True)
@@ -37,7 +37,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.view import MapView, Telling
+from geoindex.evaluation.map_view import MapView, Telling
 
 KINDS = ("regression", "classification")
 
@@ -72,7 +72,7 @@ class Task(Protocol):
     kind
         ``"regression"`` or ``"classification"``.
     metric
-        The one that ranks are made of: one of `geoindex.evaluation.scores.METRICS`.
+        The one that ranks are made of: one of `geoindex.evaluation.metrics.METRICS`.
     telling
         What is hidden where labels are masked. Tasks of entities are always masked.
     """

@@ -6,8 +6,8 @@ values and names that say bridge in the languages of the maps that we test on. T
 is left is that it was cut at the abutments, which every road is at some places.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.counting import Counted
-from geoindex.evaluation.view import Telling
 
 TELLING = Telling(
     (

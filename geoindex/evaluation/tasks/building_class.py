@@ -4,8 +4,8 @@ Hidden on the buildings: every tag but those named here, which say how it looks,
 any other key might repeat it (``amenity=school`` on a ``building=school``, a church's name).
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.classes import ValueClass
-from geoindex.evaluation.view import Telling
 
 LOOKS = (
     "building:levels", "building:levels:*", "building:material", "building:colour",

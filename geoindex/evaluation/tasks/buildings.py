@@ -6,8 +6,8 @@ stays a shop, as a point, since the outline of a building is that of a building.
 hours stay with what they belong to.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.counting import Counted
-from geoindex.evaluation.view import Telling
 
 _TELLING = Telling(
     (

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from geoindex.evaluation.map_view import MapView, Telling
 from geoindex.evaluation.tasks.base import Labels, common_classes
-from geoindex.evaluation.view import MapView, Telling
 
 SMALLEST_CLASS = 30
 MOST_CLASSES = 15

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoindex.evaluation.map_view import MapView, Telling
 from geoindex.evaluation.tasks.base import Labels, cell_labels, counts, touched
-from geoindex.evaluation.view import MapView, Telling
 
 
 @dataclass(frozen=True)

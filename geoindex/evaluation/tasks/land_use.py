@@ -11,9 +11,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoindex.boundaries import boundaries
+from geoindex.evaluation.map_view import MapView, Telling
 from geoindex.evaluation.tasks.base import Labels, cell_labels
-from geoindex.evaluation.view import MapView, Telling
+from geoindex.geo.cell_polygons import boundaries
 
 #: class -> the tags that make it
 CLASSES = {

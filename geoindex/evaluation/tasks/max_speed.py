@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geoindex.evaluation.map_view import MapView, Telling
 from geoindex.evaluation.tasks.base import Labels, cell_labels
 from geoindex.evaluation.tasks.speeds import TELLING, road_speeds
-from geoindex.evaluation.view import MapView, Telling
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ Hidden on the roads: ``highway``, and what only one class has or what names it: 
 routes, speed. Names, surface, lanes, lighting and width stay.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.classes import ValueClass
-from geoindex.evaluation.view import Telling
 
 ROADS = (
     "motorway", "trunk", "primary", "secondary", "tertiary", "unclassified", "residential",

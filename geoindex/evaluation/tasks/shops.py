@@ -4,8 +4,8 @@ Hidden: ``shop`` in all its namespaces, and all but the main tags of an entity t
 building with opening hours and a brand is a building with a shop. What was nothing else goes.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.counting import Counted
-from geoindex.evaluation.view import Telling
 
 TASKS = (
     Counted(

@@ -9,8 +9,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.evaluation.map_view import MapView, Telling
 from geoindex.evaluation.tasks.car_bridges import CAR_ROADS
-from geoindex.evaluation.view import MapView, Telling
 
 MPH_KM_H = 1.609344
 #: Above any limit posted on Earth (160 km/h): a typing error.

@@ -5,8 +5,8 @@ crossing without ``crossing=*`` would be a signalled one; the British crossings,
 signals; what only signals have (buttons, turn on red). A node that was nothing else goes.
 """
 
+from geoindex.evaluation.map_view import Telling
 from geoindex.evaluation.tasks.counting import Counted
-from geoindex.evaluation.view import Telling
 
 _COUNTED = ("highway=traffic_signals", "crossing=traffic_signals")
 _TELLING = Telling(

@@ -3,8 +3,8 @@
 import numpy as np
 import shapely
 
-from geoindex.evaluation.loading import make_view
-from geoindex.evaluation.view import MapView
+from geoindex.evaluation.load_view import make_view
+from geoindex.evaluation.map_view import MapView
 
 _CORNER = (13.0, 55.5)
 _STEP = (0.008, 0.0045)  # degrees, about 500 m: every node has a cell of resolution 9 of its own

@@ -99,7 +99,7 @@ def test_a_checkpoint_is_a_row_by_its_folder(monkeypatch, tmp_path):
         asked.append(name)
         return Checkpoint()
 
-    monkeypatch.setattr("geoindex.models.load_encoder", load)
+    monkeypatch.setattr("geoindex.encoders.load_encoder", load)
     rows = find_rows(["counts", str(tmp_path), "untrained", f"new={tmp_path}"])
     assert [row.name for row in rows] == ["counts", "geojepa-small", "untrained", "new"]
     assert asked == [str(tmp_path), "geojepa:untrained", str(tmp_path)]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import shapely
 
-from geoindex.boundaries import boundaries
-from geoindex.cells import cells_at, format_cell
 from geoindex.errors import InvalidLabelsError, NotInIndexError
 from geoindex.evaluation.label_joins import check_learnable, join_labels
 from geoindex.evaluation.labels import Labels
+from geoindex.geo.cell_polygons import boundaries
+from geoindex.geo.h3 import cells_at, format_cell
 from tests.osm_files import TOWN
 
 

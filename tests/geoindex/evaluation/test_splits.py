@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoindex.cells import cells_at, parents
 from geoindex.errors import InvalidResolutionError, TooFewBlocksError, UsageError
 from geoindex.evaluation.splits import Fold, place_folds, random_folds, spatial_folds
+from geoindex.geo.h3 import cells_at, parents
 
 
 def map_cells(n: int, seed: int = 0, width: float = 0.3) -> np.ndarray:

@@ -6,7 +6,7 @@ from sklearn.tree import DecisionTreeClassifier
 from geoindex.errors import UsageError
 from geoindex.evaluation.baselines.counts import Words
 from geoindex.evaluation.leaks import find_leaks, remaining
-from geoindex.evaluation.loading import load_view
+from geoindex.evaluation.load_view import load_view
 from geoindex.evaluation.tasks import TASKS, find_tasks
 from geoindex.evaluation.tasks.base import Labels
 from geoindex.evaluation.tasks.speeds import speed_km_h

@@ -1,0 +1,1 @@
+"""Geometry tokens: size, orientation and the Fourier transform of an outline."""

@@ -1,0 +1,1 @@
+"""Patch tokens of image chips: networks from packages, or plain colour statistics."""

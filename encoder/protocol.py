@@ -1,0 +1,193 @@
+"""What does every encoder promise? Tokens in; entity vectors and region vectors out.
+
+Letters of shapes: n entities, m members, t tiles, u unique tags, D dim, R region dim.
+
+An embedder works in two steps, so that the first can be cached. `tokens` turns each entity alone
+into arrays: nothing of its surroundings, so they hold for ever. `own` and `tiles` turn tokens into
+vectors. A tile is one region with the entities that touch it and a halo of those around it: halo
+entities are seen, but not pooled into the region's vector.
+
+All vectors have unit length, so that their product is the cosine. None depends on the batch it was
+made in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: columns of `EntityTokens.boxes`
+BOX_DIM = 6
+
+
+@dataclass(frozen=True)
+class TagCodes:
+    """The tags of n entities: each unique ``key=value`` once, and codes that point to them.
+
+    Attributes
+    ----------
+    unique
+        ``key=value`` strings, u of them.
+    codes
+        Shape ``(m,)``, int32 into `unique`; entity i has ``codes[offsets[i]:offsets[i + 1]]``.
+    offsets
+        Shape ``(n + 1,)``, int64.
+    """
+
+    unique: Sequence[str]
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EntityTokens:
+    """What the encoder reads of n entities, each alone.
+
+    Attributes
+    ----------
+    tags
+        Shape ``(n, tag_dim)``, float32: the pooled tag vectors, zero where no tag says anything.
+    salience
+        Shape ``(n,)``, float32, 0 to 1: how much the tags say; a fountain more than a building.
+    geometry
+        Shape ``(n, GEOMETRY_DIM)``, float32; zero where there is none.
+    boxes
+        Of `encoder.geometry.tokens.canonical_boxes`, shape ``(n, BOX_DIM)``, float64; zeros where
+        there is no place, or an embedder does not look where things lie.
+    words
+        Of `encoder.tags.vocabulary.entity_words`, shape ``(n, WORDS_OF_EACH)``, int16; ``(n, 0)``
+        of an
+        embedder that counts no words.
+    """
+
+    tags: NDArray[np.float32]
+    salience: NDArray[np.float32]
+    geometry: NDArray[np.float32]
+    boxes: NDArray[np.float64]
+    words: NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def take(self, rows: NDArray[np.int64]) -> "EntityTokens":
+        """Return the tokens of some entities."""
+        return EntityTokens(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class TilePatches:
+    """What each tile looks like from above.
+
+    Attributes
+    ----------
+    images
+        Patch tokens of an image tokeniser, shape ``(p, image_dim)``, of any float type.
+    place
+        Shape ``(p, 3)``: metres east and north of the tile's centre, and the patch's width.
+    offsets
+        Shape ``(t + 1,)``, int64: tile i has the patches ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    images: NDArray[np.floating[Any]]
+    place: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which entities each tile holds.
+
+    Attributes
+    ----------
+    members
+        Shape ``(m,)``, int64 rows of the tokens; tile i has ``members[offsets[i]:offsets[i + 1]]``.
+    offsets
+        Shape ``(t + 1,)``, int64.
+    is_halo
+        Shape ``(m,)``: True where the member only surrounds the tile.
+    is_read
+        Shape ``(m,)``: True where the member's contextual vector is to be returned.
+    centres
+        Shape ``(t, 2)``: longitude and latitude of the tiles' centres, degrees; None for the middle
+        of what each holds.
+    patches
+        None where nothing is known of what the ground looks like. An embedder may take no notice.
+    """
+
+    members: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    is_halo: NDArray[np.bool_]
+    is_read: NDArray[np.bool_]
+    centres: NDArray[np.float64] | None = None
+    patches: TilePatches | None = None
+
+
+class Embedder(Protocol):
+    """Anything that gives entities and regions their vectors."""
+
+    @property
+    def name(self) -> str:
+        """Return the short name that `build --encoder` takes and the manifest keeps."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash weights and settings: vectors may be compared if and only if it is the same."""
+        ...
+
+    @property
+    def image_fingerprint(self) -> str:
+        """Return the fingerprint of the image tokens that it reads; "" if it reads none."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Return D, the width of an entity's vector."""
+        ...
+
+    @property
+    def region_dim(self) -> int:
+        """Return R, the width of a region's vector."""
+        ...
+
+    @property
+    def parts(self) -> Mapping[str, slice]:
+        """Return which columns of an entity's vector come from what, all D of them, in order."""
+        ...
+
+    @property
+    def region_parts(self) -> Mapping[str, slice]:
+        """Return which columns of a region's vector come from what, all R of them, in order."""
+        ...
+
+    def tokens(self, tags: TagCodes, geometries: NDArray[np.object_] | None) -> EntityTokens:
+        """Tokenise entities.
+
+        Parameters
+        ----------
+        tags
+            Of n entities.
+        geometries
+            Shapely, degrees, longitude first, shape ``(n,)``; None for tags without a place.
+        """
+        ...
+
+    def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
+        """Return the vector of each entity alone, shape ``(n, D)``."""
+        ...
+
+    def tiles(
+        self, tokens: EntityTokens, tiles: Tiles
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vectors of the members that `is_read`, and of the regions.
+
+        Returns
+        -------
+        contextual
+            Shape ``(is_read.sum(), D)``, in member order.
+        regions
+            Shape ``(t, R)``.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Tag vectors: the static table, rules for numbers and opening hours, pooling, vocabulary."""

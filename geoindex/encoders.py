@@ -1,0 +1,258 @@
+"""Which encoder makes the vectors? The only module of geoindex that opens `encoder`.
+
+Imports happen inside the functions: a query by id needs no encoder at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex._bundle_path import import_encoder
+from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from encoder.images.base import ImageTokeniser
+    from encoder.protocol import Embedder, EntityTokens, TagCodes, TilePatches, Tiles
+    from encoder.tags.text_models import HuggingFaceText
+
+ENCODERS = ("geojepa", "tagpool")
+
+
+def load_encoder(name: str = "default") -> "Embedder":
+    """Open an encoder.
+
+    Parameters
+    ----------
+    name
+        ``"geojepa"``, the checkpoint that ships with this version, which is also ``"default"``; a
+        folder that `geoindex train` made; ``"geojepa:untrained"``, the same with random weights;
+        ``"tagpool"``; or ``"tagpool:MODEL"``, its tags read by a text model, a folder or a name
+        that Hugging Face's transformers loads.
+
+    Raises
+    ------
+    UsageError
+        If there is no encoder of that name, or the checkpoint or text model cannot be loaded.
+    MissingExtraError
+        If transformers is wanted and not installed.
+    """
+    import_encoder()
+    if name == "tagpool":
+        from encoder.tagpool import TagPool
+
+        return TagPool()
+    known, _, text_model = name.partition(":")
+    if known == "tagpool" and text_model:
+        from encoder.tagpool import TextTagPool
+
+        return TextTagPool(load_text_model(text_model))
+    return _geojepa(name)
+
+
+def _geojepa(name: str) -> "Embedder":
+    from encoder.errors import CheckpointError, MissingHfError
+    from encoder.geojepa.embedder import GeoJEPAEmbedder
+
+    try:
+        if name in {"default", "geojepa", "geojepa:untrained"}:
+            return GeoJEPAEmbedder(is_untrained=name.endswith(":untrained"))
+        if name and Path(name).is_dir():
+            return GeoJEPAEmbedder(Path(name))
+    except CheckpointError as error:
+        raise UsageError(str(error)) from error
+    except MissingHfError as error:
+        raise MissingExtraError(package="transformers", extra="hf") from error
+    msg = (
+        f"no encoder {name!r}, and no folder of that name; want geojepa, tagpool, tagpool:MODEL "
+        "with a text model, or a folder that `geoindex train` made. Example: geojepa"
+    )
+    raise UsageError(msg)
+
+
+def load_text_model(text_model: str) -> "HuggingFaceText":
+    """Load a text model from a folder or by its name on the hub.
+
+    Raises
+    ------
+    MissingExtraError
+        If torch or transformers is not installed.
+    UsageError
+        If there is no such model.
+    """
+    from encoder.errors import MissingHfError
+    from encoder.tags.text_models import HuggingFaceText
+
+    try:
+        return HuggingFaceText(text_model)
+    except MissingHfError as error:
+        raise MissingExtraError(package="transformers", extra="hf") from error
+    except (OSError, ValueError) as error:
+        msg = f"cannot load the text model {text_model!r}: {error}. Want a folder or a model's name"
+        raise UsageError(msg) from error
+
+
+def encoder_of(name: str, fingerprint: str) -> "Embedder":
+    """Open the encoder that made an index, to embed something new in its space.
+
+    Raises
+    ------
+    IndexDamagedError
+        If this version's encoder of that name is another one: its vectors cannot be compared.
+    """
+    encoder = load_encoder(name)
+    if encoder.fingerprint != fingerprint:
+        msg = (
+            f"the index was made by {name} {fingerprint[:8]}, this geoindex has "
+            f"{name} {encoder.fingerprint[:8]}: their vectors cannot be compared. "
+            "Build the index again, or install the version named by `geoindex info`"
+        )
+        raise IndexDamagedError(msg)
+    return encoder
+
+
+def tag_codes(
+    unique: Sequence[str], codes: NDArray[np.int32], offsets: NDArray[np.int64]
+) -> "TagCodes":
+    """Wrap the tags of some entities for the encoder."""
+    import_encoder()
+    from encoder.protocol import TagCodes
+
+    return TagCodes(unique, codes, offsets)
+
+
+def entity_tokens(
+    tags: NDArray[np.float32],
+    salience: NDArray[np.float32],
+    geometry: NDArray[np.float32],
+    boxes: NDArray[np.float64],
+    words: NDArray[np.int16],
+) -> "EntityTokens":
+    """Wrap stored tokens for the encoder."""
+    import_encoder()
+    from encoder.protocol import EntityTokens
+
+    return EntityTokens(tags, salience, geometry, boxes, words)
+
+
+def tiles_of(
+    members: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    *,
+    is_halo: NDArray[np.bool_],
+    is_read: NDArray[np.bool_],
+    centres: NDArray[np.float64] | None = None,
+    patches: "TilePatches | None" = None,
+) -> "Tiles":
+    """Wrap the members of some tiles for the encoder."""
+    import_encoder()
+    from encoder.protocol import Tiles
+
+    return Tiles(members, offsets, is_halo, is_read, centres, patches)
+
+
+def tile_patches(
+    images: NDArray[np.floating[Any]], place: NDArray[np.float32], offsets: NDArray[np.int64]
+) -> "TilePatches":
+    """Wrap the image patches of some tiles for the encoder."""
+    import_encoder()
+    from encoder.protocol import TilePatches
+
+    return TilePatches(images, place, offsets)
+
+
+def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> "EntityTokens":
+    """Tokenise one entity that has these tags and no place."""
+    unique = [f"{key}={value}" for key, value in sorted(tags.items())]
+    offsets = np.array([0, len(unique)], np.int64)
+    return encoder.tokens(tag_codes(unique, np.arange(len(unique), dtype=np.int32), offsets), None)
+
+
+def embed_tags(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[np.float32]:
+    """Return the vector of an entity that has these tags and no place, shape ``(dim,)``."""
+    return np.asarray(encoder.own(tag_tokens(encoder, tags))[0], np.float32)
+
+
+def embed_tags_as_cell(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[np.float32]:
+    """Return the vector of a cell that holds one such entity, shape ``(region_dim,)``."""
+    one, none = np.zeros(1, np.int64), np.zeros(1, np.bool_)
+    tiles = tiles_of(one, np.array([0, 1], np.int64), is_halo=none, is_read=none)
+    return np.asarray(encoder.tiles(tag_tokens(encoder, tags), tiles)[1][0], np.float32)
+
+
+def tag_vectors(
+    encoder: "Embedder", tags: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the unit vectors of ``key=value`` texts, and how much each counts, 0 to 1.
+
+    Each is read as an entity with this tag alone: shapes ``(n, tag_dim)`` and ``(n,)``.
+    """
+    n = len(tags)
+    codes, offsets = np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int64)
+    tokens = encoder.tokens(tag_codes(tags, codes, offsets), None)
+    return tokens.tags, tokens.salience
+
+
+def sides_m(geometry: Any) -> tuple[float, float]:
+    """Return the long and the short side of a geometry's minimal rectangle, metres."""
+    import_encoder()
+    from encoder.geometry.tokens import canonical_boxes
+
+    long_m, short_m = canonical_boxes(np.array([geometry], object))[0, 2:4].tolist()
+    return long_m, short_m
+
+
+def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
+    """Open what turns chips into patch tokens.
+
+    Parameters
+    ----------
+    name
+        ``"statistics"``: colour, edges and texture, built in; ``"efficientnet"``, which is also
+        ``"default"``: a network of the extra `imagery`; ``"hf:MODEL"``: a vision model that
+        transformers loads, a folder or a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name, or the model cannot be loaded.
+    MissingExtraError
+        If its packages are not installed.
+    """
+    import_encoder()
+    from encoder.errors import MissingHfError, MissingImageryError
+
+    kind, _, model = name.partition(":")
+    try:
+        if name == "statistics":
+            from encoder.images.statistics import StatisticsTokens
+
+            return StatisticsTokens()
+        if name in {"default", "efficientnet"}:
+            from encoder.images.efficientnet import EfficientNetTokens
+
+            return EfficientNetTokens()
+        if kind == "hf" and model:
+            from encoder.images.hugging_face import HuggingFaceImages
+
+            return HuggingFaceImages(model)
+    except MissingImageryError as error:
+        raise MissingExtraError(package="efficientnet-lite-pytorch", extra="imagery") from error
+    except MissingHfError as error:
+        raise MissingExtraError(package="transformers", extra="hf") from error
+    except (OSError, ValueError) as error:
+        msg = f"cannot load the vision model {model!r}: {error}. Want a folder or a model's name"
+        raise UsageError(msg) from error
+    msg = f"no image tokens {name!r}; want default, statistics, efficientnet or hf:MODEL"
+    raise UsageError(msg)
+
+
+def cached_image_tokens(tokeniser: "ImageTokeniser", folder: Path) -> "ImageTokeniser":
+    """Return a tokeniser that keeps its tokens in a folder; the built-in one is faster without."""
+    import_encoder()
+    from encoder.images.cache import CachedTokens
+    from encoder.images.statistics import StatisticsTokens
+
+    return tokeniser if isinstance(tokeniser, StatisticsTokens) else CachedTokens(tokeniser, folder)

@@ -1,0 +1,1 @@
+"""Heads on frozen vectors: ridge, logistic regression, MLP, k-NN."""

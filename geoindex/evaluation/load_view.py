@@ -1,0 +1,212 @@
+"""How does a map come into memory? Indexes, or entities made by hand, become a `MapView`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoindex.errors import UsageError
+from geoindex.evaluation.map_view import MapView, content_fingerprint
+from geoindex.geo.cell_members import MAX_CELLS
+from geoindex.geo.cover import touching
+from geoindex.geo.h3 import cells_at, check_resolution, parents
+from geoindex.index import Index
+
+DEFAULT_RESOLUTION = 9
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The entities of one place."""
+
+    name: str
+    content: str
+    feature_id: NDArray[np.object_]
+    osm_type: NDArray[np.object_]
+    geometries: NDArray[np.object_]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    home: NDArray[np.uint64]
+    unique: list[str]
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+
+def load_view(indexes: Sequence[Index], *, resolution: int = DEFAULT_RESOLUTION) -> MapView:
+    """Read the entities of indexes.
+
+    Parameters
+    ----------
+    indexes
+        Opened, at least one; each is a place, named by its folder.
+    resolution
+        Of the cells; no finer than any index has.
+
+    Raises
+    ------
+    UsageError
+        If there is no index, one is given twice, or one has coarser cells only.
+    """
+    resolution = check_resolution(resolution)
+    names = [index.path.resolve().name.removesuffix(".geoindex") for index in indexes]
+    if not names or len(set(names)) < len(names):
+        msg = (
+            f"the indexes are {', '.join(names) or 'none'}; want one or more, each of its own name"
+        )
+        raise UsageError(msg)
+    for index in indexes:
+        finest = max(index.manifest.resolutions)
+        if finest < resolution:
+            msg = (
+                f"{index.path} has cells of resolution {finest}; want {resolution} or finer. "
+                f"Build it again: geoindex build ... --resolution {resolution}"
+            )
+            raise UsageError(msg)
+    return _joined(
+        [_part(index, name) for index, name in zip(indexes, names, strict=True)], resolution
+    )
+
+
+def make_view(
+    places: Mapping[str, Sequence[tuple[Mapping[str, str], shapely.Geometry]]],
+    *,
+    resolution: int = DEFAULT_RESOLUTION,
+) -> MapView:
+    """Make a view of tags and geometries by hand.
+
+    Parameters
+    ----------
+    places
+        Entities of each place: tags, and a geometry in degrees, longitude first. Their ids are
+        ``node/1``, ``way/2`` ... in order.
+
+    Examples
+    --------
+    >>> view = make_view({"a": [({"shop": "bakery"}, shapely.Point(24.9, 60.2))]})
+    >>> len(view), view.kinds
+    (1, ['shop=bakery'])
+    """
+    resolution = check_resolution(resolution)
+    return _joined(
+        [_made_part(name, list(items), resolution) for name, items in places.items()], resolution
+    )
+
+
+def _part(index: Index, name: str) -> _Part:
+    table = index.entities.table
+    lists = index.tag_lists
+    return _Part(
+        name,
+        content_fingerprint([*table["feature_id"].to_pylist(), *table["content_hash"].to_pylist()]),
+        np.array(table["feature_id"].to_pylist(), object),
+        np.array(table["osm_type"].to_pylist(), object),
+        np.asarray(shapely.from_wkb(np.array(table["geometry"].to_pylist(), object)), object),
+        table["lon"].to_numpy(),
+        table["lat"].to_numpy(),
+        table["cell"].to_numpy(),
+        lists.texts(),
+        np.array(lists.codes, np.int32),
+        np.array(lists.offsets, np.int64),
+    )
+
+
+def _made_part(
+    name: str, items: list[tuple[Mapping[str, str], shapely.Geometry]], resolution: int
+) -> _Part:
+    geometries = np.array([geometry for _, geometry in items], object)
+    types = np.where(shapely.get_type_id(geometries) == 0, "node", "way").astype(object)
+    points = shapely.point_on_surface(geometries)
+    lon, lat = shapely.get_x(points), shapely.get_y(points)
+    texts = [[f"{key}={value}" for key, value in sorted(tags.items())] for tags, _ in items]
+    place = {text: i for i, text in enumerate(sorted({text for row in texts for text in row}))}
+    return _Part(
+        name,
+        content_fingerprint([name, *map(str, texts), *shapely.to_wkt(geometries)]),
+        np.array([f"{kind}/{i + 1}" for i, kind in enumerate(types)], object),
+        types,
+        geometries,
+        lon,
+        lat,
+        cells_at(lon, lat, resolution=resolution),
+        list(place),
+        np.array([place[text] for row in texts for text in row], np.int32),
+        np.append(0, np.cumsum([len(row) for row in texts])).astype(np.int64),
+    )
+
+
+def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
+    """Put the places one behind the other, each cell with its first owner."""
+    place = np.repeat(np.arange(len(parts)), [len(part.home) for part in parts])
+    starts = np.cumsum([0, *(len(part.home) for part in parts)])
+    found = [
+        touching(part.geometries, part.home, resolution=resolution, max_cells=MAX_CELLS)
+        for part in parts
+    ]
+    pair_row = np.concatenate(
+        [start + item.row_index for start, item in zip(starts[:-1], found, strict=True)]
+    )
+    pair_cell = np.concatenate([item.cell for item in found])
+    home = parents(np.concatenate([part.home for part in parts]), resolution)
+    cell_ids, where = np.unique(pair_cell, return_inverse=True)
+    owner = np.full(len(cell_ids), len(parts))
+    np.minimum.at(owner, where, place[pair_row])
+    is_ours = owner[where] == place[pair_row]
+    # an entity lives where its home cell does; what another place lives in, only that one has
+    lives = owner[np.searchsorted(cell_ids, home)] == place
+    is_ours &= lives[pair_row]
+    unique, codes = _shared_codes(parts)
+    offsets = (
+        np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).cumsum().astype(np.int64)
+    )
+    content = content_fingerprint([str(resolution), *(part.name + part.content for part in parts)])
+    n = len(place)
+    whole = MapView(
+        resolution=resolution,
+        places=tuple(part.name for part in parts),
+        place=place,
+        feature_id=np.concatenate([part.feature_id for part in parts]),
+        osm_type=np.concatenate([part.osm_type for part in parts]),
+        geometries=np.concatenate([part.geometries for part in parts]),
+        lon=np.concatenate([part.lon for part in parts]),
+        lat=np.concatenate([part.lat for part in parts]),
+        home=home,
+        unique=unique,
+        codes=codes,
+        offsets=offsets,
+        pair_row=pair_row[is_ours],
+        pair_cell=pair_cell[is_ours],
+        cell_ids=cell_ids,
+        cell_place=owner,
+        source_row=np.arange(n),
+        is_changed=np.zeros(n, np.bool_),
+        fingerprint=content,
+        source=content,
+    )
+    return whole if lives.all() else _owned(whole, lives)
+
+
+def _owned(whole: MapView, lives: NDArray[np.bool_]) -> MapView:
+    """Leave out the entities that live in another place's cells, and cells that they emptied."""
+    kept = whole.only(lives)
+    used = np.isin(whole.cell_ids, kept.pair_cell)
+    return replace(
+        kept,
+        cell_ids=whole.cell_ids[used],
+        cell_place=whole.cell_place[used],
+        source_row=np.arange(len(kept)),
+        fingerprint=whole.fingerprint,
+    )
+
+
+def _shared_codes(parts: Sequence[_Part]) -> tuple[list[str], NDArray[np.int32]]:
+    """Return every tag of all places once, sorted, and the codes of all entities."""
+    unique = sorted({text for part in parts for text in part.unique})
+    place = {text: i for i, text in enumerate(unique)}
+    return unique, np.concatenate(
+        [
+            np.array([place[text] for text in part.unique] or [0], np.int32)[part.codes]
+            for part in parts
+        ]
+    )

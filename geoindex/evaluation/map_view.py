@@ -1,0 +1,338 @@
+"""What map do tasks and rows see? Entities of one or several indexes, in memory.
+
+A view is never changed: `MapView.hide` returns another one, without the tags and entities that
+give an answer away, before anything is tokenised. Cells stay those of the whole map, so that
+labels and vectors of a cell keep their place; a cell may be emptied.
+
+A place is one index. Where two share ground, a cell and the entities whose home it is belong to
+the index that was given first: nothing is counted twice, and no fold sees the other's copy.
+
+Which tags does a pattern name? Shell-like patterns of keys and tags, for tasks.
+
+``"shop"`` is the key, whatever its value; ``"building:*"`` every key that starts so;
+``"highway=traffic_signals"`` one tag; ``"*=*bridge*"`` any tag whose value says bridge. Case is
+ignored. A value with ``;`` matches if all of it or one of its parts does.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
+from functools import cached_property, lru_cache
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geoindex.features.kinds import MAIN_KEYS, kind_of
+from geoindex.geo.cell_members import CellMembers, members_at
+from geoindex.geo.h3 import parents
+from geoindex.storage.workspace import fingerprint
+
+
+def matches(tags: Sequence[str], patterns: Iterable[str]) -> NDArray[np.bool_]:
+    """Say which ``key=value`` texts any of the patterns names.
+
+    Parameters
+    ----------
+    tags
+        Unique tags, u of them; about 1 µs each.
+    patterns
+        See the module; a pattern without ``=`` is one of keys.
+
+    Returns
+    -------
+    is_match
+        Shape ``(u,)``.
+
+    Examples
+    --------
+    >>> matches(["shop=bakery", "shop:level=1", "crossing=marked;island"], ["shop", "*=island"])
+    array([ True, False,  True])
+    """
+    keys, pairs = _compiled(tuple(patterns))
+    found = np.zeros(len(tags), np.bool_)
+    for i, tag in enumerate(tags):
+        key, _, value = tag.lower().partition("=")
+        if keys is not None and keys.match(key):
+            found[i] = True
+        elif pairs is not None:
+            texts = [value, *value.split(";")] if ";" in value else [value]
+            found[i] = any(pairs.match(f"{key}={text.strip()}") for text in texts)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    """Return one expression for all key patterns and one for all of tags; None for none."""
+    parts = [
+        [translate(text.lower()) for text in patterns if ("=" in text) is is_pair]
+        for is_pair in (False, True)
+    ]
+    keys, pairs = (re.compile("|".join(part)) if part else None for part in parts)
+    return keys, pairs
+
+
+_MAIN_PATTERNS = (*MAIN_KEYS, *(f"{key}:*" for key in MAIN_KEYS))
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What gives the answer of a task away, and so is hidden.
+
+    Where the answer is one value of a key, name the whole key: were ``crossing=traffic_signals``
+    alone to go, a crossing without ``crossing=*`` would be one with signals.
+
+    Attributes
+    ----------
+    tags
+        Patterns of `geoindex.evaluation.map_view`.
+    but
+        Patterns of tags that stay although `tags` names them.
+    strips
+        Entities that carried a telling tag keep only main keys
+        (`geoindex.features.kinds.MAIN_KEYS`) and
+        what starts with them: the opening hours of a hidden shop tell of a shop.
+    outline
+        Their geometry tells too: of a building that is also a shop, the point stays.
+    """
+
+    tags: tuple[str, ...]
+    but: tuple[str, ...] = ()
+    strips: bool = False
+    outline: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class MapView:
+    """Entities and the cells that they touch; make one with `geoindex.evaluation.load_view`.
+
+    Attributes
+    ----------
+    resolution
+        Of the cells.
+    places
+        Names of the indexes.
+    place
+        Shape ``(n,)``, into `places`.
+    feature_id, osm_type, geometries
+        Shape ``(n,)``, objects; geometries are shapely, degrees, longitude first.
+    lon, lat
+        Shape ``(n,)``, degrees: a point on the entity.
+    home
+        Shape ``(n,)``: the cell of that point.
+    unique
+        Every ``key=value`` once, u of them.
+    codes, offsets
+        Entity i has the tags ``unique[c] for c in codes[offsets[i]:offsets[i + 1]]``.
+    pair_row, pair_cell
+        Shape ``(m,)``: which entity touches which cell.
+    cell_ids, cell_place
+        Shape ``(c,)``: the cells of the whole map, ascending, and the place of each.
+    source_row
+        Shape ``(n,)``: the entity's row in the whole map.
+    is_changed
+        Shape ``(n,)``: True where tags or geometry are not those of the whole map.
+    fingerprint, source
+        Hash of the content, and that of the whole map.
+    """
+
+    resolution: int
+    places: tuple[str, ...]
+    place: NDArray[np.int64]
+    feature_id: NDArray[np.object_]
+    osm_type: NDArray[np.object_]
+    geometries: NDArray[np.object_]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    home: NDArray[np.uint64]
+    unique: Sequence[str]
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    pair_row: NDArray[np.int64]
+    pair_cell: NDArray[np.uint64]
+    cell_ids: NDArray[np.uint64]
+    cell_place: NDArray[np.int64]
+    source_row: NDArray[np.int64]
+    is_changed: NDArray[np.bool_]
+    fingerprint: str
+    source: str
+    _masks: dict[tuple[str, ...], NDArray[np.bool_]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.home)
+
+    @cached_property
+    def tag_row(self) -> NDArray[np.int64]:
+        """The entity of each of `codes`, shape ``(len(codes),)``."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The tag that names each entity, "" where none is left."""
+        return [kind_of(self.tags_of(row)) or "" for row in range(len(self))]
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that rows can see: what scores are kept under, however the view was made."""
+        found = hashlib.blake2b((self.source + self.fingerprint).encode(), digest_size=8)
+        for part in (
+            self.codes, self.offsets, self.home, self.pair_row, self.pair_cell, self.cell_ids,
+            self.cell_place, self.source_row, self.is_changed,
+        ):  # fmt: skip
+            found.update(np.ascontiguousarray(part).tobytes())
+        return content_fingerprint([found.hexdigest(), *self.unique])
+
+    def tags_of(self, row: int) -> dict[str, str]:
+        """Return the tags of an entity."""
+        texts = (
+            self.unique[code] for code in self.codes[self.offsets[row] : self.offsets[row + 1]]
+        )
+        parts = (text.partition("=") for text in texts)
+        return {key: value for key, _, value in parts}
+
+    def matching(self, patterns: Iterable[str]) -> NDArray[np.bool_]:
+        """Say which of `unique` the patterns name, shape ``(u,)``; kept for the next call."""
+        key = tuple(patterns)
+        if key not in self._masks:
+            self._masks[key] = matches(self.unique, key)
+        return self._masks[key]
+
+    def has(self, *patterns: str) -> NDArray[np.bool_]:
+        """Say which entities have a tag that a pattern names, shape ``(n,)``."""
+        found = np.zeros(len(self), np.bool_)
+        found[self.tag_row[self.matching(patterns)[self.codes]]] = True
+        return found
+
+    def values(self, key: str) -> NDArray[np.object_]:
+        """Return each entity's value of a key, None where it has none, shape ``(n,)``."""
+        found = np.full(len(self), None, object)
+        picked = np.flatnonzero(self.matching([key])[self.codes])
+        for row, code in zip(self.tag_row[picked], self.codes[picked], strict=True):
+            found[row] = self.unique[code].partition("=")[2]
+        return found
+
+    def cells(self, resolution: int | None = None) -> CellMembers:
+        """Return the cells of the whole map and the entities of this view that touch each.
+
+        Parameters
+        ----------
+        resolution
+            That of the view, or coarser.
+        """
+        resolution = self.resolution if resolution is None else resolution
+        found = members_at(self.pair_row, self.pair_cell, resolution=resolution)
+        every = np.unique(parents(self.cell_ids, resolution))
+        sizes = np.zeros(len(every), np.int64)
+        sizes[np.searchsorted(every, found.cells)] = np.diff(found.offsets)
+        return CellMembers(every, found.rows, np.append(0, np.cumsum(sizes)))
+
+    def cell_index(self, cells: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the place of each cell in `cell_ids`, shape ``(k,)``; each must be among them."""
+        return np.searchsorted(self.cell_ids, cells).astype(np.int64)
+
+    def hide(self, telling: Telling, rows: NDArray[np.int64] | None = None) -> "MapView":
+        """Return the view without what tells the answer.
+
+        Parameters
+        ----------
+        telling
+            Of the task.
+        rows
+            None: everywhere, and an entity that has no main key left goes altogether. Otherwise
+            only these entities lose tags, and none goes: they are what the task asks about.
+        """
+        is_telling = self.matching(telling.tags)
+        if telling.but:
+            is_telling = is_telling & ~self.matching(telling.but)
+        gone = is_telling[self.codes]
+        if rows is not None:
+            asked = np.zeros(len(self), np.bool_)
+            asked[rows] = True
+            gone &= asked[self.tag_row]
+        is_carrier = np.zeros(len(self), np.bool_)
+        is_carrier[self.tag_row[gone]] = True
+        if telling.strips:
+            gone |= is_carrier[self.tag_row] & ~self.matching(_MAIN_PATTERNS)[self.codes]
+        keep = np.ones(len(self), np.bool_)
+        if rows is None:
+            keep = ~is_carrier | self._has_main_key(~gone)
+        asked_rows = None if rows is None else rows.tolist()
+        name = fingerprint(view=self.fingerprint, telling=telling, rows=asked_rows)
+        return self._without(gone, keep, is_carrier, outline=telling.outline, name=name)
+
+    def only(self, keep: NDArray[np.bool_]) -> "MapView":
+        """Return the view of some entities, tags and geometries as they are; `keep` is ``(n,)``."""
+        name = fingerprint(view=self.fingerprint, only=np.flatnonzero(keep).tolist())
+        none_gone = np.zeros(len(self.codes), np.bool_)
+        is_carrier = np.zeros(len(self), np.bool_)
+        return self._without(none_gone, keep, is_carrier, outline=False, name=name)
+
+    def without_tags(self, gone: NDArray[np.bool_]) -> "MapView":
+        """Return the view without some tags, all entities in place; `gone` is as `codes`."""
+        name = fingerprint(view=self.fingerprint, gone=np.flatnonzero(gone).tolist())
+        is_carrier = np.zeros(len(self), np.bool_)
+        is_carrier[self.tag_row[gone]] = True
+        keep = np.ones(len(self), np.bool_)
+        return self._without(gone, keep, is_carrier, outline=False, name=name)
+
+    def without_geometry(self) -> "MapView":
+        """Return the view with tags and cells, but no geometries."""
+        return replace(
+            self,
+            geometries=np.full(len(self), None, object),
+            is_changed=np.ones(len(self), np.bool_),
+            fingerprint=fingerprint(view=self.fingerprint, geometry=None),
+        )
+
+    def _has_main_key(self, left: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Say which entities have a main key among the tags that are left."""
+        is_main = self.matching(MAIN_KEYS) & ~self.matching(["*=no"])
+        found = np.zeros(len(self), np.bool_)
+        found[self.tag_row[left & is_main[self.codes]]] = True
+        return found
+
+    def _without(
+        self,
+        gone: NDArray[np.bool_],
+        keep: NDArray[np.bool_],
+        is_carrier: NDArray[np.bool_],
+        *,
+        outline: bool,
+        name: str,
+    ) -> "MapView":
+        left = ~gone & keep[self.tag_row]
+        sizes = np.bincount(self.tag_row[left], minlength=len(self))[keep]
+        geometries, pair_keep = self.geometries, keep[self.pair_row]
+        if outline:
+            geometries = geometries.copy()
+            geometries[is_carrier] = shapely.points(self.lon[is_carrier], self.lat[is_carrier])
+            at_home = self.pair_cell == self.home[self.pair_row]
+            pair_keep &= at_home | ~is_carrier[self.pair_row]
+        new_row = np.cumsum(keep) - 1
+        return replace(
+            self,
+            place=self.place[keep],
+            feature_id=self.feature_id[keep],
+            osm_type=self.osm_type[keep],
+            geometries=geometries[keep],
+            lon=self.lon[keep],
+            lat=self.lat[keep],
+            home=self.home[keep],
+            codes=self.codes[left],
+            offsets=np.append(0, np.cumsum(sizes)).astype(np.int64),
+            pair_row=new_row[self.pair_row[pair_keep]],
+            pair_cell=self.pair_cell[pair_keep],
+            source_row=self.source_row[keep],
+            is_changed=(self.is_changed | is_carrier)[keep],
+            fingerprint=name,
+        )
+
+
+def content_fingerprint(texts: Iterable[str]) -> str:
+    """Hash some texts in their order (BLAKE2b, 16 hex digits)."""
+    digest = hashlib.blake2b(digest_size=8)
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\x1f")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The evaluation report: an HTML page and Markdown tables."""

@@ -1,0 +1,1 @@
+"""GeoParquet export of entities and cells with their vectors."""

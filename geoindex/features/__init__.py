@@ -1,0 +1,1 @@
+"""One map feature: its id, kind, tags and columns."""

@@ -1,0 +1,237 @@
+"""What an id names: an OpenStreetMap entity, a GERS entity, or an H3 cell.
+
+All the ways in which people write an OSM id are read; one is printed: ``way/1234``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from geoindex.errors import InvalidIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+OsmType: TypeAlias = Literal["node", "way", "relation"]
+
+#: In the order of OSM files, which is also the order of packed keys.
+OSM_TYPES: tuple[OsmType, ...] = ("node", "way", "relation")
+#: OSM counts to some 10^10; the two bits of the type must still fit beside the id.
+MAX_OSM_ID = 1 << 60
+
+_TYPE_SHIFT = np.uint64(61)
+_ID_BITS = np.uint64((1 << 61) - 1)
+_SHORT = {osm_type[0]: osm_type for osm_type in OSM_TYPES}
+_OSM_ID = re.compile(
+    r"(?P<osm_type>node|way|relation|[nwr])(?P<between>\s*/\s*|\s+|)"
+    r"(?P<digits>-?[0-9]+)(?:@(?P<version>[0-9]+))?",
+    re.IGNORECASE,
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+_CELL = re.compile(r"[0-9a-f]{15,16}", re.IGNORECASE)
+_OSM_HOSTS = frozenset({"openstreetmap.org", "osm.org"})
+_FORMS = "way/1234, w1234, w1234@7, an openstreetmap.org address, a GERS UUID or an H3 cell"
+
+
+class OsmId(NamedTuple):
+    """An OpenStreetMap entity; its text is ``way/1234``.
+
+    `version` is what the user wrote after ``@``, or None: any version.
+    """
+
+    osm_type: OsmType
+    osm_id: int
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.osm_type}/{self.osm_id}"
+
+    @property
+    def url(self) -> str:
+        """The page that shows the entity."""
+        return f"https://www.openstreetmap.org/{self}"
+
+
+class GersId(NamedTuple):
+    """An Overture entity, by the UUID of the Global Entity Reference System, in lower case."""
+
+    uuid: str
+
+    def __str__(self) -> str:
+        return self.uuid
+
+
+class CellId(NamedTuple):
+    """An H3 cell, as the 64-bit integer."""
+
+    cell: int
+
+    def __str__(self) -> str:
+        return f"{self.cell:x}"
+
+
+FeatureId: TypeAlias = OsmId | GersId
+Reference: TypeAlias = OsmId | GersId | CellId
+
+
+def parse_reference(text: str) -> Reference:
+    """Parse an id of an entity or of a cell.
+
+    Parameters
+    ----------
+    text
+        ``way/1234``, ``way 1234``, ``w1234``, ``W1234``, ``w1234@7``, any address of the
+        entity on openstreetmap.org, a GERS UUID, or an H3 cell (15 or 16 hexadecimal
+        digits). White space around it is ignored.
+
+    Raises
+    ------
+    InvalidIdError
+        If it is none of these. A bare number is none: three entities bear it.
+    """
+    stripped = text.strip()
+    # str.isdigit and \d know the digits of many scripts; no OSM id is written in them
+    if not stripped.isascii():
+        odd = next(letter for letter in stripped if not letter.isascii())
+        msg = f"an id is written in ASCII, got {text!r} with {odd!r}. Want {_FORMS}"
+        raise InvalidIdError(msg)
+    if "://" in stripped or re.match(r"(www\.)?(openstreetmap|osm)\.org/", stripped, re.IGNORECASE):
+        return _parse_address(stripped)
+    if match := _OSM_ID.fullmatch(stripped):
+        return _osm_id(match, text)
+    if _UUID.fullmatch(stripped):
+        return GersId(stripped.lower())
+    # fifteen decimal digits are rather a bare number, unless they begin as every cell does
+    if _CELL.fullmatch(stripped) and (stripped.lstrip("0")[:1] == "8" or not stripped.isdigit()):
+        from geoindex.geo.h3 import parse_cell
+
+        return CellId(parse_cell(stripped))
+    raise InvalidIdError(_why_not(stripped, text))
+
+
+def parse_id(text: str) -> FeatureId:
+    """Parse the id of an entity: as `parse_reference`, but a cell is refused.
+
+    Raises
+    ------
+    InvalidIdError
+        If it is no entity's id.
+    """
+    reference = parse_reference(text)
+    if isinstance(reference, CellId):
+        msg = f"{text!r} is an H3 cell; an entity is wanted here. Example: way/1234"
+        raise InvalidIdError(msg)
+    return reference
+
+
+def pack(osm_type: Iterable[str] | ArrayLike, osm_id: ArrayLike) -> NDArray[np.uint64]:
+    """Pack types and ids into integers that sort as OSM files do: type, then id.
+
+    Parameters
+    ----------
+    osm_type
+        ``"node"``, ``"way"`` or ``"relation"``, shape ``(n,)`` or one for all.
+    osm_id
+        1 to 2^60, shape ``(n,)``.
+
+    Returns
+    -------
+    keys
+        Shape ``(n,)``: the type (0, 1, 2) in the upper three bits, the id below.
+
+    Raises
+    ------
+    InvalidIdError
+        If a type or an id is none.
+    """
+    types = np.atleast_1d(np.asarray(osm_type, dtype=str))
+    ids = np.atleast_1d(np.asarray(osm_id, dtype=np.int64))
+    code = np.full(types.shape, -1, np.int64)
+    for number, name in enumerate(OSM_TYPES):
+        code[types == name] = number
+    if (code < 0).any():
+        msg = f"osm_type is {str(types[code < 0][0])!r}; want node, way or relation"
+        raise InvalidIdError(msg)
+    is_wrong = (ids < 1) | (ids > MAX_OSM_ID)
+    if is_wrong.any():
+        msg = f"osm_id is {int(ids[is_wrong][0])}; want 1 to 2^60. Example: 1234"
+        raise InvalidIdError(msg)
+    return (code.astype(np.uint64) << _TYPE_SHIFT) | ids.astype(np.uint64)
+
+
+def unpack(keys: ArrayLike) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Return the types and ids that `pack` made these keys of, each of shape ``(n,)``."""
+    keys = np.atleast_1d(np.asarray(keys, np.uint64))
+    names = np.array(OSM_TYPES)
+    code = (keys >> _TYPE_SHIFT).astype(np.int64)
+    if code.size and code.max() >= len(OSM_TYPES):
+        msg = f"{int(keys[code.argmax()])} is no packed OSM id; pack() makes them"
+        raise InvalidIdError(msg)
+    return names[code], (keys & _ID_BITS).astype(np.int64)
+
+
+def _parse_address(text: str) -> OsmId:
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    host = (parts.hostname or "").removeprefix("www.")
+    steps = [step for step in parts.path.split("/") if step]
+    is_page = parts.scheme.lower() in {"http", "https"} and host in _OSM_HOSTS
+    if is_page and len(steps) >= 2 and steps[0] in OSM_TYPES:
+        # /way/1234, /way/1234/history, /way/1234/history/7
+        history = steps[2:]
+        version = f"@{history[1]}" if len(history) > 1 and history[0] == "history" else ""
+        if match := _OSM_ID.fullmatch(f"{steps[0]}/{steps[1]}{version}"):
+            return _osm_id(match, text)
+    msg = (
+        f"want the address of a node, way or relation on openstreetmap.org, got {text!r}. "
+        "Example: https://www.openstreetmap.org/way/1234"
+    )
+    raise InvalidIdError(msg)
+
+
+def _osm_id(match: re.Match[str], text: str) -> OsmId:
+    osm_type = _SHORT[match["osm_type"][0].lower()]
+    # a number of thousands of digits is refused before int() labours over it
+    number = match["digits"]
+    osm_id = int(number) if len(number) < 25 else MAX_OSM_ID + 1
+    if osm_id < 0:
+        msg = (
+            f"{text!r} has a negative id: editors number entities so before they are uploaded. "
+            f"Want an id of 1 or more. Example: {osm_type}/{-osm_id}"
+        )
+        raise InvalidIdError(msg)
+    if not 1 <= osm_id <= MAX_OSM_ID:
+        shown = text if len(text) < 60 else f"{text[:57]}..."
+        msg = f"{shown!r} has an id outside 1 to 2^60. Example: {osm_type}/1234"
+        raise InvalidIdError(msg)
+    version = match["version"]
+    if version is not None and (len(version) > 9 or int(version) < 1):
+        msg = f"{text!r} has version {version}; versions count from 1. Example: {osm_type}/1234@7"
+        raise InvalidIdError(msg)
+    return OsmId(osm_type, osm_id, None if version is None else int(version))
+
+
+def _why_not(stripped: str, text: str) -> str:
+    shown = text if len(text) < 60 else f"{text[:57]}..."
+    if not stripped:
+        return f"the id is empty. Want {_FORMS}"
+    if re.fullmatch(r"[0-9]{1,19}", stripped):
+        choices = ", ".join(f"{osm_type}/{stripped}" for osm_type in OSM_TYPES[:-1])
+        return (
+            f"{shown!r} may be a node, a way or a relation. "
+            f"Say which: {choices} or relation/{stripped}"
+        )
+    if _BARE_UUID.fullmatch(stripped):
+        dashed = "-".join(
+            (stripped[:8], stripped[8:12], stripped[12:16], stripped[16:20], stripped[20:])
+        )
+        return f"{shown!r} is a UUID without its dashes. Did you mean {dashed.lower()}?"
+    if re.fullmatch(r"[nwr]|node|way|relation", stripped.rstrip("/ "), re.IGNORECASE):
+        return f"{shown!r} has no number. Example: {_SHORT[stripped[0].lower()]}/1234"
+    return f"{shown!r} is no id that we read. Want {_FORMS}"

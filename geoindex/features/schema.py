@@ -1,0 +1,209 @@
+"""What is an entity? Raw entities of any source become rows of the `entities` table.
+
+Coordinates are degrees, EPSG:4326, longitude first. An entity's point (`lon`, `lat`) always lies
+on the entity: a node's place, the middle of a line by length, and for an area its centroid or,
+where that lies outside, a point within. It decides the entity's cell.
+
+An area that crosses itself is made valid (GEOS ``make_valid``) and counted as ``repaired``. One
+whose longitudes span more than 180 degrees crosses the antimeridian: its bbox then has
+``xmin > xmax``, as RFC 7946 (section 5.2) has it.
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import astuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from geoindex.features.tags import TAGS_TYPE, joined
+from geoindex.geo.distance import BBox
+from geoindex.geo.h3 import cells_at
+from geoindex.sources.base import RawEntities
+
+ENTITY_FIELDS = (
+    pa.field("feature_id", pa.string(), nullable=False),
+    pa.field("osm_type", pa.string()),
+    pa.field("osm_id", pa.int64()),
+    pa.field("osm_version", pa.int32()),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("name", pa.string()),
+    pa.field("tags", TAGS_TYPE, nullable=False),
+    pa.field("geometry", pa.binary(), nullable=False),
+    pa.field("lon", pa.float64(), nullable=False),
+    pa.field("lat", pa.float64(), nullable=False),
+    *(pa.field(side, pa.float64(), nullable=False) for side in ("xmin", "ymin", "xmax", "ymax")),
+    pa.field("cell", pa.uint64(), nullable=False),
+    pa.field("content_hash", pa.string(), nullable=False),
+)
+ENTITY_SCHEMA = pa.schema(ENTITY_FIELDS)
+
+_HASH_BYTES = 16
+_AREA = 2
+# stands in no tag that an OSM editor accepts
+_SEPARATOR = "\x1f"
+
+
+def entity_batch(
+    raw: RawEntities, *, resolution: int, bbox: BBox | None, skipped: Counter[str]
+) -> pa.RecordBatch:
+    """Return raw entities as rows of `ENTITY_SCHEMA`, in the same order.
+
+    Parameters
+    ----------
+    raw
+        From `Source.read`.
+    resolution
+        Of the `cell` column.
+    bbox
+        Keep only entities whose geometry meets this box, and keep them whole; None keeps all.
+    skipped
+        Gains ``outside_bbox``, ``empty_geometry`` and ``bad_coordinates``; also ``repaired``,
+        which is not skipped but mended.
+    """
+    geometries = shapely.from_wkb(raw.wkb, on_invalid="ignore")
+    if shapely.has_z(geometries).any():
+        geometries = shapely.force_2d(geometries)
+    keep = _usable(geometries, skipped)
+    if bbox is not None:
+        meets = np.zeros(len(geometries), bool)
+        for box in _boxes(bbox):
+            meets |= shapely.intersects(geometries, box)
+        skipped["outside_bbox"] += int((keep & ~meets).sum())
+        keep &= meets
+    if not keep.all():
+        rows = np.flatnonzero(keep)
+        raw, geometries = raw.take(rows), geometries[rows]
+    geometries = _repaired(geometries, skipped)
+    wkb = shapely.to_wkb(geometries, byte_order=1)
+    lon, lat = _points(geometries)
+    columns = [
+        raw.feature_id,
+        raw.osm_type,
+        raw.osm_id,
+        raw.version,
+        raw.kind,
+        pc.map_lookup(raw.tags, pa.scalar("name"), "first"),
+        raw.tags,
+        pa.array(wkb, pa.binary()),
+        lon,
+        lat,
+        *_bboxes(geometries).T,
+        cells_at(lon, lat, resolution=resolution),
+        pa.array(_content_hashes(raw.tags, wkb), pa.string()),
+    ]
+    arrays = [
+        item if isinstance(item, pa.Array) else pa.array(np.ascontiguousarray(item))
+        for item in columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=ENTITY_SCHEMA)
+
+
+def content_hash(tags: dict[str, str], wkb: bytes) -> str:
+    """Hash what an entity is: its tags, sorted by key, and its geometry (BLAKE2b, hex).
+
+    A way's OSM version does not change when one of its nodes moves; this does.
+    """
+    text = _SEPARATOR.join(part for item in tags.items() for part in item)
+    return _hash(wkb + text.encode())
+
+
+def _content_hashes(tags: pa.MapArray, wkb: NDArray[np.object_]) -> list[str]:
+    """Return `content_hash` for every row."""
+    texts = joined(tags, _SEPARATOR).cast(pa.binary()).to_pylist()
+    return [_hash(shape + text) for shape, text in zip(wkb, texts, strict=True)]
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=_HASH_BYTES).hexdigest()
+
+
+def _usable(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[np.bool_]:
+    missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+    bounds = shapely.bounds(geometries)
+    # NaN fails every comparison
+    inside = (
+        (bounds[:, 0] >= -180)
+        & (bounds[:, 2] <= 180)
+        & (bounds[:, 1] >= -90)
+        & (bounds[:, 3] <= 90)
+    )
+    skipped["empty_geometry"] += int(missing.sum())
+    skipped["bad_coordinates"] += int((~missing & ~inside).sum())
+    return ~missing & inside
+
+
+def _boxes(bbox: BBox) -> list[shapely.Geometry]:
+    west, south, east, north = astuple(bbox)
+    if not bbox.crosses_antimeridian:
+        return [shapely.box(west, south, east, north)]
+    return [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+
+
+def _repaired(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[np.object_]:
+    """Return areas made valid, and a multipolygon of one part as that part."""
+    areas = np.flatnonzero(shapely.get_dimensions(geometries) == _AREA)
+    # osmium writes every area of a relation as a multipolygon
+    single = areas[
+        (shapely.get_type_id(geometries[areas]) == shapely.GeometryType.MULTIPOLYGON)
+        & (shapely.get_num_geometries(geometries[areas]) == 1)
+    ]
+    geometries[single] = shapely.get_geometry(geometries[single], 0)
+    broken = areas[~shapely.is_valid(geometries[areas])]
+    if broken.size:
+        # what has no area at all becomes the line that it is
+        geometries[broken] = shapely.make_valid(
+            geometries[broken], method="structure", keep_collapsed=True
+        )
+        # GEOS 3.14 leaves a few rings that touch themselves invalid all the same
+        still = broken[~shapely.is_valid(geometries[broken])]
+        geometries[still] = shapely.make_valid(geometries[still])
+        skipped["repaired"] += int(broken.size)
+    return geometries
+
+
+def _crossing(geometries: NDArray[np.object_]) -> NDArray[np.intp]:
+    """Return the rows that cross the antimeridian: narrower when western longitudes move east."""
+    bounds = shapely.bounds(geometries)
+    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
+    moved = shapely.bounds(_unwrapped(geometries[wide]))
+    return wide[moved[:, 2] - moved[:, 0] <= 180] if wide.size else wide
+
+
+def _unwrapped(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    moved = shapely.transform(
+        geometries, lambda points: points + np.where(points[:, :1] < 0, [[360.0, 0.0]], 0.0)
+    )
+    return np.asarray(moved, dtype=object)
+
+
+def _points(geometries: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    crossing = _crossing(geometries)
+    if crossing.size:
+        geometries = geometries.copy()
+        geometries[crossing] = _unwrapped(geometries[crossing])
+    types = shapely.get_type_id(geometries)
+    points = shapely.centroid(geometries)
+    lines = types == shapely.GeometryType.LINESTRING
+    points[lines] = shapely.line_interpolate_point(geometries[lines], 0.5, normalized=True)
+    lon, lat = shapely.get_x(points), shapely.get_y(points)
+    # a bent area has its centroid outside itself; so has a multi of lines or points, nearly always
+    rest = np.flatnonzero(~lines & (types != shapely.GeometryType.POINT))
+    inside = shapely.intersects_xy(geometries[rest], lon[rest], lat[rest])
+    outside = rest[~inside]
+    within = shapely.point_on_surface(geometries[outside])
+    lon[outside], lat[outside] = shapely.get_x(within), shapely.get_y(within)
+    return np.where(lon > 180, lon - 360, lon), lat
+
+
+def _bboxes(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    bounds = np.asarray(shapely.bounds(geometries))
+    crossing = _crossing(geometries)
+    if crossing.size:
+        moved = shapely.bounds(_unwrapped(geometries[crossing]))
+        moved[:, 2] -= 360
+        bounds[crossing] = moved
+    return bounds

@@ -1,0 +1,1 @@
+"""Filters that select the rows which may answer a query."""

@@ -1,0 +1,1 @@
+"""Coordinates: H3 cells, distances, bounding boxes, polygons; knows no map."""

@@ -1,0 +1,122 @@
+"""What is meant by one text? An id or name, a cell, a point, or a drawn area.
+
+===========================  ==================================================
+written                      means
+===========================  ==================================================
+``way/1234``, ``Café Engel`` an entity, by its id or its whole name
+``891f1d48177ffff``          an H3 cell
+``7.42,43.73``               a point, longitude first
+WKT, a file of polygons      an area; see `geoindex.geo.polygon_io`
+===========================  ==================================================
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from geoindex.errors import InvalidIdError, InvalidPlaceError, UsageError
+from geoindex.features.ids import CellId, parse_reference
+from geoindex.geo.distance import LonLat, parse_point
+from geoindex.geo.h3 import format_cell
+from geoindex.geo.polygon_io import check_area, is_wkt, parse_within
+
+#: What one text means: an id or name, a cell, a point, an area (shapely).
+Meaning: TypeAlias = "str | CellId | LonLat | Any"
+
+_NUMBER = r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*"
+_POINT = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII | re.IGNORECASE)
+# WKT without an area can only be an id: some GeoParquet files name their rows by it
+_NO_AREA = re.compile(r"\s*(MULTI)?(POINT|LINESTRING)\b", re.IGNORECASE)
+_AREA_FILES = {".geojson", ".json", ".wkt", ".gpkg", ".geoparquet", ".parquet", ".shp", ".fgb"}
+
+
+def meaning_of(text: str) -> Meaning:
+    """Return what a text means; whether it is there is another question.
+
+    Raises
+    ------
+    InvalidPlaceError
+        If it is written as a point, WKT or a file of polygons, and is none.
+    InvalidIdError
+        If it is written as a cell and is none.
+    """
+    if _POINT.fullmatch(text):
+        return parse_point(text)
+    if (is_wkt(text) and not _NO_AREA.match(text)) or _is_area_file(text):
+        return parse_within(text)
+    try:
+        reference = parse_reference(text)
+    except InvalidIdError:
+        # a name, or no id at all: the index tells
+        return text
+    return reference if isinstance(reference, CellId) else text
+
+
+def _is_area_file(text: str) -> bool:
+    path = Path(text)
+    if path.suffix.lower() not in _AREA_FILES:
+        return False
+    if not path.is_file():
+        msg = (
+            f"there is no file {text!r}; want one of polygons, or WKT. Example: --like area.geojson"
+        )
+        raise InvalidPlaceError(msg)
+    return True
+
+
+def texts_of(value: Any, name: str) -> tuple[str, ...]:
+    """Return what a Python value asks for as texts that `meaning_of` reads, each once.
+
+    Parameters
+    ----------
+    value
+        A text or several; each may also be a shapely polygon, GeoJSON as a dict, or a path.
+    name
+        Of the option, for messages.
+
+    Returns
+    -------
+    texts
+        Areas as WKT, whatever they were read from: a saved query needs no file.
+
+    Raises
+    ------
+    UsageError
+        If one of them is none of these.
+    """
+    is_one = isinstance(value, (str, os.PathLike, Mapping)) or _is_shape(value)
+    if not is_one and not isinstance(value, Iterable):
+        raise UsageError(_fault(value, name))
+    return tuple(dict.fromkeys(_text(each, value, name) for each in ([value] if is_one else value)))
+
+
+def _text(value: Any, whole: Any, name: str) -> str:
+    if isinstance(value, os.PathLike):
+        return str(parse_within(Path(value)).wkt)
+    if isinstance(value, Mapping) or _is_shape(value):
+        return str(check_area(value).wkt)
+    if not isinstance(value, str):
+        raise UsageError(_fault(whole, name))
+    return str(parse_within(value).wkt) if _is_area_file(value) else value
+
+
+def _is_shape(value: Any) -> bool:
+    return hasattr(value, "__geo_interface__")
+
+
+def _fault(value: Any, name: str) -> str:
+    return f"{name} is {value!r}; want ids as text. Example: {name}='way/1234'"
+
+
+def point_text(point: LonLat) -> str:
+    """Write a point so that `meaning_of` reads the very same."""
+    return f"{point.lon!r},{point.lat!r}"
+
+
+def shown(meaning: Meaning) -> str:
+    """Return a meaning as a few characters, for notes and explanations."""
+    if isinstance(meaning, CellId):
+        return format_cell(meaning.cell)
+    return str(meaning) if isinstance(meaning, (str, LonLat)) else "the area asked for"

@@ -1,0 +1,1 @@
+"""Build an index: plan, read, sort, embed, write, verify."""

@@ -1,0 +1,262 @@
+"""How does a map become an index? The stages, from sources to one folder.
+
+::
+
+    sources -> read (one staged file each) -> order (entities.arrow, in cell order)
+            -> tag lists -> tokens, own vectors -> cells -> images -> contextual and cell vectors
+            -> tables -> rename
+
+Everything happens in the workspace; only the last step touches the output. See
+`geoindex.storage.workspace` for what an interrupted build leaves behind.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from geoindex.encoders import load_encoder
+from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.geo.distance import BBox
+from geoindex.imagery.build_patches import ImageStage, add_images, open_stage
+from geoindex.imagery.cell_patches import seen_by
+from geoindex.imagery.request import ImageryRequest
+from geoindex.pipeline.build_record import build_record
+from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
+from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request
+from geoindex.pipeline.read import Staged, stage_sources
+from geoindex.pipeline.sort import order_rows, read_batches
+from geoindex.progress import Reporter, Silent
+from geoindex.search.build_ann import add_indexes, check_kind
+from geoindex.storage.lance_tables import (
+    cell_schema,
+    entity_schema,
+    with_vectors,
+    write_table,
+)
+from geoindex.storage.layout import (
+    CELLS,
+    ENTITIES,
+    SCHEMA_VERSION,
+    SearchFiles,
+    search_files,
+    table_path,
+)
+from geoindex.storage.manifest import Manifest
+from geoindex.storage.stamp import write_stamp
+from geoindex.storage.tag_index import write_tag_lists
+from geoindex.storage.workspace import Workspace, exchange, fingerprint
+
+if TYPE_CHECKING:
+    from encoder.protocol import Embedder
+
+# left out because it should be; the other reasons say that something was lost
+BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
+
+
+def build_index(
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int] = (DEFAULT_RESOLUTION,),
+    bbox: BBox | None = None,
+    encoder: str = "default",
+    index: str = "none",
+    imagery: ImageryRequest | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    reporter: Reporter | None = None,
+) -> Manifest:
+    """Build an index.
+
+    Parameters
+    ----------
+    sources
+        OpenStreetMap files, GeoParquet, or indexes; see `geoindex.pipeline.read.open_source`.
+    output
+        The folder to make. Another index there is replaced if `overwrite`; anything else never.
+    resolutions
+        Of the cells. The finest is the one of the entities' `cell`.
+    bbox
+        Keep only entities whose geometry meets this box.
+    encoder
+        See `geoindex.encoders.load_encoder`.
+    index
+        Approximate index beside the exact search: one of `geoindex.search.build_ann.KINDS`.
+    imagery
+        What the ground looks like, and how to read it; None for none.
+    strict
+        Raise at the end if anything was lost that the rules would have kept.
+    reporter
+        Hears of progress.
+
+    Returns
+    -------
+    manifest
+        As written.
+
+    Raises
+    ------
+    UsageError, OutputError, SourceError, SkippedItemsError, MissingExtraError
+    """
+    reporter = reporter or Silent()
+    check_kind(index)
+    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    images = None if imagery is None else open_stage(imagery)
+    workspace = Workspace(output)
+    with workspace.locked(), _disk_errors(output):
+        manifest = _build(
+            sources,
+            output,
+            workspace,
+            levels,
+            bbox=bbox,
+            encoder_name=encoder,
+            kind=index,
+            images=images,
+            reporter=reporter,
+        )
+    lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
+    if strict and lost:
+        msg = f"{output} is built, but {_skipped_text(lost)} could not be kept"
+        raise SkippedItemsError(msg)
+    return manifest
+
+
+def _build(
+    sources: Sequence[Path],
+    output: Path,
+    workspace: Workspace,
+    resolutions: Sequence[int],
+    *,
+    bbox: BBox | None,
+    encoder_name: str,
+    kind: str,
+    images: ImageStage | None,
+    reporter: Reporter,
+) -> Manifest:
+    encoder = load_encoder(encoder_name)
+    staged = stage_sources(
+        sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
+    )
+    rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
+    seen = {} if images is None else {"images": images.key}
+    key = fingerprint(
+        rows=rows_key, encoder=encoder.fingerprint, resolutions=list(resolutions), **seen
+    )
+    workspace.forget(keep={"read", f"index-{key}", f"tokens-{key}", f"images-{key}"})
+    index = workspace.path(f"index-{key}")
+    files = search_files(index)
+    files.folder.mkdir(parents=True, exist_ok=True)
+
+    num_staged = _order(staged, files, workspace, reporter)
+    home = _column(files, "cell")
+    if not len(home):
+        raise SourceError(_nothing_text(sources, staged))
+    if not files.array("posting_offsets").exists():
+        with reporter.stage("tags", len(home)) as advance:
+            write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=advance)
+    folder = workspace.path(f"tokens-{key}/tokens.json").parent
+    # our products are narrow: a second thread of BLAS spins more than it helps, and one gives the
+    # same bits whatever the number of cores
+    with threadpool_limits(1, "blas"):
+        rows = tokenise(files, encoder, folder, num_rows=len(home), reporter=reporter)
+        levels = levels_of(rows, resolutions)
+        write_cells(files, levels)
+    settings, seen_cells = {}, None
+    if images is not None:
+        settings["imagery"] = add_images(
+            images, files, workspace.path(f"images-{key}"), reporter=reporter
+        )
+        seen_cells = seen_by(encoder, images, levels, files, settings["imagery"], reporter)
+    with threadpool_limits(1, "blas"):
+        embed(
+            files, encoder, folder, rows,
+            home=home, levels=levels, images=seen_cells, reporter=reporter,
+        )  # fmt: skip
+    _write_tables(index, files, encoder, reporter)
+    indexes = add_indexes(index, kind, reporter=reporter)
+    write_stamp(index)
+    manifest = build_record(staged, files, encoder, resolutions, bbox)
+    manifest.notes["too_wide"] = rows.num_too_wide
+    manifest.notes["duplicates"] = num_staged - len(home)
+    manifest.indexes.update(indexes)
+    manifest.settings.update(settings)
+    if settings:
+        manifest.notes["cells_without_imagery"] = settings["imagery"]["cells_without"]
+    manifest.write(index)
+    del rows
+    with suppress(OSError):
+        output.rmdir()  # an empty folder may be replaced; a full one is exchanged
+    exchange(index, output)
+    workspace.remove()
+    return manifest
+
+
+def _order(
+    staged: Sequence[Staged], files: SearchFiles, workspace: Workspace, reporter: Reporter
+) -> int:
+    """Sort the staged rows unless that is done; return how many they are, duplicates included."""
+    num_staged = sum(batch.num_rows for item in staged for batch in read_batches(item.path))
+    target = files.rows(ENTITIES)
+    if not target.exists():
+        with reporter.stage("sort", num_staged) as advance:
+            order_rows(staged, target, scratch=workspace.path("scratch"), advance=advance)
+    return num_staged
+
+
+def _column(files: SearchFiles, name: str) -> NDArray[Any]:
+    parts = [batch[name].to_numpy() for batch in read_batches(files.rows(ENTITIES))]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter: Reporter) -> None:
+    columns = {
+        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
+        CELLS: {"embedding": "embedding"},
+    }
+    schemas = {ENTITIES: entity_schema(encoder.dim), CELLS: cell_schema(encoder.region_dim)}
+    with reporter.stage("tables", None):
+        for table, names in columns.items():
+            vectors = {
+                column: np.load(files.vectors(table, name), mmap_mode="r")
+                for column, name in names.items()
+            }
+            rows = with_vectors(read_batches(files.rows(table)), schemas[table], vectors)
+            # a killed build may have left a part of it; Lance cannot go on where it was
+            shutil.rmtree(table_path(index, table), ignore_errors=True)
+            write_table(index, table, rows, schemas[table])
+
+
+def _nothing_text(sources: Sequence[Path], staged: Sequence[Staged]) -> str:
+    left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
+    names = ", ".join(path.name for path in sources)
+    return (
+        f"{names}: no entity to keep ({_skipped_text(left_out) or 'it holds no tagged objects'}); "
+        "want a map with tags such as building=yes or amenity=cafe. The kept keys: docs/entities.md"
+    )
+
+
+def _skipped_text(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()) if n)
+
+
+@contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    """Say in one line what the disk refused; the work so far stays for the next build."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, GeoindexError):
+            raise
+        msg = (
+            f"cannot build {output}: {error}. What was there before is untouched; free what is "
+            "needed and run the command again to go on"
+        )
+        raise GeoindexError(msg) from error

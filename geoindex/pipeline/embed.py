@@ -1,0 +1,289 @@
+"""What are the vectors of every row and cell? The stages that call the encoder.
+
+Tokens, own and contextual vectors are matrices on disk, filled run by run; an interrupted stage
+goes on after the last run that was whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from geoindex._threads import made_ahead, num_threads, one_ahead
+from geoindex.encoders import entity_tokens, tag_codes, tiles_of
+from geoindex.geo.cell_members import MAX_CELLS, CellMembers, members_at, tile_rows, tile_runs
+from geoindex.geo.cover import touching
+from geoindex.geo.h3 import centres, parents, resolution_of
+from geoindex.pipeline.sort import read_batches
+from geoindex.progress import Reporter
+from geoindex.storage.lance_tables import CELL_SCHEMA
+from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
+from geoindex.storage.tag_index import TagLists
+from geoindex.storage.workspace import Matrices, writing
+
+if TYPE_CHECKING:
+    from encoder.protocol import Embedder, EntityTokens, TagCodes
+    from geoindex.imagery.cell_patches import CellImages
+
+_MEMBERS_AT_ONCE = 200_000
+# memory grows with them
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class RowTokens:
+    """Tokens of all rows, memory-mapped, and the cells that each row touches."""
+
+    tokens: "EntityTokens"
+    row_index: NDArray[np.int64]
+    cells: NDArray[np.uint64]
+    num_too_wide: int
+
+
+def tokenise(
+    files: SearchFiles, encoder: "Embedder", folder: Path, *, num_rows: int, reporter: Reporter
+) -> RowTokens:
+    """Tokenise all rows, embed each alone, and find the cells that it touches.
+
+    Parameters
+    ----------
+    files
+        Of the index that is being built: rows and tag lists are there, own vectors come.
+    folder
+        For the tokens; its name holds the hash of all that decides them.
+    """
+    tag_lists = TagLists(files)
+    dims = _token_dims(encoder)
+    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes", "words")]
+    shapes: dict[Path, tuple[int, ...]] = {
+        path: (num_rows, *dim) for path, dim in zip(paths, dims, strict=True)
+    }
+    shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
+    dtypes = {paths[3]: np.float64, paths[4]: np.int16}
+    matrices = Matrices(folder / "tokens.json", shapes, dtypes=dtypes)
+    tags, salience, geometry, boxes, words, own = matrices.arrays
+    with reporter.stage("tokens", num_rows) as advance:
+        done = matrices.done
+        advance(min(done * SEARCH_BATCH_ROWS, num_rows))
+        batches = islice(enumerate(read_batches(files.rows(ENTITIES))), done, None)
+        # GEOS works without the GIL: a second thread tokenises while this one finds cells
+        for batch in one_ahead(partial(_tokenised, encoder, tag_lists), batches):
+            rows = batch.rows
+            tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
+            salience[rows], boxes[rows] = batch.tokens.salience, batch.tokens.boxes
+            words[rows] = batch.tokens.words
+            own[rows] = encoder.own(batch.tokens)
+            _save_touching(_pairs_path(folder, batch.place), batch)
+            matrices.advance(batch.place + 1)
+            advance(len(batch.geometries))
+    pairs = [
+        (i * SEARCH_BATCH_ROWS, np.load(_pairs_path(folder, i)))
+        for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
+    ]
+    return RowTokens(
+        entity_tokens(tags, salience, geometry, boxes, words),
+        np.concatenate([start + found["row_index"] for start, found in pairs]),
+        np.concatenate([found["cell"] for _, found in pairs]),
+        sum(len(found["too_wide"]) for _, found in pairs),
+    )
+
+
+def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
+    """Return the row shape of each array of tokens, as the encoder makes them."""
+    nothing = tag_codes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
+    empty = encoder.tokens(nothing, np.zeros(0, object))
+    parts = (empty.tags, empty.salience, empty.geometry, empty.boxes, empty.words)
+    return [part.shape[1:] for part in parts]
+
+
+def _codes(tag_lists: TagLists, rows: slice) -> "TagCodes":
+    offsets = tag_lists.offsets[rows.start : rows.stop + 1]
+    codes = tag_lists.codes[offsets[0] : offsets[-1]]
+    unique, local = np.unique(codes, return_inverse=True)
+    return tag_codes(tag_lists.texts(unique), local.astype(np.int32), offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class _Tokenised:
+    """A batch of rows with its tokens."""
+
+    place: int
+    rows: slice
+    geometries: NDArray[np.object_]
+    home: NDArray[np.uint64]
+    tokens: "EntityTokens"
+
+
+def _tokenised(
+    encoder: "Embedder", tag_lists: TagLists, item: tuple[int, pa.RecordBatch]
+) -> _Tokenised:
+    place, batch = item
+    rows = slice(place * SEARCH_BATCH_ROWS, place * SEARCH_BATCH_ROWS + batch.num_rows)
+    geometries = shapely.from_wkb(batch["geometry"].to_numpy(zero_copy_only=False))
+    tokens = encoder.tokens(_codes(tag_lists, rows), geometries)
+    return _Tokenised(place, rows, geometries, batch["cell"].to_numpy(), tokens)
+
+
+def _save_touching(path: Path, batch: _Tokenised) -> None:
+    resolution = int(resolution_of(batch.home[:1])[0])
+    found = touching(batch.geometries, batch.home, resolution=resolution, max_cells=MAX_CELLS)
+    with writing(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, row_index=found.row_index, cell=found.cell, too_wide=found.too_wide)
+
+
+def _pairs_path(folder: Path, i: int) -> Path:
+    return folder / f"touching-{i:05}.npz"
+
+
+@dataclass(frozen=True)
+class Level:
+    """The cells of one resolution, and the rows that touch each."""
+
+    resolution: int
+    members: CellMembers
+
+
+def levels_of(rows: RowTokens, resolutions: Sequence[int]) -> list[Level]:
+    """Return the cells of each resolution, coarsest first."""
+    return [
+        Level(resolution, members_at(rows.row_index, rows.cells, resolution=resolution))
+        for resolution in sorted(resolutions)
+    ]
+
+
+def embed(
+    files: SearchFiles,
+    encoder: "Embedder",
+    folder: Path,
+    rows: RowTokens,
+    *,
+    home: NDArray[np.uint64],
+    levels: Sequence[Level],
+    images: "CellImages | None" = None,
+    reporter: Reporter,
+) -> None:
+    """Write the contextual vectors of all rows, and the vectors of all cells.
+
+    Parameters
+    ----------
+    home
+        The `cell` column of all rows.
+    levels
+        Of `levels_of`; contextual vectors are read in tiles of the finest, which is the last.
+    images
+        What is seen of the cells, where the encoder reads it.
+    """
+    num_cells = sum(len(level.members.cells) for level in levels)
+    shapes: dict[Path, tuple[int, ...]] = {
+        files.vectors(ENTITIES, "embedding"): (len(home), encoder.dim),
+        files.vectors(CELLS, "embedding"): (num_cells, encoder.region_dim),
+    }
+    matrices = Matrices(folder / "embed.json", shapes)
+    contextual, regions = matrices.arrays
+    make = partial(_embed_run, encoder, rows.tokens, home, images)
+    threads = num_threads(most=_MOST_THREADS)
+    with reporter.stage("embed", num_cells) as advance:
+        advance(sum(len(job.run) for job in islice(_jobs(levels), matrices.done)))
+        jobs = islice(_jobs(levels), matrices.done, None)
+        # whole runs side by side, a thread each: the same vectors whatever the number of threads
+        for job, found, vectors in made_ahead(make, jobs, threads=threads):
+            if found is not None:
+                contextual[found[0]] = found[1]
+            start = job.first_cell + job.run.start
+            regions[start : start + len(job.run)] = vectors
+            matrices.advance(matrices.done + 1)
+            advance(len(job.run))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run of tiles to embed."""
+
+    level: Level
+    run: range
+    #: of the level, in the table of cells
+    first_cell: int
+    is_finest: bool
+
+
+def _jobs(levels: Sequence[Level]) -> Iterator[_Job]:
+    first_cell = 0
+    for level in levels:
+        for run in tile_runs(level.members, most_members=_MEMBERS_AT_ONCE):
+            yield _Job(level, run, first_cell, is_finest=level is levels[-1])
+        first_cell += len(level.members.cells)
+
+
+_Embedded = tuple[_Job, tuple[NDArray[np.int64], NDArray[np.float32]] | None, NDArray[np.float32]]
+
+
+def _embed_run(
+    encoder: "Embedder",
+    tokens: "EntityTokens",
+    home: NDArray[np.uint64],
+    images: "CellImages | None",
+    job: _Job,
+) -> _Embedded:
+    """Embed a run of tiles; of the finest, return also the rows that live in them, and theirs."""
+    level, run = job.level, job.run
+    found = tile_rows(level.members, run)
+    cells = level.members.cells[run.start : run.stop]
+    tile_cell = np.repeat(cells, np.diff(found.offsets))
+    is_read = (home[found.members] == tile_cell) & job.is_finest
+    tiles = tiles_of(
+        found.members,
+        found.offsets,
+        is_halo=found.is_halo,
+        is_read=is_read,
+        centres=np.stack(centres(cells), axis=1),
+        patches=None if images is None else images.of(cells, resolution=level.resolution),
+    )
+    contextual, vectors = encoder.tiles(tokens, tiles)
+    return job, ((found.members[is_read], contextual) if job.is_finest else None), vectors
+
+
+def write_cells(files: SearchFiles, levels: Sequence[Level]) -> None:
+    """Write the rows of all cells, without their vectors."""
+    types = np.concatenate(
+        [
+            batch["osm_type"].to_numpy(zero_copy_only=False)
+            for batch in read_batches(files.rows(ENTITIES))
+        ]
+    )
+    tables = [_cell_table(level.members, level.resolution, types) for level in levels]
+    # batches must not end with a resolution: row i lies in batch i // SEARCH_BATCH_ROWS
+    cells = pa.concat_tables(tables).combine_chunks()
+    with pa.OSFile(str(files.rows(CELLS)), "wb") as sink, pa.ipc.new_file(sink, CELL_SCHEMA) as out:
+        for batch in cells.to_batches(SEARCH_BATCH_ROWS):
+            out.write_batch(batch)
+
+
+def _cell_table(level: CellMembers, resolution: int, types: NDArray[np.object_]) -> pa.Table:
+    n = len(level.cells)
+    ancestors = [parents(level.cells, coarser) for coarser in range(resolution)]
+    flat = np.stack(ancestors, axis=1).ravel() if ancestors else np.zeros(0, np.uint64)
+    lon, lat = centres(level.cells)
+    cell_of_row = np.repeat(np.arange(n), np.diff(level.offsets))
+    counts = {
+        f"num_{name}s": np.bincount(cell_of_row[types[level.rows] == name], minlength=n)
+        for name in ("node", "way", "relation")
+    }
+    columns = {
+        "cell": level.cells,
+        "resolution": np.full(n, resolution, np.uint8),
+        "parents": pa.ListArray.from_arrays(
+            pa.array(np.arange(n + 1, dtype=np.int32) * resolution), pa.array(flat)
+        ),
+        "lon": lon,
+        "lat": lat,
+        "num_entities": np.diff(level.offsets).astype(np.int32),
+        **{name: count.astype(np.int32) for name, count in counts.items()},
+    }
+    return pa.table(columns, schema=CELL_SCHEMA)

@@ -1,0 +1,111 @@
+"""May a build begin, and what would it do? All that is checked before any work is done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoindex.encoders import load_encoder
+from geoindex.errors import OutputError, UsageError
+from geoindex.geo.h3 import check_resolution
+from geoindex.pipeline.read import open_source
+from geoindex.storage.manifest import is_index
+
+if TYPE_CHECKING:
+    from geoindex.imagery.request import ImageryRequest
+
+DEFAULT_RESOLUTION = 9
+
+
+def plan_build(
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int],
+    encoder: str,
+    overwrite: bool,
+    imagery: "ImageryRequest | None" = None,
+) -> list[str]:
+    """Check everything that a build checks first, and return in lines what it would do.
+
+    Raises
+    ------
+    UsageError, OutputError, SourceError
+        As `build_index` would.
+    """
+    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    lines = []
+    for path in sources:
+        info = open_source(path).describe()
+        when = f", {info.timestamp}" if info.timestamp else ""
+        lines.append(f"read {path} ({info.format}, {info.size_bytes / 1e6:.1f} MB{when})")
+    made_by = load_encoder(encoder)
+    text = ", ".join(map(str, levels))
+    lines.append(
+        f"embed with {made_by.name}: entities {made_by.dim} dims, cells of resolution {text}"
+    )
+    if imagery is not None:
+        from geoindex.imagery.build_patches import open_stage
+
+        tokens = open_stage(imagery).tokeniser
+        lines.append(f"read imagery {imagery.source}, tokens by {tokens.name}: {tokens.dim} dims")
+    lines.append(f"write {output}" + (", replacing what is there" if is_index(output) else ""))
+    return lines
+
+
+def check_request(
+    sources: Sequence[Path], output: Path, *, resolutions: Sequence[int], overwrite: bool
+) -> list[int]:
+    """Check sources, output and resolutions, and return the resolutions, coarsest first.
+
+    Raises
+    ------
+    UsageError, OutputError, SourceError
+        What cannot be done, before anything is.
+    """
+    levels = check_resolutions(resolutions)
+    check_output(output, overwrite=overwrite)
+    if not sources:
+        msg = "no source given. Example: geoindex build monaco.osm.pbf -o monaco.geoindex"
+        raise UsageError(msg)
+    for path in sources:
+        open_source(path)
+    return levels
+
+
+def check_resolutions(resolutions: Sequence[int]) -> list[int]:
+    """Return the resolutions, each once, coarsest first.
+
+    Raises
+    ------
+    InvalidResolutionError, UsageError
+        If one is not H3's, or there is none.
+    """
+    if not resolutions:
+        msg = f"no resolution given. Example: {DEFAULT_RESOLUTION}"
+        raise UsageError(msg)
+    return sorted({check_resolution(resolution) for resolution in resolutions})
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Refuse an output that must not be written to.
+
+    Raises
+    ------
+    OutputError
+        If it is a file, a folder that is no index (never deleted), or an index without `overwrite`.
+    """
+    if output.is_dir():
+        if not any(output.iterdir()):
+            return
+        if not is_index(output):
+            msg = (
+                f"{output} is a folder that geoindex did not make; it is never deleted. "
+                "Choose another --output, such as monaco.geoindex"
+            )
+            raise OutputError(msg)
+        if not overwrite:
+            msg = f"{output} is there already. Replace it with --overwrite, or choose another"
+            raise OutputError(msg)
+    elif output.exists() or output.is_symlink():
+        msg = f"{output} is a file; want a folder to make, such as {output.stem}.geoindex"
+        raise OutputError(msg)

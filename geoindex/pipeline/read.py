@@ -1,0 +1,154 @@
+"""Which sources are there, and what do they hold? The first stage: sources to staged rows.
+
+One staged file a source, named by the hash of all that decides its rows: a second build takes it
+as it is. A source must stay the same while it is read; if its size or time changes, that is said
+and nothing of it is kept.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from geoindex._threads import one_ahead
+from geoindex.errors import SourceError
+from geoindex.features.schema import ENTITY_SCHEMA, entity_batch
+from geoindex.geo.distance import BBox
+from geoindex.progress import Reporter
+from geoindex.sources import geoparquet
+from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
+from geoindex.sources.geoindex_source import IndexSource
+from geoindex.sources.osm import reader as osm
+from geoindex.storage.layout import SCHEMA_VERSION
+from geoindex.storage.manifest import is_index
+from geoindex.storage.workspace import Workspace, fingerprint, write_json, writing
+
+# sorting, and reading tag by tag
+_NUM_MENDINGS = 2
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What came of one source."""
+
+    info: SourceInfo
+    path: Path
+    skipped: Counter[str]
+
+
+def open_source(path: Path) -> Source:
+    """Choose the reader by the name; a folder is an index.
+
+    Raises
+    ------
+    SourceError
+        If there is no such file, or its name says nothing that we read.
+    """
+    name = path.name.lower()
+    if not path.exists():
+        msg = f"there is no file {path}. Example: geoindex build monaco.osm.pbf"
+        raise SourceError(msg)
+    if path.is_dir():
+        if is_index(path):
+            return IndexSource(path)
+        msg = f"{path} is a folder, no index; want files such as {path / 'monaco.osm.pbf'}"
+        raise SourceError(msg)
+    if name.endswith(osm.SUFFIXES):
+        return osm.OsmSource(path)
+    if name.endswith(geoparquet.SUFFIXES):
+        return geoparquet.ParquetSource(path)
+    wanted = ", ".join(osm.SUFFIXES[:-1] + geoparquet.SUFFIXES)
+    msg = f"cannot tell what {path.name} is; want one of {wanted}. Example: monaco.osm.pbf"
+    raise SourceError(msg)
+
+
+def stage_sources(
+    paths: Sequence[Path],
+    workspace: Workspace,
+    *,
+    resolution: int,
+    bbox: BBox | None,
+    reporter: Reporter,
+) -> list[Staged]:
+    """Read every source to a staged Arrow file, or find it read already."""
+    staged = []
+    for path in paths:
+        source = open_source(path)
+        before = path.stat()
+        info = source.describe()
+        key = fingerprint(
+            source=info.blake2b,
+            resolution=resolution,
+            bbox=None if bbox is None else astuple(bbox),
+            schema=SCHEMA_VERSION,
+        )
+        target = workspace.path(f"read/{key}.arrow")
+        if target.exists():
+            reporter.say(f"{path.name}: already read, going on from there")
+        else:
+            _stage(source, target, resolution=resolution, bbox=bbox, reporter=reporter)
+            after = path.stat()
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                target.unlink()
+                msg = f"{path} changed while it was read; run the command again when it is still"
+                raise SourceError(msg)
+        counts = json.loads(_counts_path(target).read_text("utf-8"))
+        staged.append(Staged(info, target, Counter(counts)))
+    return staged
+
+
+def _counts_path(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _stage(
+    source: Source, target: Path, *, resolution: int, bbox: BBox | None, reporter: Reporter
+) -> None:
+    write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        # a file may be both unsorted and of bad text; once mended, neither comes again
+        for _ in range(_NUM_MENDINGS):
+            try:
+                write(source)
+            except (UnsortedSourceError, BadTextError) as error:
+                if not isinstance(source, osm.OsmSource):
+                    raise
+                source = _mended(source, error, Path(folder), reporter)
+            else:
+                return
+        write(source)
+
+
+def _mended(
+    source: osm.OsmSource, error: SourceError, folder: Path, reporter: Reporter
+) -> osm.OsmSource:
+    if isinstance(error, BadTextError):
+        reporter.say(f"{source.path.name}: {error}; reading again, tag by tag")
+        return source.checking_text()
+    reporter.say(f"{source.path.name}: {error}; sorting a copy first")
+    return source.sort_into(folder / "sorted.osm.pbf")
+
+
+def _write_rows(
+    source: Source, *, target: Path, resolution: int, bbox: BBox | None, reporter: Reporter
+) -> None:
+    # two counters, since two threads count
+    skipped: Counter[str] = Counter()
+    mended: Counter[str] = Counter()
+    with (
+        reporter.stage(f"read {source.path.name}", None) as advance,
+        writing(target) as unfinished,
+    ):
+        with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, ENTITY_SCHEMA) as out:
+            make = partial(entity_batch, resolution=resolution, bbox=bbox, skipped=mended)
+            for batch in one_ahead(make, source.read(skipped)):
+                out.write_batch(batch)
+                advance(batch.num_rows)
+            skipped.update(mended)
+        # the counts come first: a staged file is never without them
+        write_json(_counts_path(target), {key: n for key, n in sorted(skipped.items()) if n})

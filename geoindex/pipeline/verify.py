@@ -1,0 +1,247 @@
+"""Is an index whole, and do its answers agree with brute force?
+
+Each check reads the Lance tables anew and holds the search files, the manifest and the answers
+against them. Memory is one vector column of the entities.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from geoindex.encoders import load_encoder
+from geoindex.features.schema import content_hash
+from geoindex.geo.h3 import cells_at
+from geoindex.index import Index
+from geoindex.progress import Reporter, Silent
+from geoindex.queries.answer import ask
+from geoindex.queries.resolve import Question
+from geoindex.search.build_ann import measured_recall
+from geoindex.storage.lance_tables import cell_schema, entity_schema, open_table, vector_matrix
+from geoindex.storage.layout import CELLS, ENTITIES
+from geoindex.types import FOCUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UNIT_SLACK = 1e-3
+_K = 10
+# a product in float32 against ours in float64, rounded to six digits
+_SIMILARITY_SLACK = 1e-5
+# three standard deviations of the recall of 200 queries of ten
+_RECALL_SLACK = 0.03
+
+# table, column, and the focus that searches it
+_VECTOR_COLUMNS = (
+    (ENTITIES, "embedding", "context"),
+    (ENTITIES, "embedding_own", "own"),
+    (CELLS, "embedding", "context"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `fault` is empty where all is well."""
+
+    check: str
+    detail: str
+    fault: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the check passed."""
+        return not self.fault
+
+
+def check_index(
+    index: Index, *, num_queries: int = 20, seed: int = 0, reporter: Reporter | None = None
+) -> list[Finding]:
+    """Run every check.
+
+    Parameters
+    ----------
+    num_queries
+        How many entities are asked about, for each focus, against brute force.
+    seed
+        Chooses them.
+    """
+    reporter = reporter or Silent()
+    checks: list[Callable[[], Finding]] = [
+        lambda: _schema(index),
+        lambda: _counts(index),
+        lambda: _rows(index),
+        lambda: _order(index),
+        lambda: _hashes(index),
+        lambda: _vectors(index),
+        lambda: _encoder(index),
+        lambda: _queries(index, num_queries, seed),
+        lambda: _recall(index, seed),
+    ]
+    findings = []
+    with reporter.stage("check", len(checks)) as advance:
+        for check in checks:
+            findings.append(check())
+            advance(1)
+    return findings
+
+
+def _schema(index: Index) -> Finding:
+    encoder = index.manifest.encoder
+    expected = {
+        ENTITIES: entity_schema(encoder["dim"]),
+        CELLS: cell_schema(encoder["region_dim"]),
+    }
+    faults = []
+    for table, schema in expected.items():
+        found = open_table(index.path, table).schema
+        missing = [
+            field.name for field in schema
+            if field.name not in found.names or found.field(field.name).type != field.type
+        ]  # fmt: skip
+        if missing:
+            faults.append(f"{table}: {', '.join(missing)} missing or of another type")
+    return Finding("schema", "columns and types of both tables", "; ".join(faults))
+
+
+def _counts(index: Index) -> Finding:
+    counts = index.manifest.counts
+    expected = {ENTITIES: counts["entities"], CELLS: sum(counts["cells"].values())}
+    rows = {ENTITIES: len(index.entities), CELLS: len(index.cells)}
+    faults = []
+    for table, wanted in expected.items():
+        held = open_table(index.path, table).count_rows()
+        if not held == rows[table] == wanted:
+            faults.append(
+                f"{table}: table {held}, search files {rows[table]}, manifest {wanted} rows"
+            )
+    return Finding("counts", f"{counts['entities']:,} entities", "; ".join(faults))
+
+
+def _rows(index: Index) -> Finding:
+    """Hold every column of the search files against the tables."""
+    faults = []
+    for table, rows in ((ENTITIES, index.entities), (CELLS, index.cells)):
+        names = rows.table.column_names
+        stored = open_table(index.path, table).to_table(columns=names)
+        faults += [
+            f"{table}.{name} differs from the table"
+            for name in names
+            if not _same(rows.table[name], stored[name])
+        ]
+    ids = index.entities.table["feature_id"]
+    num_unique = len(ids.unique())
+    if num_unique != len(ids):
+        faults.append(f"{len(ids) - num_unique} ids stand more than once")
+    return Finding("rows", "search files equal the tables; ids are unique", "; ".join(faults))
+
+
+def _same(left: pa.ChunkedArray, right: pa.ChunkedArray) -> bool:
+    return bool(left.combine_chunks().equals(right.combine_chunks()))
+
+
+def _order(index: Index) -> Finding:
+    cells = index.entities.column("cell")
+    lon, lat = index.entities.column("lon"), index.entities.column("lat")
+    fault = "" if np.all(cells[1:] >= cells[:-1]) else "rows are not in cell order"
+    wrong = int((cells_at(lon, lat, resolution=index.manifest.resolutions[-1]) != cells).sum())
+    if wrong:
+        fault = f"{wrong} entities do not lie in their cell"
+    return Finding("order", "rows in cell order, points in their cells", fault)
+
+
+def _hashes(index: Index) -> Finding:
+    wrong = 0
+    for batch in index.entities.table.select(["tags", "geometry", "content_hash"]).to_batches():
+        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        wrong += sum(content_hash(dict(tags), wkb) != stored for tags, wkb, stored in rows)
+        shapes = batch["geometry"].to_numpy(zero_copy_only=False)
+        wrong += int(shapely.is_missing(shapely.from_wkb(shapes, on_invalid="ignore")).sum())
+    fault = f"{wrong} entities differ from their content hash" if wrong else ""
+    return Finding("hashes", f"{len(index.entities):,} content hashes", fault)
+
+
+def _vectors(index: Index) -> Finding:
+    faults = []
+    for table, column, focus in _VECTOR_COLUMNS:
+        matrix = index.vectors(table, focus=focus)
+        start = 0
+        for batch in open_table(index.path, table).to_batches(columns=[column]):
+            stored = vector_matrix(batch[column])
+            held = matrix[start : start + len(stored)]
+            start += len(stored)
+            length = np.linalg.norm(stored, axis=1)
+            if not np.array_equal(stored, held):
+                faults.append(f"{table}.{column} differs from the search files")
+                break
+            if not np.all(np.abs(length - 1) < _UNIT_SLACK):
+                faults.append(f"{table}.{column} has vectors that are not of unit length")
+                break
+    return Finding(
+        "vectors", "finite, of unit length, equal in tables and search files", "; ".join(faults)
+    )
+
+
+def _encoder(index: Index) -> Finding:
+    made_by = index.manifest.encoder
+    here = load_encoder(made_by["name"]).fingerprint
+    fault = ""
+    if here != made_by["fingerprint"]:
+        fault = (
+            f"made by another {made_by['name']} ({made_by['fingerprint'][:8]}) than this geoindex "
+            f"has ({here[:8]}): --tags cannot be asked"
+        )
+    return Finding("encoder", f"{made_by['name']} {made_by['fingerprint'][:8]}", fault)
+
+
+def _queries(index: Index, num_queries: int, seed: int) -> Finding:
+    """Ask about some entities, and compare with a plain product over the Lance column."""
+    rng = np.random.default_rng(seed)
+    n = len(index.entities)
+    rows = rng.choice(n, min(num_queries, n), replace=False)
+    ids = index.entities.table["feature_id"].to_pylist()
+    asked, faults = 0, []
+    for focus in FOCUSES:
+        column = {"context": "embedding", "own": "embedding_own"}[focus]
+        batches = open_table(index.path, ENTITIES).to_batches(columns=[column])
+        matrix = np.concatenate([vector_matrix(batch[column]) for batch in batches])
+        for row in rows:
+            similarity = matrix @ matrix[row]
+            hits = ask(index, Question(like=[ids[row]]), k=_K, focus=focus, backend="exact")
+            similarity[row] = -np.inf
+            expected = np.sort(similarity)[::-1][: len(hits)]
+            found = np.array(hits.table["similarity"].to_pylist())
+            asked += 1
+            if len(hits) != min(_K, n - 1) or not np.allclose(
+                found, expected, atol=_SIMILARITY_SLACK
+            ):
+                faults.append(f"{focus} {ids[row]}")
+    fault = (
+        f"{len(faults)} of {asked} differ from brute force: {', '.join(faults[:3])}"
+        if faults
+        else ""
+    )
+    return Finding("queries", f"{asked} queries equal brute force", fault)
+
+
+def _recall(index: Index, seed: int) -> Finding:
+    """Hold what speeds the search against its table, and measure recall again."""
+    found: list[str] = []
+    faults: list[str] = []
+    for key, record in index.manifest.indexes.items():
+        table, name = key.split(".")
+        focus = "own" if name == "own" else "context"
+        searcher = index.searcher(table, focus=focus)
+        faults += searcher.notes
+        if searcher.notes or "approximate" not in record:
+            continue
+        told = record["approximate"]["recall"]
+        again = measured_recall(
+            index.path, record["approximate"], searcher.exact, table=table, name=name, seed=seed
+        )
+        found.append(f"{key} {again['recall']:.3f} (built: {told:.3f})")
+        if again["recall"] < told - _RECALL_SLACK:
+            faults.append(f"recall of {key} is {again['recall']:.3f}, was {told:.3f} when built")
+    detail = f"recall@{_K}: {', '.join(found)}" if found else "every search is exact"
+    return Finding("recall", detail, "; ".join(faults))

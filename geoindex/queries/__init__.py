@@ -1,0 +1,1 @@
+"""Queries: resolve the examples, filter, search, rerank, explain, return hits."""

@@ -1,0 +1,1 @@
+"""Queries by a picture of the ground."""

@@ -1,0 +1,292 @@
+"""Which rows and vectors does each thing named stand for?
+
+================  =======================================  ====================================
+given             searching entities                       searching cells
+================  =======================================  ====================================
+id or name        the entity's vector                      the vector of the cell it lives in
+a point           the smallest area there, else the        the cell there
+                  nearest entity within 100 m
+a cell            mean of the entities that live in it     the cell's vector
+an area           mean of the entities whose points lie    embedded as if it were one cell
+                  in it                                    (`geoindex.queries.region_embedding`)
+tags              an entity with these tags, alone         a cell that holds one such entity
+a vector          itself                                   itself
+================  =======================================  ====================================
+
+Cells are those of the resolution of the cells that were named, else the finest. The rows that a
+thing stands for are never among the answers; of an area among cells, those whose centres lie in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoindex.encoders import embed_tags, embed_tags_as_cell
+from geoindex.errors import NotInIndexError, UsageError
+from geoindex.features.ids import CellId
+from geoindex.filters.apply import Filters, rows_passing
+from geoindex.geo.distance import LonLat
+from geoindex.geo.h3 import cells_at, centres, format_cell, parents
+from geoindex.index import Index
+from geoindex.lookup.names import row_named
+from geoindex.lookup.places import entity_at
+from geoindex.lookup.reference import Meaning, shown
+from geoindex.queries.spaces import Space, unit
+from geoindex.storage.layout import CELLS, ENTITIES
+
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that was asked about.
+
+    Attributes
+    ----------
+    name
+        For people: an id, a cell, "the tags asked for".
+    vectors
+        Unit vectors of float64, one a matrix of the space.
+    rows
+        What it stands for, ascending; never among the answers.
+    place
+        Where it lies; tags and vectors lie nowhere.
+    tags
+        Of what was imagined.
+    is_made
+        Whether its vectors were made for it, so that they are those of no row.
+    """
+
+    name: str
+    vectors: tuple[NDArray[np.float64], ...]
+    rows: NDArray[np.int64]
+    place: LonLat | None = None
+    tags: Mapping[str, str] | None = None
+    is_made: bool = False
+
+
+class EntityFinder:
+    """Finds entities.
+
+    Parameters
+    ----------
+    space
+        Of the table that is searched.
+    known
+        Rows of entities by the text that asks for them, found before.
+
+    Attributes
+    ----------
+    notes
+        What was decided on the way.
+    """
+
+    table = ENTITIES
+
+    def __init__(self, index: Index, space: Space, known: Mapping[str, int]) -> None:
+        self.index = index
+        self.notes: list[str] = []
+        self._space = space
+        self._known = known
+        self._rows = index.rows_of(self.table)
+
+    def part(self, meaning: Meaning) -> Part:
+        """Return what `geoindex.lookup.reference.meaning_of` found a text to mean."""
+        if isinstance(meaning, str):
+            return self.named(meaning)
+        if isinstance(meaning, CellId):
+            return self.cell(meaning.cell)
+        if isinstance(meaning, LonLat):
+            return self.at(meaning)
+        return self.area(meaning, shown(meaning))
+
+    def named(self, text: str) -> Part:
+        """Return the entity of an id or a name."""
+        return self._row(self._entity(text))
+
+    def at(self, point: LonLat) -> Part:
+        """Return what stands at a point."""
+        row = entity_at(self.index, point)
+        found = self._rows.record(row)
+        name = f" {found['name']!r}" if found["name"] else ""
+        self.notes.append(f"at {point}: {found['feature_id']} ({found['kind']}){name}")
+        return self._row(row, place=point)
+
+    def cell(self, cell: int) -> Part:
+        """Return the entities that live in a cell."""
+        rows = rows_passing(self.index, Filters(in_cell=cell), table=ENTITIES)
+        if rows is None or not rows.size:
+            msg = (
+                f"no entity of {self.index.path} lives in cell {format_cell(cell)}; "
+                f"`geoindex info {self.index.path}` shows where the map lies"
+            )
+            raise NotInIndexError(msg)
+        lon, lat = centres([cell])
+        return self._mean(format_cell(cell), rows, LonLat(float(lon[0]), float(lat[0])))
+
+    def area(self, area: Any, name: str) -> Part:
+        """Return the entities whose points lie in an area."""
+        rows = rows_passing(self.index, Filters(within=area), table=ENTITIES)
+        if rows is None or not rows.size:
+            raise NotInIndexError(self._empty_text(area))
+        self.notes.append(f"{name}: {len(rows):,} entities lie in it")
+        return self._mean(name, rows, _middle(area))
+
+    def imagined(self, tags: Mapping[str, str]) -> Part:
+        """Return what has these tags and need not exist."""
+        alone = embed_tags(self.index.encoder, tags)
+        if not alone.any():
+            shown = ", ".join(f"{key}={value}" for key, value in tags.items())
+            msg = f"the tags {shown} say nothing to the encoder. Example: --tags amenity=cafe"
+            raise UsageError(msg)
+        vector = unit(self._with_tags(tags, alone))
+        return self._made("the tags asked for", vector, tags=tags)
+
+    def given(self, vector: NDArray[np.float32], made_by: str | None) -> Part:
+        """Return a vector as it is.
+
+        Parameters
+        ----------
+        made_by
+            The fingerprint of its encoder; None where it is not known.
+
+        Raises
+        ------
+        UsageError
+            If it is by another encoder or of another width than the vectors searched, zero or not
+            finite.
+        """
+        ours = self.index.manifest.encoder
+        if made_by not in {None, ours["fingerprint"]}:
+            msg = (
+                f"the vector was made by another encoder ({str(made_by)[:8]}) than "
+                f"{self.index.path} ({ours['name']} {ours['fingerprint'][:8]}): they cannot be "
+                "compared. Export it again from an index of this one"
+            )
+            raise UsageError(msg)
+        dim = self._space.matrices[0].shape[1]
+        if vector.shape != (dim,):
+            msg = (
+                f"the vector has {vector.size:,} numbers; the {self.table} of {self.index.path} "
+                f"have {dim:,}"
+            )
+            raise UsageError(msg)
+        if not (np.isfinite(vector).all() and vector.any()):
+            msg = "the vector is not finite, or all zero: it has no direction"
+            raise UsageError(msg)
+        return self._made("the vector given", unit(vector))
+
+    def _with_tags(
+        self,
+        tags: Mapping[str, str],  # noqa: ARG002 - a cell's vector needs them
+        alone: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        return alone
+
+    def _entity(self, text: str) -> int:
+        if text in self._known:
+            return self._known[text]
+        row, note = row_named(self.index, text)
+        self.notes += [] if note is None else [note]
+        return row
+
+    def _row(self, row: int, *, place: LonLat | None = None) -> Part:
+        if self.table == CELLS:
+            name = format_cell(int(self._rows.column("cell")[row]))
+        else:
+            name = self._rows.table["feature_id"][row].as_py()
+        own = LonLat(*(float(self._rows.column(axis)[row]) for axis in ("lon", "lat")))
+        return Part(name, self._space.units(row), np.array([row], np.int64), place or own)
+
+    def _mean(self, name: str, rows: NDArray[np.int64], place: LonLat) -> Part:
+        means = (
+            unit(matrix[rows].mean(axis=0, dtype=np.float64)) for matrix in self._space.matrices
+        )
+        return Part(name, tuple(means), rows, place)
+
+    def _made(
+        self,
+        name: str,
+        vector: NDArray[np.float64],
+        *,
+        rows: NDArray[np.int64] = _NONE,
+        place: LonLat | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Part:
+        vectors = (vector,) * len(self._space.matrices)
+        return Part(name, vectors, rows, place, tags, is_made=True)
+
+    def _empty_text(self, area: Any) -> str:
+        west, south, east, north = area.bounds
+        return (
+            f"nothing of {self.index.path} lies in the area asked for, {west:.5f},{south:.5f} to "
+            f"{east:.5f},{north:.5f}; `geoindex info {self.index.path}` shows where the map lies"
+        )
+
+
+class CellFinder(EntityFinder):
+    """Finds cells.
+
+    Parameters
+    ----------
+    resolution
+        Of the cells that are meant; None: the index's finest.
+    """
+
+    table = CELLS
+
+    def __init__(
+        self,
+        index: Index,
+        space: Space,
+        known: Mapping[str, int],
+        *,
+        resolution: int | None = None,
+    ) -> None:
+        super().__init__(index, space, known)
+        self._resolution = index.manifest.resolutions[-1] if resolution is None else resolution
+
+    def named(self, text: str) -> Part:
+        """Return the cell in which an entity lives."""
+        row = self._entity(text)
+        home = int(parents(self.index.entities.column("cell")[row : row + 1], self._resolution)[0])
+        self.notes.append(f"{text} lives in cell {format_cell(home)}")
+        column = self.index.entities.column
+        place = LonLat(float(column("lon")[row]), float(column("lat")[row]))
+        return self._row(self.index.cell_row(home), place=place)
+
+    def at(self, point: LonLat) -> Part:
+        """Return the cell at a point."""
+        here = int(cells_at([point.lon], [point.lat], resolution=self._resolution)[0])
+        self.notes.append(f"at {point}: cell {format_cell(here)}")
+        return self._row(self.index.cell_row(here), place=point)
+
+    def cell(self, cell: int) -> Part:
+        """Return a cell."""
+        return self._row(self.index.cell_row(cell))
+
+    def area(self, area: Any, name: str) -> Part:
+        """Return an area, embedded as if it were one cell."""
+        from geoindex.queries.region_embedding import embed_area
+
+        vector, num_entities = embed_area(self.index, area)
+        if not num_entities:
+            raise NotInIndexError(self._empty_text(area))
+        self.notes.append(f"{name}: embedded from the {num_entities:,} entities that touch it")
+        rows = rows_passing(self.index, Filters(within=area), table=CELLS)
+        inside = _NONE if rows is None else rows
+        return self._made(name, unit(vector), rows=inside, place=_middle(area))
+
+    def _with_tags(
+        self,
+        tags: Mapping[str, str],
+        alone: NDArray[np.float32],  # noqa: ARG002 - an entity's vector is this
+    ) -> NDArray[np.float32]:
+        return embed_tags_as_cell(self.index.encoder, tags)
+
+
+def _middle(area: Any) -> LonLat:
+    return LonLat(float(area.centroid.x), float(area.centroid.y))

@@ -1,0 +1,417 @@
+"""Why are two things similar? Exact: computed from the vectors that ranked.
+
+All vectors are scaled to length 1 in float64, so that a similarity is one product, and a product is
+the sum of the products of its columns. The encoder says which columns come from what
+(`encoder.protocol.Embedder.parts`, ``region_parts``):
+
+=========  ===========================================================================
+compared   parts of the similarity
+=========  ===========================================================================
+own        `tags` and `geometry`: the products of these columns
+context    each contextual vector is ``a * own + r``: what of it lies along its own
+           vector, and the remainder, which its surroundings brought. `tags` and
+           `geometry` split own with own; `own_to_surroundings` (the first's own, the
+           second's remainder), `surroundings_to_own` and `surroundings` are the rest
+both       the parts of own and of context, weighed as the similarities are
+cells      those of the encoder: `mean` and `counts`, or `encoder.geojepa.region_vectors`
+=========  ===========================================================================
+
+Leave one out: without `tags` (`geometry`, `mean`, `counts`) is the cosine of all other columns of
+the vectors that ranked, without `surroundings` that of the own vectors.
+
+Which of the things asked about a hit is explained by is told in `geoindex.queries.explain`.
+What is around
+an entity is what else lives in its home cell. There, and in cells, the shares of kinds are by
+weight: a café weighs more than a building.
+
+Which of the things asked about explains a hit, and what does each of them add to it?
+
+A hit is explained (`geoindex.queries.explain`) by the nearest of the positives; a cell or an
+area asked
+for among entities counts as each entity that lives in it, tags and vectors as one imagined entity.
+
+`asked` says, where several things were asked about, what each of them, unlikes too, adds to the
+hit's similarity: the query is a weighed sum of unit vectors, so these sum to it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from geoindex.encoders import tag_vectors
+from geoindex.features.ids import CellId
+from geoindex.filters.apply import Filters, rows_passing
+from geoindex.geo.distance import LonLat
+from geoindex.geo.h3 import format_cell, resolution_of
+from geoindex.index import Index
+from geoindex.lookup.reference import Meaning, meaning_of
+from geoindex.queries.examples import CellFinder, EntityFinder, Part
+from geoindex.queries.explain_tags import (
+    MOST_NAMED,
+    SizeComparison,
+    WeighedTag,
+    compare_tags,
+    measure,
+)
+from geoindex.queries.explanation import (
+    OWN_TO_SURROUNDINGS,
+    SURROUNDINGS,
+    SURROUNDINGS_TO_OWN,
+    AskedShare,
+    Explanation,
+)
+from geoindex.queries.resolve import Asked
+from geoindex.queries.spaces import OWN_WEIGHT, open_space, unit
+from geoindex.queries.targets import check_same_encoder
+from geoindex.storage.layout import CELLS, ENTITIES
+
+#: One vector a matrix of the space, of length 1 or zero, float64.
+Vectors = tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One of the two: a row, or what was imagined.
+
+    Attributes
+    ----------
+    name
+        Id, cell, or what stands for tags.
+    vectors
+        That ranked.
+    own
+        Of the entity alone, of length 1 or zero; None where it is not known, and for cells.
+    tags
+        ``key=value`` texts; none for cells.
+    geometry
+        WKB; None for cells, and where it was imagined.
+    around
+        The share of each kind around it, of cells in it; none where it was imagined.
+    """
+
+    name: str
+    vectors: Vectors
+    own: NDArray[np.float64] | None
+    tags: Sequence[str] = ()
+    geometry: bytes | None = None
+    around: Mapping[str, float] = field(default_factory=dict)
+
+
+class Explainer:
+    """Explains pairs of things, the second of this index, the first of any of the same encoder.
+
+    Parameters
+    ----------
+    table
+        ``"entities"`` or ``"cells"``.
+    focus, own_weight
+        As `geoindex.queries.spaces.open_space`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such table or focus.
+    IndexDamagedError
+        If this version has another encoder than the index: what its columns mean is not known.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        table: str = ENTITIES,
+        focus: str = "context",
+        own_weight: float = OWN_WEIGHT,
+    ) -> None:
+        self._index = index
+        self._space = open_space(index, table=table, focus=focus, own_weight=own_weight)
+        self._is_cells = table == CELLS
+        self._rows = index.rows_of(table)
+        encoder = index.encoder
+        self._parts = encoder.region_parts if self._is_cells else encoder.parts
+        self._kinds: dict[int, Counter[str]] = {}
+        self._weights: dict[str, float] = {}
+
+    def thing(self, row: int) -> Thing:
+        """Return a row of the table as one of two."""
+        vectors = self._space.units(row)
+        around = self._kind_shares(row)
+        if self._is_cells:
+            name = format_cell(int(self._rows.column("cell")[row]))
+            return Thing(name, vectors, None, around=around)
+        found = self._rows.take([row])
+        lists = self._index.tag_lists
+        tags = lists.texts(lists.codes[lists.offsets[row] : lists.offsets[row + 1]])
+        own = unit(self._index.vectors(ENTITIES, focus="own")[row])
+        name, geometry = found["feature_id"][0].as_py(), found["geometry"][0].as_py()
+        return Thing(name, vectors, own, tags, geometry, around)
+
+    def imagined(self, part: Part) -> Thing:
+        """Return what was made for a question: tags without a place, a vector, an area's vector."""
+        texts = [f"{key}={value}" for key, value in (part.tags or {}).items()]
+        own = part.vectors[0] if part.tags and not self._is_cells else None
+        return Thing(part.name, part.vectors, own, texts)
+
+    def explain(self, first: Thing, second: Thing) -> Explanation:
+        """Explain the similarity of two things."""
+        is_entity = not self._is_cells
+        return Explanation(
+            first=first.name,
+            second=second.name,
+            similarity=float(np.clip(self.similarity(first.vectors, second), -1, 1)),
+            parts=self._summed(first, second),
+            without=self._without(first, second),
+            tags=compare_tags(self._index.encoder, first.tags, second.tags) if is_entity else None,
+            size=_sizes(first, second),
+            around=_around(first, second),
+        )
+
+    def similarity(self, vectors: Vectors, second: Thing) -> float:
+        """Return the similarity of some vectors and a thing."""
+        pairs = zip(vectors, second.vectors, self._space.weights, strict=True)
+        return float(sum(weight * dot(ours, theirs) for ours, theirs, weight in pairs))
+
+    def _summed(self, first: Thing, second: Thing) -> dict[str, float]:
+        """Return parts that sum to the similarity."""
+        found: dict[str, float] = {}
+        for i, (focus, weight) in enumerate(
+            zip(self._space.focuses, self._space.weights, strict=True)
+        ):
+            is_split = focus == "context" and first.own is not None and second.own is not None
+            split = _split if is_split else _by_column
+            for name, part in split(first, second, i, self._parts).items():
+                found[name] = found.get(name, 0.0) + weight * part
+        return found
+
+    def _without(self, first: Thing, second: Thing) -> dict[str, float | None]:
+        """Return the similarity without each part; None where one has nothing else."""
+        found = {name: self._left_without(first, second, at) for name, at in self._parts.items()}
+        if "context" in self._space.focuses and first.own is not None and second.own is not None:
+            found[SURROUNDINGS] = _cosine(first.own, second.own)
+        return found
+
+    def _left_without(self, first: Thing, second: Thing, at: slice) -> float | None:
+        kept = np.ones(len(first.vectors[0]), np.float64)
+        kept[at] = 0
+        total = 0.0
+        pairs = zip(first.vectors, second.vectors, self._space.weights, strict=True)
+        for ours, theirs, weight in pairs:
+            left = _cosine(ours * kept, theirs * kept)
+            if left is None:
+                return None
+            total += weight * left
+        return total
+
+    def _kind_shares(self, row: int) -> dict[str, float]:
+        counts = self._kinds_in(int(self._rows.column("cell")[row])).copy()
+        if not self._is_cells:
+            counts[self._rows.table["kind"][row].as_py()] -= 1
+        new = sorted(counts.keys() - self._weights.keys())
+        self._weights.update(
+            zip(new, tag_vectors(self._index.encoder, new)[1].tolist(), strict=True)
+        )
+        weights = {kind: n * self._weights[kind] for kind, n in counts.items()}
+        total = sum(weights.values())
+        return {kind: weight / total for kind, weight in weights.items() if weight > 0}
+
+    def _kinds_in(self, cell: int) -> Counter[str]:
+        if cell not in self._kinds:
+            living = rows_passing(self._index, Filters(in_cell=cell), table=ENTITIES)
+            kinds = self._index.entities.table["kind"]
+            # entities are in cell order, so those of a cell are one run
+            here = kinds.slice(0, 0)
+            if living is not None and living.size:
+                here = kinds.slice(int(living[0]), living.size)
+            counted = pc.value_counts(here).to_pylist()
+            self._kinds[cell] = Counter({item["values"]: item["counts"] for item in counted})
+        return self._kinds[cell]
+
+
+def _sizes(first: Thing, second: Thing) -> SizeComparison | None:
+    if first.geometry is None or second.geometry is None:
+        return None
+    return SizeComparison(measure(first.geometry), measure(second.geometry))
+
+
+def _around(first: Thing, second: Thing) -> list[WeighedTag]:
+    """Return the kinds that both have around them (cells: in them), by the smaller share."""
+    ours, theirs = first.around, second.around
+    both = [WeighedTag(kind, min(ours[kind], theirs[kind])) for kind in ours if kind in theirs]
+    return sorted(both, key=lambda item: (-item.weight, item.tag))[:MOST_NAMED]
+
+
+def _by_column(
+    first: Thing, second: Thing, place: int, columns: Mapping[str, slice]
+) -> dict[str, float]:
+    ours, theirs = first.vectors[place], second.vectors[place]
+    return {name: dot(ours[at], theirs[at]) for name, at in columns.items()}
+
+
+def _split(
+    first: Thing, second: Thing, place: int, columns: Mapping[str, slice]
+) -> dict[str, float]:
+    """Split contextual vectors into what lies along their own ones, and the remainders."""
+    assert first.own is not None and second.own is not None  # noqa: S101, PT018 - asked before
+    here, there = first.vectors[place], second.vectors[place]
+    ours, theirs = dot(here, first.own), dot(there, second.own)
+    around, around_other = here - ours * first.own, there - theirs * second.own
+    parts = {
+        name: ours * theirs * dot(first.own[at], second.own[at]) for name, at in columns.items()
+    }
+    return parts | {
+        SURROUNDINGS: dot(around, around_other),
+        OWN_TO_SURROUNDINGS: ours * dot(first.own, around_other),
+        SURROUNDINGS_TO_OWN: theirs * dot(around, second.own),
+    }
+
+
+def _cosine(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    length = (dot(first, first) * dot(second, second)) ** 0.5
+    return float(np.clip(dot(first, second) / length, -1, 1)) if length > 0 else None
+
+
+def dot(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the product of two vectors."""
+    # an elementwise sum, as the search has it: the same bits on every machine
+    return float((first * second).sum())
+
+
+class Reasons:
+    """Explains the hits of one question.
+
+    Parameters
+    ----------
+    asked
+        The question, resolved; its index may be another than the one that answered.
+    index
+        That answered, made by the same encoder.
+    focus, own_weight
+        Of the search.
+    """
+
+    def __init__(self, asked: Asked, index: Index, *, focus: str, own_weight: float) -> None:
+        self._asked = asked
+        options = {"table": asked.table, "focus": focus}
+        self._hits = Explainer(index, own_weight=own_weight, **options)
+        is_same = index is asked.index
+        self._likes = (
+            self._hits if is_same else Explainer(asked.index, own_weight=own_weight, **options)
+        )
+        read = [part for part in asked.likes if not part.is_made]
+        self._rows = np.unique(
+            np.concatenate([np.zeros(0, np.int64), *(part.rows for part in read)])
+        )
+        self._joined = asked.space.joined(self._rows)
+        self._made = [self._hits.imagined(part) for part in asked.likes if part.is_made]
+
+    def of(self, row: int) -> Explanation:
+        """Explain a hit by the nearest of the positives."""
+        second = self._hits.thing(row)
+        best, first = -np.inf, None
+        if self._rows.size:
+            weights = self._asked.space.weights
+            parts = zip(second.vectors, weights, strict=True)
+            joined = np.concatenate([vector * weight**0.5 for vector, weight in parts])
+            products = (self._joined * joined).sum(axis=1)
+            nearest = int(np.argmax(products))
+            best, first = float(products[nearest]), self._likes.thing(int(self._rows[nearest]))
+        for made in self._made:
+            here = self._hits.similarity(made.vectors, second)
+            if first is None or here > best:
+                best, first = here, made
+        assert first is not None  # noqa: S101 - every question has a positive
+        why = self._hits.explain(first, second)
+        return replace(why, asked=self._shares(second)) if self._is_several else why
+
+    @property
+    def _is_several(self) -> bool:
+        return len(self._asked.likes) + len(self._asked.unlikes) > 1
+
+    def _shares(self, second: Thing) -> tuple[AskedShare, ...]:
+        """Return what each part adds to the hit's similarity; they sum to it."""
+        found = []
+        for part, weight in self._asked.weighed():
+            pairs = zip(
+                part.vectors,
+                second.vectors,
+                self._asked.space.weights,
+                self._asked.lengths,
+                strict=True,
+            )
+            adds = sum(w * weight / length * dot(ours, hit) for ours, hit, w, length in pairs)
+            alike = self._hits.similarity(part.vectors, second)
+            found.append(AskedShare(part.name, alike, adds))
+        return tuple(found)
+
+
+def explain_rows(
+    asked: Asked, index: Index, rows: NDArray[np.int64], *, focus: str, own_weight: float
+) -> tuple[Explanation, ...]:
+    """Explain the answers to a question, each by the nearest of its positives.
+
+    Parameters
+    ----------
+    index
+        That answered.
+    rows
+        Of its table, as the search found them.
+    """
+    reasons = Reasons(asked, index, focus=focus, own_weight=own_weight)
+    return tuple(reasons.of(row) for row in rows.tolist())
+
+
+def explain_pair(
+    index: Index,
+    first: str,
+    second: str,
+    *,
+    focus: str = "context",
+    own_weight: float = OWN_WEIGHT,
+    among: Index | None = None,
+) -> Explanation:
+    """Explain the similarity of two things.
+
+    Parameters
+    ----------
+    first, second
+        Ids, names, cells, points or areas, as `geoindex.lookup.reference.meaning_of` reads them.
+        Where one
+        of the two is a cell or an area, the other is the cell, of its resolution, that holds it.
+    focus, own_weight
+        As `geoindex.queries.spaces.open_space`.
+    among
+        The index that holds the second; None: the same.
+
+    Raises
+    ------
+    InvalidIdError, NotInIndexError
+        If one of them is no id, or the index does not hold it.
+    UsageError
+        If there is no such focus, or the two indexes were made by different encoders.
+    """
+    other = index if among is None else among
+    check_same_encoder(index, other)
+    meanings = [meaning_of(first), meaning_of(second)]
+    table = ENTITIES if all(isinstance(each, (str, LonLat)) for each in meanings) else CELLS
+    things = []
+    for here, meaning in zip((index, other), meanings, strict=True):
+        space = open_space(here, table=table, focus=focus, own_weight=own_weight)
+        explainer = Explainer(here, table=table, focus=focus, own_weight=own_weight)
+        finder = EntityFinder(here, space, {})
+        if table == CELLS:
+            finder = CellFinder(here, space, {}, resolution=_common_resolution(meanings))
+        part = finder.part(meaning)
+        made = part.is_made or not part.rows.size
+        things.append(explainer.imagined(part) if made else explainer.thing(int(part.rows[0])))
+    return explainer.explain(*things)
+
+
+def _common_resolution(meanings: list[Meaning]) -> int | None:
+    cells = [each.cell for each in meanings if isinstance(each, CellId)]
+    levels = sorted(set(resolution_of(cells).tolist())) if cells else []
+    # two cells may be of two resolutions: each is itself, and nothing else has to be found
+    return levels[0] if levels else None

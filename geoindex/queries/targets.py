@@ -1,0 +1,328 @@
+"""Where is an answer looked for? One index or several, their rows numbered end to end.
+
+Several indexes are one ranking: each is searched as it would be alone, and the best of all come
+first. Ties go to the index that was named first, then to the smaller row. Filters speak of each of
+the indexes that are searched; one that does not hold the place asked for has no answer, and that
+is said, unless it is so of all.
+
+May two indexes be compared, and which rows of one are named in the other? Twin search.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from geoindex.errors import NotInIndexError, UsageError
+from geoindex.filters.apply import Filters, rows_passing
+from geoindex.geo.distance import LonLat
+from geoindex.index import Index
+from geoindex.lookup.ids import missing_text
+from geoindex.lookup.places import place_named
+from geoindex.queries.hits import make_table, with_index
+from geoindex.queries.rerank import groups_of
+from geoindex.queries.resolve import Asked
+from geoindex.queries.spaces import Space, open_space
+from geoindex.search.similarity import Neighbours
+from geoindex.storage.layout import CELLS
+
+
+def check_same_encoder(first: Index, second: Index) -> None:
+    """Check that the vectors of two indexes lie in one space.
+
+    Raises
+    ------
+    UsageError
+        If they were made by different encoders.
+    """
+    ours, theirs = first.manifest.encoder, second.manifest.encoder
+    if ours["fingerprint"] != theirs["fingerprint"]:
+        msg = (
+            f"{first.path} was made by {ours['name']} {ours['fingerprint'][:8]}, {second.path} by "
+            f"{theirs['name']} {theirs['fingerprint'][:8]}: their vectors cannot be compared. "
+            f"Build one of them again with the encoder of the other: geoindex build ... --encoder "
+            f"{ours['name']} -o {second.path} --overwrite"
+        )
+        raise UsageError(msg)
+
+
+def same_row_of(
+    source: Index, target: Index, rows: NDArray[np.int64], *, table: str
+) -> dict[int, int]:
+    """Return, of each of some rows, the row of another index that is the same entity or cell.
+
+    Rows that the other does not hold are left out.
+    """
+    if not rows.size:
+        return {}
+    if table == CELLS:
+        cells = source.cells.column("cell")[rows].tolist()
+        held = target.cells.column("cell")
+        there = np.flatnonzero(np.isin(held, np.array(cells, np.uint64)))
+        row_of = dict(zip(held[there].tolist(), there.tolist(), strict=True))
+        pairs = zip(rows.tolist(), cells, strict=True)
+        return {row: row_of[cell] for row, cell in pairs if cell in row_of}
+    names = source.entities.take(rows)["feature_id"].combine_chunks()
+    there = target.entities.where_true(pc.is_in(target.entities.table["feature_id"], names))
+    found = target.entities.take(there)["feature_id"].to_pylist()
+    row_by_name = dict(zip(found, there.tolist(), strict=True))
+    pairs = zip(rows.tolist(), names.to_pylist(), strict=True)
+    return {row: row_by_name[name] for row, name in pairs if name in row_by_name}
+
+
+#: Of one index: the rows that may answer, ascending; None for all.
+Passing = NDArray[np.int64] | None
+
+
+class Targets:
+    """The indexes that are searched, as one table.
+
+    Parameters
+    ----------
+    indexes
+        At least one.
+    table
+        ``"entities"`` or ``"cells"``.
+    are_named
+        Whether each hit is to say which index it is from.
+    """
+
+    def __init__(self, indexes: Sequence[Index], *, table: str, are_named: bool) -> None:
+        self.indexes = tuple(indexes)
+        self.table = table
+        self._are_named = are_named
+        sizes = [len(index.rows_of(table)) for index in self.indexes]
+        self._starts = np.cumsum([0, *sizes])
+
+    def spaces(self, *, focus: str, own_weight: float, backend: str) -> list[Space]:
+        """Open the vectors of each; as `geoindex.queries.spaces.open_space`."""
+        options: dict[str, Any] = {"focus": focus, "own_weight": own_weight, "backend": backend}
+        return [open_space(index, table=self.table, **options) for index in self.indexes]
+
+    def split(
+        self, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield, for each index with some of the rows, its number, their places, its own rows."""
+        number = np.searchsorted(self._starts, rows, side="right") - 1
+        for i in np.unique(number).tolist():
+            places = np.flatnonzero(number == i)
+            yield i, places, rows[places] - self._starts[i]
+
+    def merged(self, found: Sequence[Neighbours], k: int) -> Neighbours:
+        """Return the best of what was found in each index, as rows of all of them."""
+        if len(found) == 1:
+            return found[0]
+        shifted = [near.rows + start for near, start in zip(found, self._starts, strict=False)]
+        rows = np.concatenate(shifted)
+        similarity = np.concatenate([near.similarity for near in found])
+        order = np.lexsort((rows, -similarity))[:k]
+        recalls = [near.recall for near in found if near.recall is not None]
+        return Neighbours(
+            rows[order],
+            similarity[order],
+            sum(near.num_passing for near in found),
+            is_exact=all(near.is_exact for near in found),
+            recall=min(recalls, default=None),
+            backend=_joined(near.backend for near in found),
+            instead=_joined(near.instead for near in found if near.instead),
+        )
+
+    def joined(self, spaces: Sequence[Space]) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+        """Return what `Space.joined` is of the rows of all."""
+
+        def of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            if len(spaces) == 1:
+                return spaces[0].joined(rows)
+            dim = sum(matrix.shape[1] for matrix in spaces[0].matrices)
+            found = np.zeros((len(rows), dim))
+            for i, places, own in self.split(rows):
+                found[places] = spaces[i].joined(own)
+            return found
+
+        return of
+
+    def groups(self, one_per: str | None) -> NDArray[np.int64] | None:
+        """Return the group of each row of all; None where the ranking is not thinned out so."""
+        return None if one_per is None else groups_of(self.indexes, one_per, table=self.table)
+
+    def passing(
+        self, filters: Filters, asked: Asked, *, resolution: int | None
+    ) -> tuple[list[Passing], list[str]]:
+        """Return the rows of each index that may answer, and what to say of the filters.
+
+        Parameters
+        ----------
+        resolution
+            Of the cells that answer; None: the finest.
+
+        Raises
+        ------
+        UsageError
+            If a distance is to be kept from what has no place.
+        NotInIndexError
+            If no index holds the place asked for.
+        """
+        found: list[Passing] = []
+        notes: list[str] = []
+        faults: list[NotInIndexError] = []
+        for index in self.indexes:
+            try:
+                found.append(_passing_rows(index, filters, asked, resolution=resolution))
+                said = list(_filter_notes(index, filters, self.table))
+            except NotInIndexError as error:
+                faults.append(error)
+                found.append(np.zeros(0, np.int64))
+                said = [f"no answer comes from it: {error}"]
+            notes += [f"{index.path}: {text}" for text in said] if self._are_several else said
+        if len(faults) == len(self.indexes):
+            raise faults[0]
+        return found, notes
+
+    def excluded(self, several: Sequence[Asked]) -> list[list[NDArray[np.int64]]]:
+        """Return, for each question, the rows of each index that it named."""
+        named = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.rows for one in several)]))
+        found: list[list[NDArray[np.int64]]] = [[] for _ in several]
+        for index in self.indexes:
+            source = several[0].index if several else index
+            if source is index:
+                for place, one in enumerate(several):
+                    found[place].append(one.rows)
+                continue
+            here = same_row_of(source, index, named, table=self.table)
+            for place, one in enumerate(several):
+                rows = sorted(here[row] for row in one.rows.tolist() if row in here)
+                found[place].append(np.array(rows, np.int64))
+        return found
+
+    def hits(self, found: Neighbours, place: LonLat | None) -> pa.Table:
+        """Return the table of `geoindex.queries.hits.Hits` for rows of all.
+
+        Parameters
+        ----------
+        place
+            Where `distance_m` starts; None leaves it null.
+        """
+        pieces, order = [], []
+        parts = list(self.split(found.rows)) or [(0, np.zeros(0, np.int64), found.rows)]
+        for i, places, own in parts:
+            some = Neighbours(own, found.similarity[places], 0, is_exact=found.is_exact)
+            index = self.indexes[i]
+            piece = make_table(index.rows_of(self.table), some, table=self.table, place=place)
+            pieces.append(with_index(piece, str(index.path)) if self._are_named else piece)
+            order.append(places)
+        if len(pieces) == 1:
+            return pieces[0]
+        whole = pa.concat_tables(pieces).take(pa.array(np.argsort(np.concatenate(order))))
+        ranks = pa.array(np.arange(1, len(found.rows) + 1, dtype=np.int32))
+        return whole.set_column(whole.column_names.index("rank"), "rank", ranks)
+
+    def column(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return a numeric column of rows of all."""
+        found = np.zeros(len(rows))
+        for i, places, own in self.split(rows):
+            found[places] = self.indexes[i].rows_of(self.table).column(name)[own]
+        return found
+
+    def described(self, found: Neighbours) -> dict[str, Any]:
+        """Return what an answer says of the index that gave it, or of all, and of the search."""
+        each = [described(index, found, table=self.table) for index in self.indexes]
+        if not self._are_several:
+            return each[0]
+        names = ("path", "num_rows", "created")
+        return {
+            "indexes": [{name: one[name] for name in names} for one in each],
+            "encoder": each[0]["encoder"],
+            "fingerprint": each[0]["fingerprint"],
+            "num_rows": int(self._starts[-1]),
+            "search": each[0]["search"],
+        }
+
+    @property
+    def _are_several(self) -> bool:
+        return len(self.indexes) > 1
+
+
+def targets_of(index: Index, among: Sequence[Index] | Index | None, *, table: str) -> Targets:
+    """Return where to look for what is like a thing of an index.
+
+    Parameters
+    ----------
+    among
+        One index or several, each once; None: the one that holds what the question names.
+
+    Raises
+    ------
+    UsageError
+        If one was made by another encoder, or there is none.
+    """
+    if among is None:
+        return Targets([index], table=table, are_named=False)
+    several = [among] if isinstance(among, Index) else list(among)
+    if not several:
+        msg = "no index to look in; want one or several. Example: among=['nice.geoindex']"
+        raise UsageError(msg)
+    for other in several:
+        check_same_encoder(index, other)
+    once = {other.path.resolve(): other for other in reversed(several)}
+    each = [other for other in several if once[other.path.resolve()] is other]
+    return Targets(each, table=table, are_named=True)
+
+
+def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
+    """Return what an answer says of the index that gave it, and of the search."""
+    return {
+        "path": str(index.path),
+        "encoder": index.manifest.encoder["name"],
+        "fingerprint": index.manifest.encoder["fingerprint"],
+        "num_rows": len(index.rows_of(table)),
+        "created": index.manifest.created,
+        "search": {
+            "backend": found.backend,
+            "exact": found.is_exact,
+            "recall": 1.0 if found.is_exact else found.recall,
+        },
+    }
+
+
+def search_notes(spaces: Sequence[Space], found: Sequence[Neighbours]) -> list[str]:
+    """Return what to say of the search: of an index out of date, and of answers not certain."""
+    notes = [note for space in spaces for note in space.notes]
+    for near in found:
+        notes += [near.instead] if near.instead else []
+        if not near.is_exact:
+            recall = "" if near.recall is None else f", recall {near.recall:.3f} when measured"
+            notes.append(f"approximate, by {near.backend}{recall}; --backend exact is certain")
+    return list(dict.fromkeys(notes))
+
+
+def _passing_rows(
+    index: Index, filters: Filters, asked: Asked, *, resolution: int | None
+) -> Passing:
+    """Return the rows that may answer a question, ascending; None for all."""
+    if filters.apart_m is not None and not asked.places:
+        msg = (
+            "--not-within is measured from a place; tags and vectors have none. Add --like or --at"
+        )
+        raise UsageError(msg)
+    passing = rows_passing(index, filters, table=asked.table, places=asked.places)
+    if asked.table != CELLS:
+        return passing
+    wanted = index.manifest.resolutions[-1] if resolution is None else resolution
+    rows = np.flatnonzero(index.cells.column("resolution") == wanted)
+    return rows if passing is None else np.intersect1d(rows, passing, assume_unique=True)
+
+
+def _filter_notes(index: Index, filters: Filters, table: str) -> Iterator[str]:
+    """Yield what was decided about the filters, and what to say of ids that are not there."""
+    if filters.in_place is not None:
+        yield place_named(index, filters.in_place)[1]
+    for option, ids in (("--ids", filters.ids), ("--exclude", filters.exclude)):
+        if ids and (text := missing_text(index, ids, option, table=table)):
+            yield text
+
+
+def _joined(texts: Iterator[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

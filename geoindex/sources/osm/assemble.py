@@ -1,0 +1,218 @@
+"""Which nodes, ways and areas of an OpenStreetMap file are entities, and of what geometry?
+
+`geoindex.sources.osm.reader` says what is kept. A node or way passes Python once, for its
+geometry; its
+tags go as text through a small file to `geoindex.sources.osm.columns` and are judged a batch at a
+time.
+Areas of relations are few: their tags are fetched one by one.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import osmium
+
+from geoindex.features.kinds import kind_of
+from geoindex.sources.base import BATCH_ROWS, RawEntities, UnsortedSourceError
+from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
+
+AREA_RELATIONS = frozenset({"multipolygon", "boundary"})
+_LATE = "nodes come after ways"
+
+
+def area_relations(
+    file: osmium.io.File, skipped: Counter[str], *, check_text: bool
+) -> dict[int, str]:
+    """Read the relations that become areas, id to type, and count the others.
+
+    An area comes before its relation in the stream, and osmium leaves `type` out of its tags.
+    """
+    found: dict[int, str] = {}
+    ids = []
+    relations: Any = osmium.FileProcessor(file, osmium.osm.RELATION)
+    for relation in relations.with_filter(osmium.filter.EmptyTagFilter()):
+        ids.append(relation.id)
+        if not relation.visible:
+            skipped["deleted"] += 1
+        elif check_text and not _is_text(relation):
+            skipped["bad_text"] += 1
+        elif relation.tags.get("type") not in AREA_RELATIONS:
+            skipped["relation_not_area"] += 1
+        elif kind_of(dict(relation.tags)) is None:
+            skipped["no_main_key"] += 1
+        else:
+            found[relation.id] = relation.tags["type"]
+    IdOrder().check("relation", np.array(ids, np.int64))
+    return found
+
+
+class ObjectReader:
+    """Reads one file, once.
+
+    Parameters
+    ----------
+    file
+        The file.
+    relations
+        From `area_relations`; those whose area was met are taken out.
+    skipped
+        Counts what is left out, by reason.
+    check_text
+        Whether to fetch every tag to see whether it is Unicode text, which triples the time;
+        without, text that is none raises `UnicodeError`.
+    """
+
+    def __init__(
+        self,
+        file: osmium.io.File,
+        relations: dict[int, str],
+        skipped: Counter[str],
+        *,
+        check_text: bool,
+    ) -> None:
+        self._relations = relations
+        self._skipped = skipped
+        self._check_text = check_text
+        self._wkb = osmium.geom.WKBFactory()
+        self._saw_way = False
+        self._index_bytes = 0
+        self._missing: set[int] = set()
+        self._processor = _processor(file, relations)
+
+    def batches(self) -> Iterator[RawEntities]:
+        """Yield the entities in file order, but areas of relations in batches of their own."""
+        order = IdOrder()
+        with tempfile.TemporaryDirectory(prefix="geoindex-") as folder:
+            lines, areas = LineBatch(Path(folder), order), AreaBatch()
+            for item in self._processor:
+                if item.is_area():
+                    self._add_area(item, areas)
+                else:
+                    self._add_line(item, lines)
+                if len(lines) >= BATCH_ROWS:
+                    yield self._kept(lines)
+                    lines = LineBatch(Path(folder), order)
+                if len(areas) >= BATCH_ROWS:
+                    yield areas.raw()
+                    areas = AreaBatch()
+            yield self._kept(lines)
+            yield areas.raw()
+        self._check_missing()
+        self._skipped["incomplete_relation"] += len(self._relations)
+
+    def _kept(self, lines: LineBatch) -> RawEntities:
+        self._check_late()
+        raw = lines.raw()
+        rows = np.flatnonzero(raw.kind.is_valid().to_numpy(zero_copy_only=False))
+        self._skipped["no_main_key"] += len(raw) - len(rows)
+        return raw.take(rows)
+
+    def _add_line(self, item: Any, lines: LineBatch) -> None:
+        wkb = self._geometry(item)
+        if wkb is None:
+            return
+        if item.is_way():
+            lines.add_way(item, wkb)
+        else:
+            lines.add_node(item, wkb)
+
+    def _geometry(self, item: Any) -> bytes | None:
+        """Return the WKB of a node or a way as a line, or None when it is not kept."""
+        is_way = item.is_way()
+        if is_way and not self._saw_way:
+            self._saw_way = True
+            self._index_bytes = self._processor.node_location_storage.used_memory()
+        if not item.visible:
+            self._skipped["deleted"] += 1
+            return None
+        if self._check_text and not _is_text(item):
+            self._skipped["bad_text"] += 1
+            return None
+        try:
+            if not is_way:
+                return bytes.fromhex(self._wkb.create_point(item))
+            line = self._wkb.create_linestring(item)
+            # osmium passes over missing nodes at the beginning; a ring lacks them at its end too
+            if item.is_closed() or item.nodes[0].location.valid():
+                return bytes.fromhex(line)
+        # pyosmium's InvalidLocationError is no RuntimeError
+        except (RuntimeError, osmium.InvalidLocationError):
+            pass
+        self._skip(item)
+        return None
+
+    def _skip(self, item: Any) -> None:
+        if kind_of(dict(item.tags)) is None:
+            self._skipped["no_main_key"] += 1
+        elif item.is_node():
+            self._skipped["bad_coordinates"] += 1
+        elif placeless := [node.ref for node in item.nodes if not node.location.valid()]:
+            self._skipped["missing_nodes"] += 1
+            self._missing.update(ref for ref in placeless if ref > 0)
+        else:
+            self._skipped["degenerate"] += 1
+
+    def _check_late(self) -> None:
+        """Raise if a node came after a way: its place may have been wanted before."""
+        places = self._processor.node_location_storage
+        if self._saw_way and places.used_memory() != self._index_bytes:
+            raise UnsortedSourceError(_LATE)
+
+    def _check_missing(self) -> None:
+        """Raise if a node that ways missed is there after all.
+
+        The index grows with each node while it is sparse; when dense, only in blocks.
+        """
+        places = self._processor.node_location_storage
+        if any(_has_place(places, osm_id) for osm_id in self._missing):
+            raise UnsortedSourceError(_LATE)
+
+    def _add_area(self, item: Any, areas: AreaBatch) -> None:
+        relation_type = self._relations.get(item.orig_id())
+        if relation_type is None or item.from_way():
+            return
+        try:
+            wkb = bytes.fromhex(self._wkb.create_multipolygon(item))
+        except (RuntimeError, osmium.InvalidLocationError):
+            return  # stays among the relations, and is counted as incomplete
+        del self._relations[item.orig_id()]
+        tags = {**dict(item.tags), "type": relation_type}
+        areas.add(item.orig_id(), item.version, tags, wkb)
+
+
+def _processor(file: osmium.io.File, relations: Iterable[int]) -> Any:
+    """Stream tagged nodes, ways and the areas of these relations, all else filtered in C++."""
+    # objects that were never uploaded have negative ids; osmium makes no areas of them
+    positive = [osm_id for osm_id in relations if osm_id > 0]
+    return (
+        osmium.FileProcessor(file)
+        .with_areas(_only(positive, osmium.osm.RELATION))
+        .with_filter(osmium.filter.EmptyTagFilter())
+        .with_filter(_only([], osmium.osm.RELATION))
+        # osmium numbers the area of way n 2n, and that of relation n 2n + 1
+        .with_filter(_only([2 * osm_id + 1 for osm_id in positive], osmium.osm.AREA))
+    )
+
+
+def _only(ids: list[int], kind: osmium.osm.osm_entity_bits) -> Any:
+    """Let of one kind of objects only these through, and all of the others."""
+    return osmium.filter.IdFilter(ids).enable_for(kind)
+
+
+def _has_place(places: Any, osm_id: int) -> bool:
+    try:
+        return bool(places.get(osm_id).valid())
+    except KeyError:
+        return False
+
+
+def _is_text(item: Any) -> bool:
+    try:
+        dict(item.tags)
+    except UnicodeDecodeError:
+        return False
+    return True

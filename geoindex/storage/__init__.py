@@ -1,0 +1,1 @@
+"""What lies on disk: layout, manifest, Lance tables, memory-mapped search files."""

@@ -1,0 +1,71 @@
+"""A town with a picture of its ground, and its index."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import geoindex
+from geoindex.api import GeoIndex
+from geoindex.imagery.request import ImageryRequest
+from tests.geoindex.imagery.streets import mixed_town
+from tests.imagery_files import CENTRE, transform_about, write_raster
+
+GSD_M = 0.5
+RESOLUTION = 11
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raster of 300 m: each piece of it has a colour of its own, and more grain to the east."""
+    size = 600
+    rng = np.random.default_rng(0)
+    east = np.linspace(0, 1, size)[None, None, :]
+    north = np.linspace(1, 0, size)[:, None]
+    colour = np.stack([np.tile(40 + 160 * north, (1, size)), np.tile(60 + 120 * east[0], (size, 1)),
+                       np.tile(200 - 150 * east[0], (size, 1))])  # fmt: skip
+    # as a camera sees it: no grain is as fine as a pixel
+    grain = gaussian_filter(rng.normal(size=(1, size, size)), (0, 1.5, 1.5))
+    grain *= (2 + 20 * east) / grain.std()
+    bands = (colour + grain).clip(1, 255).astype(np.uint8)
+    path = tmp_path_factory.mktemp("ground") / "ground.tif"
+    return write_raster(path, bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, size, size))
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cafés every 40 m over 440 m: some lie where the raster ends."""
+    nodes = [
+        f'<node id="{1 + 11 * i + j}" version="1" lon="{CENTRE[0] + (i - 5) * 3.6e-4:.7f}" '
+        f'lat="{CENTRE[1] + (j - 5) * 3.6e-4:.7f}"><tag k="amenity" v="cafe"/>'
+        f'<tag k="name" v="&lt;script&gt; {i}&amp;{j}"/></node>'
+        for i in range(11)
+        for j in range(11)
+    ]
+    path = tmp_path_factory.mktemp("town") / "town.osm"
+    path.write_text(f'<osm version="0.6">{"".join(nodes)}</osm>')
+    return path
+
+
+def request_for(ground: Path) -> ImageryRequest:
+    return ImageryRequest(str(ground), gsd_m=GSD_M, tokens="statistics")
+
+
+@pytest.fixture(scope="session")
+def index(town: Path, ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    output = tmp_path_factory.mktemp("indexes") / "town.geoindex"
+    return geoindex.build(
+        town, output, resolution=(9, RESOLUTION), encoder="tagpool", imagery=request_for(ground)
+    )
+
+
+@pytest.fixture(scope="session")
+def mixed(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    """A town of houses, trees, a road and a park, 350 m wide: its rim is unseen."""
+    folder = tmp_path_factory.mktemp("mixed")
+    source = mixed_town(*CENTRE).write(folder / "mixed.osm")
+    return geoindex.build(
+        source, folder / "mixed.geoindex", resolution=(9, RESOLUTION), encoder="tagpool",
+        imagery=request_for(ground),
+    )  # fmt: skip

@@ -1,0 +1,328 @@
+"""The rows that pass are those that a plain loop with shapely, pyproj and h3 lets through."""
+
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+import h3
+import numpy as np
+import pytest
+import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyproj import Geod
+
+from geoindex.api import GeoIndex
+from geoindex.errors import UsageError
+from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.tag_filter import EVERYTHING, all_of, any_of, negate
+from geoindex.filters.tag_filter_parser import parse_where
+from geoindex.geo.distance import BBox, LonLat
+from geoindex.geo.h3 import parse_cell
+from geoindex.geo.measure import ANY_AREA, ANY_LENGTH, Range
+from geoindex.lookup.name_match import NamePattern
+from geoindex.storage.zone_map import Zones
+
+GEOD = Geod(ellps="WGS84")
+SAMPLE_ROWS = 60
+OPEN = {"area": ANY_AREA, "length": ANY_LENGTH}
+session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks(small_index):
+    """Have the small map in many blocks, as large ones are; a real one has many anyway."""
+    with pytest.MonkeyPatch.context() as patch:
+        for table in ("entities", "cells"):
+            rows = small_index.rows_of(table)
+            zones = Zones(rows.column("lon"), rows.column("lat"), block_rows=3)
+            patch.setitem(small_index._zones, table, zones)
+        yield
+
+
+leaves = st.sampled_from(
+    [
+        *("amenity=*", "amenity=cafe|bar", "amenity=c*", "building", "building=yes", "name"),
+        *("name=*a*", "shop=books", "building:levels>3", "maxspeed<=50", "nokey=x", "addr:street"),
+        *("highway=residential|footway|steps", "source=*", "natural=water", "opening_hours=Sa off"),
+    ]
+).map(parse_where)
+wheres = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        inner.map(negate),
+        st.lists(inner, max_size=3).map(all_of),
+        st.lists(inner, max_size=3).map(any_of),
+    ),
+    max_leaves=5,
+)
+
+
+@st.composite
+def boxes(draw, lon, lat):
+    """Draw a box near a point, over the antimeridian too."""
+    size = draw(st.sampled_from([1e-7, 1e-3, 0.01, 1.0, 400.0]))
+    west, east = lon - draw(st.floats(0, 1)) * size, lon + draw(st.floats(0, 1)) * size
+    south, north = lat - draw(st.floats(0, 1)) * size, lat + draw(st.floats(0, 1)) * size
+    if east - west >= 360:
+        west, east = -180.0, 180.0
+    west, east = (
+        side if -180 <= side <= 180 else (side + 180) % 360 - 180 for side in (west, east)
+    )
+    return BBox(west, max(south, -90), east, min(north, 90))
+
+
+@st.composite
+def polygons(draw, lon, lat):
+    """Draw a polygon near a point, many of them with a hole or of two parts."""
+    size = draw(st.sampled_from([1e-3, 0.01, 1.0, 60.0]))
+    angles = np.sort(draw(st.lists(st.floats(0, 6.28), min_size=3, max_size=8, unique=True)))
+    ring = np.column_stack([lon + size * np.cos(angles), lat + size * np.sin(angles)])
+    area = shapely.make_valid(shapely.Polygon(ring))
+    if draw(st.booleans()):
+        area = area.difference(shapely.Point(lon, lat).buffer(size / 4))
+    if draw(st.booleans()):
+        area = area.union(shapely.box(lon + size, lat, lon + 2 * size, lat + size))
+    area = area.intersection(shapely.box(-180, -90, 180, 90)).buffer(0)
+    return area if area.area > 0 else shapely.box(-180, -90, 180, 90)
+
+
+@st.composite
+def filters_near(draw, points, cells):
+    """Draw some filters at once, round points of the index and a few others."""
+    point = draw(st.sampled_from([*points, (0.0, 90.0), (180.0, -16.8), (10.0, -90.0)]))
+    radius = st.sampled_from([1e-3, 20.0, 300.0, 5000.0, 2e6, 2e7])
+    ranges = st.lists(st.sampled_from([0.0, 30.0, 120.0, 500.0, 9e3, 1e6]), min_size=2, max_size=2)
+    ids = st.lists(st.sampled_from([f"{t}/{i}" for t in ("node", "way") for i in range(1, 120, 3)]))
+    area, length = (draw(ranges.map(sorted)) for _ in range(2))
+    found = {
+        "kind": draw(st.sampled_from(["amenity=cafe", "building=*", "amenity=*", "no=such"])),
+        "name": draw(st.sampled_from(["cafe 0, “nr 0”", "Cafe*", "~baar 3", "*", "~nr O", "x"])),
+        "ids": draw(st.none() | ids),
+        "exclude": draw(ids),
+        "area": Range("area", *area),
+        "length": Range("length", area[1], None)
+        if draw(st.booleans())
+        else Range("length", *length),
+        "where": draw(st.one_of(st.just(EVERYTHING), wheres)),
+        "bbox": draw(st.none() | boxes(*point)),
+        "within": draw(st.none() | polygons(*point)),
+        "in_cell": draw(st.none() | st.sampled_from(cells)),
+        "apart_m": draw(st.none() | radius),
+    }
+    if draw(st.booleans()):
+        found |= {"near": LonLat(*point), "radius_m": draw(radius)}
+    # few filters at once, or hardly anything would pass
+    for name in draw(st.sets(st.sampled_from(sorted(set(found) - {"radius_m"})), max_size=4)):
+        found[name] = EVERYTHING if name == "where" else None
+    rare = {"kind": None, "name": None, "ids": None, "exclude": [], **OPEN}
+    for name in draw(st.sets(st.sampled_from(sorted(rare)), min_size=3)):
+        found[name] = rare[name]
+    if found["name"] is not None:
+        found["name"] = NamePattern(found["name"])
+    found |= {name: value for name, value in OPEN.items() if found[name] is None}
+    found["exclude"] = found["exclude"] or []
+    if found.get("near") is None:
+        found |= {"near": None, "radius_m": None}
+    places = draw(st.lists(st.sampled_from(points), max_size=3))
+    return Filters(**found), [LonLat(*place) for place in places]
+
+
+def passes(filters, row, places):
+    """Judge one row by the plainest means."""
+    lon, lat = row["lon"], row["lat"]
+    judged = [filters.where == EVERYTHING or filters.where.matches(dict(row["tags"]))]
+    if (box := filters.bbox) is not None:
+        turns = {lon, 180.0, -180.0} if abs(lon) == 180 else {lon}
+        in_width = any(
+            (box.west <= x or x <= box.east) if box.west > box.east else box.west <= x <= box.east
+            for x in turns
+        )
+        judged.append(box.south <= lat <= box.north and (in_width or abs(lat) == 90))
+    if filters.within is not None:
+        judged.append(filters.within.intersects(shapely.Point(lon, lat)))
+    if filters.near is not None:
+        judged.append(GEOD.inv(*filters.near, lon, lat)[2] <= filters.radius_m)
+    if filters.in_cell is not None:
+        wanted, cell = h3.int_to_str(filters.in_cell), h3.int_to_str(row["cell"])
+        is_finer = h3.get_resolution(cell) >= h3.get_resolution(wanted)
+        judged.append(is_finer and h3.cell_to_parent(cell, h3.get_resolution(wanted)) == wanted)
+    if filters.apart_m is not None:
+        judged += [GEOD.inv(*place, lon, lat)[2] > filters.apart_m for place in places]
+    return all(judged) and is_called(filters, row) and is_so_large(filters, row)
+
+
+def is_called(filters, row):
+    judged = [row.get("feature_id") not in filters.exclude]
+    if filters.kind is not None:
+        key, value = filters.kind.split("=")
+        judged.append(
+            row["kind"] == filters.kind
+            or (value == "*" and row["kind"][: len(key) + 1] == f"{key}=")
+        )
+    if filters.name is not None:
+        judged.append(row["name"] is not None and fits(row["name"], filters.name.text))
+    if filters.ids is not None:
+        judged.append(row["feature_id"] in filters.ids)
+    return all(judged)
+
+
+def is_so_large(filters, row):
+    judged = []
+    shape = shapely.from_wkb(row["geometry"]) if "geometry" in row else None
+    if not filters.area.is_open:
+        judged.append(shape.geom_type.endswith("Polygon") and lies_in(filters.area, area_m2(shape)))
+    if not filters.length.is_open:
+        judged.append(
+            "Point" not in shape.geom_type and lies_in(filters.length, GEOD.geometry_length(shape))
+        )
+    return all(judged)
+
+
+def fits(name, text):
+    """Judge a name; those of the map have no accents."""
+    name, text = name.lower(), text.lower()
+    if text.startswith("~"):
+        words, wanted = name.split(), len(text[1:].split())
+        parts = [name, *(" ".join(words[i : i + wanted]) for i in range(len(words) - wanted + 1))]
+        return any(SequenceMatcher(None, p, text[1:], autojunk=False).ratio() >= 0.8 for p in parts)
+    return name.startswith(text[:-1]) if text.endswith("*") else name == text
+
+
+def lies_in(wanted, value):
+    return (wanted.least or 0) <= value <= (np.inf if wanted.most is None else wanted.most)
+
+
+def area_m2(shape):
+    """Measure as pyproj does: it wants holes turned against their outer ring.
+
+    Which way round that is, shapely cannot tell over the antimeridian.
+    """
+    return abs(GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))[0])
+
+
+def some_points(index: GeoIndex, table: str, n: int = 25) -> list[tuple[float, float]]:
+    rows = index.rows_of(table)
+    step = max(1, len(rows) // n)
+    return list(
+        zip(rows.column("lon")[::step].tolist(), rows.column("lat")[::step].tolist(), strict=True)
+    )
+
+
+def some_cells(index: GeoIndex) -> list[int]:
+    """Return ancestors, of every resolution, of some of the cells."""
+    cells = [h3.int_to_str(cell) for cell in index.entities.column("cell")[::97].tolist()]
+    cells += [h3.int_to_str(index.entities.column("cell")[-1])]
+    finest = index.manifest.resolutions[-1]
+    return sorted(
+        {h3.str_to_int(h3.cell_to_parent(cell, r)) for cell in cells for r in range(finest + 1)}
+    )
+
+
+def check(index, filters, places, table, rows=None):
+    """Hold the answer against the loop, over all rows or those given."""
+    found = rows_passing(index, filters, table=table, places=places)
+    held = index.rows_of(table)
+    if found is None:
+        assert replace(filters, exclude=()) == Filters(apart_m=filters.apart_m)
+        assert filters.apart_m is None or not places
+        return
+    assert found.dtype == np.int64
+    assert (np.diff(found) > 0).all()
+    rows = np.arange(len(held)) if rows is None else rows
+    plain = held.take(rows).to_pylist()
+    expected = [
+        row
+        for row, entity in zip(rows.tolist(), plain, strict=True)
+        if passes(filters, entity, places)
+    ]
+    assert np.intersect1d(found, rows).tolist() == expected
+
+
+@session_fixtures
+@given(st.data())
+def test_every_entity_of_a_small_map_is_judged_rightly(small_index, data):
+    points, cells = some_points(small_index, "entities", 80), some_cells(small_index)
+    filters, places = data.draw(filters_near(points, cells))
+    check(small_index, filters, places, "entities")
+
+
+@session_fixtures
+@given(st.data(), st.integers(0, 2**32))
+def test_entities_of_a_real_map_are_judged_rightly(real_index, data, seed):
+    points, cells = some_points(real_index, "entities"), some_cells(real_index)
+    filters, places = data.draw(filters_near(points, cells))
+    passing = rows_passing(real_index, filters, table="entities", places=places)
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(real_index.entities), SAMPLE_ROWS)
+    if passing is not None and passing.size:
+        rows = np.append(rows, rng.choice(passing, SAMPLE_ROWS))
+    check(real_index, filters, places, "entities", np.unique(rows))
+
+
+@session_fixtures
+@given(st.data())
+def test_cells_are_judged_by_their_centres(small_index, data):
+    filters, places = data.draw(
+        filters_near(some_points(small_index, "cells"), some_cells(small_index))
+    )
+    plain = {"where": EVERYTHING, "kind": None, "name": None, "ids": None, "exclude": (), **OPEN}
+    check(small_index, replace(filters, **plain), places, "cells")
+
+
+@pytest.mark.parametrize("table", ["entities", "cells"])
+def test_a_cell_of_any_resolution_holds_what_lies_in_it(small_index, table):
+    for cell in some_cells(small_index):
+        check(small_index, Filters(in_cell=cell), [], table)
+
+
+def test_a_box_over_the_antimeridian_holds_both_sides(small_index):
+    rows = rows_passing(small_index, Filters(bbox=BBox(179.9, -17, -179.9, -16)), table="entities")
+    lon = small_index.entities.column("lon")[rows]
+    assert len(rows) == 8
+    assert (lon > 0).any()
+    assert (lon < 0).any()
+
+
+def test_a_radius_at_the_pole_holds_all_longitudes(small_index):
+    near = Filters(near=LonLat(17.0, 90.0), radius_m=60.0)
+    rows = rows_passing(small_index, near, table="entities")
+    # degrees of latitude near a pole are 111.69 km long
+    away_m = (90 - small_index.entities.column("lat")) * 111_694
+    assert rows.tolist() == np.flatnonzero(away_m <= 60).tolist()
+    assert len(rows) == 1
+
+
+def test_a_hole_is_outside(small_index):
+    park = small_index.entities.where_equal("kind", "leisure=park")
+    area = shapely.from_wkb(small_index.entities.record(park[0])["geometry"])
+    assert area.interiors
+    rows = rows_passing(small_index, Filters(within=area), table="entities")
+    pond = small_index.entities.where_equal("kind", "natural=water")
+    assert not np.isin(pond, rows).any()
+
+
+def test_nothing_and_everything_may_pass(small_index):
+    n = len(small_index.entities)
+    world = Filters(bbox=BBox(-180, -90, 180, 90), where=parse_where("everything()"))
+    assert len(rows_passing(small_index, world, table="entities")) == n
+    nothing = Filters(where=parse_where("nothing()"))
+    assert rows_passing(small_index, nothing, table="entities").tolist() == []
+    assert rows_passing(small_index, Filters(), table="entities") is None
+
+
+def test_what_cannot_be_filtered_is_said(small_index):
+    with pytest.raises(UsageError, match="cells have no tags"):
+        rows_passing(small_index, Filters(where=parse_where("amenity")), table="cells")
+    for wanted in ({"kind": "a=b"}, {"name": NamePattern("a")}, {"area": Range("area", 1)}):
+        with pytest.raises(UsageError, match="is for entities; cells have no"):
+            rows_passing(small_index, Filters(**wanted), table="cells")
+    with pytest.raises(UsageError, match="want KEY=VALUE"):
+        rows_passing(small_index, Filters(kind="amenity"), table="entities")
+    fine = h3.str_to_int(h3.latlng_to_cell(60.17, 24.94, 10))
+    for table in ("entities", "cells"):
+        with pytest.raises(UsageError, match="finer than the index's 9"):
+            rows_passing(small_index, Filters(in_cell=fine), table=table)
+    with pytest.raises(UsageError, match="go together"):
+        Filters(near=LonLat(1, 2))
+    with pytest.raises(UsageError, match="no table 'places'"):
+        rows_passing(small_index, Filters(in_cell=parse_cell("8009fffffffffff")), table="places")

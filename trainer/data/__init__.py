@@ -1,0 +1,1 @@
+"""Training data: token cache, tiles, sampling, batches."""

@@ -1,0 +1,1 @@
+"""Masks: which tokens are hidden from the context encoder."""

@@ -1,0 +1,1 @@
+"""Validation metrics, probes and the model card."""

@@ -1,0 +1,248 @@
+"""How is a checkpoint made? Steps, looks at held-out tiles, checkpoints; and going on after a kill.
+
+A step depends on the seed, its epoch and its place in the epoch, and on nothing else that is drawn:
+there is no hidden random state, so a run that goes on from a checkpoint meets the same losses.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from geoindex.errors import UsageError
+from geoindex.progress import Reporter, Silent
+from trainer.config import TrainConfig
+from trainer.data.dataset import Material, make_material
+from trainer.data.loader import EpochSteps, epoch_steps, loader
+from trainer.monitoring.validate import log, look, save
+from trainer.objectives.ema import momentum_at
+from trainer.run.fabric import Fabric, launched
+from trainer.run.optimiser import make_optimiser, rate_at, set_rate
+from trainer.run.run_folder import Counters, Metrics
+from trainer.run.setup import begin_folder, make_objective
+from trainer.run.state import Outcome, Progress, Run, progress_of
+
+
+def train(
+    sources: Sequence[Path],
+    output: Path,
+    config: TrainConfig,
+    *,
+    tokens: Path | None = None,
+    device: str = "auto",
+    max_minutes: float | None = None,
+    reporter: Reporter | None = None,
+    on_step: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Train a checkpoint, or go on where a run was interrupted.
+
+    Parameters
+    ----------
+    sources
+        OpenStreetMap files, GeoParquet, or indexes; of one with imagery also its patches.
+    output
+        The run's folder; see `trainer.run.run_folder`.
+    config
+        Every setting.
+    tokens
+        Where token caches lie; in the run's folder by default. May be shared by runs.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    max_minutes
+        The run stops after so long, in this process; the same call goes on.
+    reporter, on_step
+        Hear of progress.
+
+    Returns
+    -------
+    outcome
+        The checkpoint to use lies in ``output / "best"``.
+
+    Raises
+    ------
+    UsageError, OutputError, SourceError, MissingExtraError
+    """
+    if max_minutes is not None and max_minutes <= 0:
+        msg = f"max_minutes is {max_minutes}; want more than 0, for example 60"
+        raise UsageError(msg)
+    reporter = reporter or Silent()
+    if config.device.threads:
+        torch.set_num_threads(config.device.threads)
+    with launched(config.device, device) as fabric:
+        material = make_material(fabric, sources, tokens or output / "tokens", config, reporter)
+        run = _begin(fabric, config, material, output, reporter, on_step)
+        if run.counters.is_finished:
+            return _outcome(run, "finished before")
+        return _end(run, _stepped(run, max_minutes))
+
+
+def _stepped(run: Run, max_minutes: float | None) -> str:
+    """Train to the end, and return why it is one."""
+    try:
+        return _loop(run, max_minutes)
+    except KeyboardInterrupt:
+        # several processes are interrupted at different steps: only one alone can save
+        if run.fabric.world_size == 1:
+            save(run)
+            run.reporter.say(f"interrupted at step {run.counters.step:,}; saved")
+        raise
+    finally:
+        if run.metrics is not None:
+            run.metrics.close()
+
+
+def _begin(
+    fabric: Fabric,
+    config: TrainConfig,
+    material: Material,
+    output: Path,
+    reporter: Reporter,
+    on_step: Callable[[Progress], None],
+) -> Run:
+    folder = begin_folder(fabric, output, config, material)
+    objective = make_objective(config, material)
+    settings = config.optimiser
+    optimiser = make_optimiser(
+        objective, rate=settings.rate, decay=settings.decay, decays_all=settings.decays_all
+    )
+    counters = folder.counters() or Counters()
+    objective.to(fabric.device)
+    stepped, wrapped = fabric.setup(objective, optimiser)
+    if counters.step:
+        folder.load_last(objective, optimiser)
+        reporter.say(f"going on from step {counters.step:,}")
+    metrics = Metrics(folder.folder, counters.step) if fabric.is_global_zero else None
+    if config.device.compiled:
+        stepped = torch.compile(stepped, dynamic=True)
+    return Run(
+        fabric, config, material, folder, objective, stepped, wrapped, optimiser, counters,
+        metrics, reporter, on_step, total_steps=_total_steps(config, material, fabric.world_size),
+    )  # fmt: skip
+
+
+def _total_steps(config: TrainConfig, material: Material, world_size: int) -> int:
+    plans = (
+        epoch_steps(config, material, epoch, rank=0, world_size=world_size)
+        for epoch in range(config.optimiser.epochs)
+    )
+    return sum(len(plan.batches) for plan in plans)
+
+
+def _loop(run: Run, max_minutes: float | None) -> str:
+    config, counters = run.config, run.counters
+    if counters.step == 0:
+        look(run)
+    while counters.epoch < config.optimiser.epochs:
+        plan = epoch_steps(
+            config,
+            run.material,
+            counters.epoch,
+            rank=run.fabric.global_rank,
+            world_size=run.fabric.world_size,
+        )
+        ends = np.linspace(0, len(plan.batches), config.monitors.per_epoch + 1)[1:]
+        looks = set(ends.astype(int).tolist())
+        _epoch_begins(run, plan)
+        for batch in loader(config, run.material, plan, start=counters.batch):
+            _step(run, batch)
+            if counters.batch in looks or counters.step == run.total_steps:
+                look(run)
+                if 0 < config.monitors.patience <= counters.looks_since_best:
+                    return "patience"
+            elif _is_due(run, config.monitors.save_minutes):
+                save(run)
+            if max_minutes is not None and _is_late(run, max_minutes):
+                save(run)
+                return "time"
+        counters.epoch, counters.batch = counters.epoch + 1, 0
+    return "done"
+
+
+def _epoch_begins(run: Run, plan: EpochSteps) -> None:
+    if not plan.batches:
+        msg = (
+            "an epoch has no step for every process: too few tiles. Give more ground, or lower "
+            "data.least_entities or batches.budget_tokens"
+        )
+        raise UsageError(msg)
+    run.objective.train()
+
+
+def _step(run: Run, batch: Any) -> None:
+    config, counters, settings = run.config, run.counters, run.config.optimiser
+    began = time.monotonic()
+    rate = rate_at(
+        counters.step,
+        run.total_steps,
+        warmup_frac=settings.warmup_frac,
+        schedule=settings.schedule,
+        cooldown_frac=settings.cooldown_frac,
+    )
+    set_rate(run.optimiser, settings.rate * rate)
+    batch = batch.to(run.fabric.device)
+    loss, terms = run.stepped(batch, seed=config.seed * 1_000_003 + counters.step)
+    run.fabric.backward(loss)
+    norm = torch.nn.utils.clip_grad_norm_(run.objective.parameters(), settings.clip)
+    run.stepping.step()
+    run.stepping.zero_grad()
+    if run.objective.ema is not None:
+        goal = config.objective
+        momentum = momentum_at(
+            counters.step, run.total_steps, first=goal.ema_first, last=goal.ema_last
+        )
+        run.objective.ema.update(run.objective.encoder, momentum=momentum)
+    counters.step += 1
+    counters.batch += 1
+    values = {"loss": loss.detach(), **terms, "gradient": norm}
+    means = {name: float(run.fabric.all_reduce(v, reduce_op="mean")) for name, v in values.items()}
+    tokens = batch.num_tokens * run.fabric.world_size
+    spent = time.monotonic() - began
+    counters.seconds += spent
+    counters.tokens += tokens
+    run.pending.append({**means, "rate": settings.rate * rate, "tokens_per_s": tokens / spent})
+    if counters.step % config.monitors.log_every == 0 or counters.step == run.total_steps:
+        log(run)
+    run.on_step(progress_of(run, means["loss"]))
+
+
+def _is_due(run: Run, minutes: float) -> bool:
+    """Say whether it is time to save; the first process decides for all."""
+    if run.fabric.world_size > 1:
+        return False  # at looks alone: asking each other every step costs more
+    return time.monotonic() - run.saved > 60 * minutes
+
+
+def _is_late(run: Run, minutes: float) -> bool:
+    late = time.monotonic() - run.started > 60 * minutes
+    return bool(run.fabric.broadcast(late)) if run.fabric.world_size > 1 else late
+
+
+def _end(run: Run, reason: str) -> Outcome:
+    if reason != "time":
+        run.counters.is_finished = True
+        save(run)
+    outcome = _outcome(run, reason)
+    if run.is_first:
+        content = {
+            "reason": reason,
+            "step": outcome.step,
+            "best_step": outcome.best_step,
+            run.config.monitors.score: outcome.best_score,
+            "untrained": outcome.untrained_score,
+            "minutes": run.counters.seconds / 60,
+            "tokens": run.counters.tokens,
+        }
+        best = run.folder.best / "README.md"
+        run.folder.finish(card=best.read_text("utf-8"), outcome=content)
+    return outcome
+
+
+def _outcome(run: Run, reason: str) -> Outcome:
+    counters = run.counters
+    return Outcome(
+        run.folder.folder, reason, counters.step, counters.best_step, counters.best_score,
+        counters.untrained_score,
+    )  # fmt: skip

@@ -1,0 +1,157 @@
+"""What does a run start from? An untrained model in its objective, and a folder."""
+
+import platform
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from encoder.geojepa.model import GeoJEPA
+from encoder.geojepa.patch_landcover import log_widths, with_widths
+from geoindex import __version__
+from geoindex.geo.h3 import parents
+from trainer.config import TrainConfig, toml_text
+from trainer.data.dataset import Material
+from trainer.data.ragged import owners
+from trainer.monitoring.model_card import model_card
+from trainer.objectives.objective import Objective
+from trainer.objectives.patch_landcover import fit_ground
+from trainer.run.fabric import Fabric
+from trainer.run.run_folder import RunFolder
+
+# entities that targets are whitened by, evenly drawn
+_MOST_WHITENED = 200_000
+_LEAST_DEVIATION = 1e-4
+# of the blocks by which the straight line's penalty is chosen: some 300 m wide
+_GROUP_RESOLUTION = 9
+
+
+def make_objective(config: TrainConfig, material: Material) -> Objective:
+    """Return the untrained model in its objective, standardised to the tokens it will read."""
+    torch.manual_seed(config.seed)
+    cache, fitted = material.cache, material.fitted
+    shape = replace(
+        config.model,
+        tag_dim=cache.tag_vectors.shape[1],
+        geometry_dim=cache.geometry.shape[1],
+        text_model=config.data.text_model,
+        tag_fingerprint=cache.tag_fingerprint,
+        image_dim=cache.images[0]["dim"] if cache.images else 0,
+        image_fingerprint=cache.images[0]["fingerprint"] if cache.images else "",
+    )
+    model = GeoJEPA(shape)
+    model.prototypes.copy_(torch.from_numpy(fitted.prototypes))
+    model.words.copy_(torch.from_numpy(fitted.words))
+    model.geometry_mean.copy_(torch.from_numpy(fitted.geometry_mean))
+    model.geometry_deviation.copy_(torch.from_numpy(fitted.geometry_deviation))
+    dims = material.tiles.holds.shape[1]
+    objective = Objective(model, config.objective, config.predictor, holds_dims=dims)
+    rows = fitted.rows[:: max(1, len(fitted.rows) // _MOST_WHITENED)]
+    for name, vectors in (("tags", fitted.tags), ("geometry", cache.geometry)):
+        objective.whitener(name).fit(vectors[rows], power=config.objective.token_power)
+    if shape.image_dim:
+        _fit_images(objective, material)
+    return objective
+
+
+def _fit_images(objective: Objective, material: Material) -> None:
+    """Standardise patch tokens, and what lies under them, by those that are trained on."""
+    patches, rows = material.tiles.patches, material.trained_patches
+    images = patches.images[rows].astype(np.float32)
+    model = objective.encoder
+    model.image_mean.copy_(torch.from_numpy(images.mean(axis=0)))
+    model.image_deviation.copy_(torch.from_numpy(np.maximum(images.std(axis=0), _LEAST_DEVIATION)))
+    # what was learnt of one block is to be true of another
+    tile = owners(patches.offsets)[rows]
+    block = parents(material.tiles.cells, _GROUP_RESOLUTION)[tile]
+    group = np.unique(block, return_inverse=True)[1]
+    width_m = patches.place[rows, 2]
+    widths = log_widths(width_m)
+    model.ground_widths.copy_(torch.tensor([widths.min(), widths.max()]))
+    standard = model.standard_images(torch.from_numpy(images)).numpy()
+    known = with_widths(standard, width_m, model.ground_widths.numpy())
+    fitted = fit_ground(known, patches.ground[rows], group, weight=width_m)
+    model.ground_slope.copy_(torch.from_numpy(fitted.slope))
+    model.ground_mean.copy_(torch.from_numpy(fitted.mean))
+    model.ground_low.copy_(torch.from_numpy(fitted.low))
+    model.ground_high.copy_(torch.from_numpy(fitted.high))
+    if not model.reads_patches:
+        return
+    objective.whitener("image").fit(images, power=objective.config.token_power)
+    if hasattr(objective, "ground"):
+        spread = float(patches.ground[rows].var(axis=0).mean()) ** 0.5
+        objective.ground_spread.fill_(max(spread, _LEAST_DEVIATION))
+
+
+def begin_folder(
+    fabric: Fabric, output: Path, config: TrainConfig, material: Material
+) -> RunFolder:
+    """Open the run's folder, and write what is known."""
+    deciding = {
+        "config": config.deciding(),
+        "tokens": material.cache.folder.name,
+        "processes": fabric.world_size,
+    }
+    folder = RunFolder(output, deciding)
+    # all have looked before the first one writes: else the others find a folder begun
+    fabric.barrier()
+    if fabric.is_global_zero:
+        about = {"sources": material.cache.meta["sources"], "packages": _packages()}
+        folder.begin(config_toml=toml_text(config), about=about)
+    fabric.barrier()
+    return folder
+
+
+def card_of(
+    config: TrainConfig,
+    material: Material,
+    numbers: dict[str, float],
+    step: int,
+    objective: Objective,
+) -> str:
+    """Return the model card of a checkpoint."""
+    counts = {
+        **material.cache.meta["counts"],
+        "tiles": len(material.tiles),
+        "held_out": int(material.is_held_out.sum()),
+        "patches": len(material.tiles.patches.images),
+    }
+    return model_card(
+        config,
+        sources=material.cache.meta["sources"],
+        counts=counts,
+        scores=numbers,
+        packages=_packages(),
+        step=step,
+        num_parameters=sum(part.numel() for part in objective.encoder.parameters()),
+    )
+
+
+def _packages() -> dict[str, str]:
+    found = {
+        "geoindex": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    commit = _commit()
+    return {**found, "commit": commit} if commit else found
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this is run from, "" outside of one."""
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607 - whichever git there is
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
