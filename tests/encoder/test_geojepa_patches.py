@@ -13,7 +13,7 @@ from encoder.geojepa.inference import thinned
 from encoder.geojepa.model import GeoJEPA
 from encoder.geojepa.region_vectors import joined_parts, patch_looks, region_columns
 from encoder.protocol import TilePatches
-from tests.encoder.geojepa.test_model import MODEL, SMALL, make_batch, make_model, near, only
+from tests.support.geojepa import MODEL, SMALL, make_batch, make_model, near, only
 
 SEEING = replace(SMALL, image_dim=5)
 SEES = make_model(SEEING)

@@ -6,7 +6,7 @@ from geoindex.evaluation.baselines import BASELINES, find_rows
 from geoindex.evaluation.baselines.base import NoVarianceError, check_vectors
 from geoindex.evaluation.baselines.counts import Counts, Svd
 from geoindex.evaluation.tasks import TASKS
-from tests.geoindex.evaluation.planted_maps import grid_view, node, view_of
+from tests.support.map_views import grid_view, node, view_of
 
 ROWS = ("counts", "svd", "tagpool")
 

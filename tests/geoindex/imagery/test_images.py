@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +22,17 @@ from geoindex.imagery.patch_store import Images
 from geoindex.imagery.rasters import RasterImagery
 from geoindex.imagery.request import imagery_request, kept_source
 from geoindex.pipeline.build import build_index
-from geoindex.progress import Silent
 from geoindex.queries.by_image.query_image import read_picture, see
 from geoindex.storage.layout import CELLS
-from tests.geoindex.conftest import GSD_M, RESOLUTION, request_for
-from tests.imagery_files import CENTRE, plain_raster, write_raster
+from tests.support.imagery_files import (
+    CENTRE,
+    GSD_M,
+    RESOLUTION,
+    plain_raster,
+    request_for,
+    write_raster,
+)
+from tests.support.reporters import RecordingReporter
 
 
 def test_tokens_lie_in_their_cell_and_nowhere_else(index: GeoIndex) -> None:
@@ -227,22 +233,16 @@ def test_an_interrupted_build_goes_on(
 
 
 def test_imagery_of_elsewhere_is_told(town: Path, ground: Path, tmp_path: Path) -> None:
-    class Heard(Silent):
-        said: ClassVar[list[str]] = []
-
-        def say(self, text: str) -> None:
-            self.said.append(text)
-
     path = plain_raster(tmp_path / "there.tif", size=64)
     with rasterio.open(path, "r+") as raster:
         raster.transform = raster.transform.translation(50_000, 0) @ raster.transform
     for source, is_told in ((path, True), (ground, False)):
-        Heard.said.clear()
+        reporter = RecordingReporter()
         build_index(
             [town], tmp_path / "town.geoindex", resolutions=(RESOLUTION,), encoder="tagpool",
-            imagery=request_for(source), overwrite=True, reporter=Heard(),
+            imagery=request_for(source), overwrite=True, reporter=reporter,
         )  # fmt: skip
-        assert any("none of the" in text for text in Heard.said) == is_told
+        assert any("none of the" in text for text in reporter.said) == is_told
 
 
 def test_options_need_imagery() -> None:

@@ -15,7 +15,7 @@ from geoindex.imagery.base import Chip, ChipFrame
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.pyramid import LEVELS
 from geoindex.imagery.read_patches import Levels, read_patches
-from tests.imagery_files import CENTRE
+from tests.support.imagery_files import CENTRE
 
 GRID = ChipGrid(64.0, 0.5)
 

@@ -13,11 +13,11 @@ from geoindex.errors import SourceError, UsageError
 from geoindex.imagery.base import ChipFrame, Imagery, ImageryOptions, open_imagery
 from geoindex.imagery.http_tiles import Fetcher, UrlTiles, filled
 from geoindex.imagery.xyz_tiles import TiledImagery, decode_tile
-from tests.geoindex.imagery.test_rasters import assert_shows_the_ground
-from tests.imagery_files import (
+from tests.support.http_server import serving
+from tests.support.imagery_files import (
     CENTRE,
+    assert_shows_the_ground,
     encoded,
-    serving,
     tile_image,
     tiles_about,
     write_mbtiles,

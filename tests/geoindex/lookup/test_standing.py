@@ -11,7 +11,8 @@ import geoindex
 from geoindex.errors import NotInIndexError
 from geoindex.geo.distance import LonLat
 from geoindex.lookup.places import AT_REACH_M, entity_at
-from tests.osm_files import ISLAND_LAT, OTHER_TOWN, TOWN, OsmFile
+from tests.support.maps import ISLAND_LAT, OTHER_TOWN, TOWN
+from tests.support.osm_files import OsmFile
 
 GEOD = Geod(ellps="WGS84")
 

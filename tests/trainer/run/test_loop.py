@@ -12,7 +12,7 @@ import torch
 
 from encoder.geojepa.model import GeoJEPA
 from geoindex.errors import OutputError, UsageError
-from tests.trainer.small_models import small_config
+from tests.support.training import small_config
 from trainer.config import TrainConfig
 from trainer.monitoring.metrics import SCORE
 from trainer.objectives.config import OBJECTIVES

@@ -25,9 +25,8 @@ from geoindex.imagery.request import ImageryRequest
 from geoindex.queries.by_image.appearance import EntityLooks
 from geoindex.queries.by_image.footprint import Ground
 from geoindex.queries.by_image.query_image import read_picture, see
-from tests.geoindex.conftest import GSD_M, request_for
-from tests.geoindex.imagery.streets import Town
-from tests.imagery_files import CENTRE, write_raster
+from tests.support.imagery_files import CENTRE, GSD_M, request_for, write_raster
+from tests.support.maps import Town
 
 Row = dict[str, Any]
 
