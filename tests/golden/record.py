@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.golden.answer import answer_of, dumped
-from tests.golden.workshop import MissingSourceError, Workshop, answer_path, answers, read_cases
+from tests.golden.runner import MissingSourceError, Runner, answer_path, answers, read_cases
 
 
 def main(names: list[str]) -> None:
@@ -19,11 +19,11 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"no case {', '.join(unknown)} in cases.toml")
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(Path(folder))
+        runner = Runner(Path(folder))
         for name in names or cases:
             case, path = cases[name], answer_path(name)
             try:
-                here, done = workshop.steps(case)
+                here, done = runner.steps(case)
             except MissingSourceError as error:
                 print(f"{name}: not recorded, {error}")
                 continue

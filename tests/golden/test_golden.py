@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from tests.golden.answer import answer_of, differences
-from tests.golden.workshop import MissingSourceError, Workshop, answer_path, answers, read_cases
+from tests.golden.runner import MissingSourceError, Runner, answer_path, answers, read_cases
 
 CASES = read_cases()
 pytestmark = pytest.mark.xdist_group("golden")
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(tmp_path_factory.mktemp("golden"))
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    return Runner(tmp_path_factory.mktemp("golden"))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answer_is_the_recorded_one(name: str, workshop: Workshop) -> None:
+def test_answer_is_the_recorded_one(name: str, runner: Runner) -> None:
     case = CASES[name]
     try:
-        here, done = workshop.steps(case)
+        here, done = runner.steps(case)
     except MissingSourceError as error:
         pytest.skip(str(error))
     want = json.loads(answer_path(name).read_text("utf-8"))

@@ -131,7 +131,7 @@ def read_cases() -> dict[str, Case]:
 
 
 @dataclass
-class Workshop:
+class Runner:
     """A folder with maps and indexes, each made when it is first needed."""
 
     folder: Path
@@ -205,6 +205,10 @@ class Workshop:
             contextlib.redirect_stderr(err),
             warnings.catch_warnings(),
         ):
+            # as Python has them, not as pytest does
+            warnings.resetwarnings()
+            for category in (DeprecationWarning, PendingDeprecationWarning, ResourceWarning):
+                warnings.simplefilter("ignore", category)
             exit_code = 0
             try:
                 runpy.run_module("geoindex", run_name="__main__", alter_sys=True)
@@ -235,7 +239,7 @@ def _find(source: str) -> Path:
 def write_pictures(folder: Path) -> None:
     """Write a map of a few cafés and houses, and an aerial picture of their ground."""
     import rasterio
-    from rasterio.transform import from_origin
+    from affine import Affine
 
     lon, lat = 36.9, -1.305
     nodes, refs = [], iter(range(100, 1000))
@@ -262,7 +266,7 @@ def write_pictures(folder: Path) -> None:
         waves = np.stack([np.sin(2 * np.pi * wave / 0.0007) for wave in (x, y, x * x + y)])
         bands = np.rint(120 + 100 * waves).astype(np.uint8)
         profile = {"driver": "GTiff", "count": 3, "width": size, "height": size, "dtype": "uint8"}
-        profile |= {"crs": "EPSG:4326", "transform": from_origin(west, north, degree, degree)}
+        profile |= {"crs": "EPSG:4326", "transform": Affine(degree, 0, west, 0, -degree, north)}
         with rasterio.open(folder / name, "w", **profile) as out:
             out.write(bands)
 
