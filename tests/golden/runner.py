@@ -29,7 +29,8 @@ from tests.osm_files import write_small_map
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-# extracts too large for the repository; where they are missing, their cases are skipped
+# extracts too large for the repository, GEOINDEX_EXTRACTS says where they are; without them
+# their cases are skipped
 _EXTRACTS = Path(os.environ.get("GEOINDEX_EXTRACTS", ROOT.parent / "shared" / "data" / "osm"))
 _SAMPLE_BLAKE2B = "97317fa50cb832820f26fdb716d621f4"
 _TAGPOOL = "--encoder tagpool --resolution 9"
