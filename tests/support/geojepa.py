@@ -1,10 +1,12 @@
 """GeoJEPA models, checkpoints and tiles small enough for tests of the encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import shapely
 import torch
 
-from encoder.geojepa.batch import TokenBatch
+from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.model import GeoJEPA
 from encoder.protocol import TagCodes, Tiles
@@ -25,6 +27,8 @@ def make_model(config=SMALL):
 
 
 MODEL = make_model()
+SEEING = replace(SMALL, image_dim=5)
+SEES = make_model(SEEING)
 
 
 def make_batch(sizes, *, seed=0):
@@ -60,6 +64,23 @@ def only(batch, tile, order=None):
         around=batch.around[tile : tile + 1],
         words=batch.words[at],
     )
+
+
+def make_patches(counts, *, seed=0):
+    rng = np.random.default_rng(seed)
+    total = sum(counts)
+    place = np.column_stack([rng.normal(0, 40, (total, 2)), np.full(total, 9.6)])
+    return Patches(
+        images=torch.from_numpy(rng.normal(size=(total, 5)).astype(np.float32)),
+        place=torch.from_numpy(place.astype(np.float32)),
+        offsets=torch.from_numpy(np.append(0, np.cumsum(counts)).astype(np.int64)),
+    )
+
+
+def of_tile(patches, tile, order=None):
+    at = torch.arange(*patches.offsets[tile : tile + 2].tolist())
+    at = at[slice(None) if order is None else order]
+    return Patches(patches.images[at], patches.place[at], torch.tensor([0, len(at)]))
 
 
 def save_checkpoint(folder, config):
