@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import geoindex
 from geoindex.api import GeoIndex
@@ -13,8 +13,9 @@ from tests.support.osm_files import real_maps
 
 # a test that shares its processor with others may be slow; --timeout ends what hangs. The same
 # examples every time: a run that fails fails again. `make fuzz` looks for new ones
-settings.register_profile("unhurried", deadline=None, derandomize=True)
-settings.register_profile("fuzz", deadline=None, max_examples=1000)
+_UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("unhurried", derandomize=True, **_UNHURRIED)
+settings.register_profile("fuzz", max_examples=1000, **_UNHURRIED)
 settings.load_profile("unhurried")
 
 

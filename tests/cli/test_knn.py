@@ -57,7 +57,7 @@ def test_predictions_are_written(grid, labels, tmp_path):
     found = run("knn", grid.path, labels, "--predict", output, "--head", "logistic")
     assert found.exit_code == 0, found.output
     assert len(output.read_text().splitlines()) == len(grid.entities) // 2 + 1
-    assert isinstance(run(grid.path, labels, "--predict", output).exception, OutputError)
+    assert isinstance(run("knn", grid.path, labels, "--predict", output).exception, OutputError)
     assert run("knn", grid.path, labels, "--predict", output, "--overwrite").exit_code == 0
 
 

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,14 +11,20 @@ from threadpoolctl import threadpool_limits
 from geoindex._threads import _controller, made_ahead, num_threads, one_ahead, one_thread
 from geoindex.search.exact import nearest
 
+# until a thread that must come is given up, on a machine that does much else
+_PATIENCE_S = 300
+
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_results_come_in_order_and_few_are_held(threads):
-    begun = []
+    begun, made = [], [threading.Event() for _ in range(20)]
 
     def make(item):
         begun.append(item)
-        time.sleep(0.002 * (item % 3))
+        if threads > 1 and item % 2 == 0:
+            # the next one overtakes it
+            assert made[item + 1].wait(_PATIENCE_S)
+        made[item].set()
         return item * 10
 
     for taken, result in enumerate(made_ahead(make, range(20), threads=threads)):
@@ -28,7 +33,7 @@ def test_results_come_in_order_and_few_are_held(threads):
 
 
 def test_so_many_work_at_once():
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=_PATIENCE_S)
     assert list(made_ahead(lambda _: both.wait() >= 0, range(4), threads=2)) == [True] * 4
 
 

@@ -121,7 +121,7 @@ def test_bytes_are_those_of_one_thread(
 
 def test_two_tokenise_at_once(cells: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    watched = Watched(both=threading.Barrier(2, timeout=20))
+    watched = Watched(both=threading.Barrier(2, timeout=300))
     assert len(list(read_patches(Noise(cells), {1: watched}, GRID, cells))) == len(cells)
     assert watched.most == 2
 

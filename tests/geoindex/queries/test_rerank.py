@@ -12,7 +12,9 @@ from geoindex.queries.spaces import Space
 from geoindex.search.exact import nearest
 from tests.support.vectors import unit_rows
 
-session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+session_fixtures = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @st.composite
