@@ -1,5 +1,6 @@
 """The wheel owns one top-level name and works alone."""
 
+import email
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,14 @@ def test_wheel_carries_tables_and_checkpoint_and_stays_small(wheel: Path) -> Non
     assert f"{data}geojepa/model.safetensors" in names
     # 10 MB of table and 16 of checkpoint, at most
     assert wheel.stat().st_size < 26e6
+
+
+def test_extras_are_those_for_users(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(file.read(name))
+    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "train"}
+    assert set(metadata.get_all("Provides-Extra")) == wanted
 
 
 def test_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_peers_say_what_to_install(grid):
     try:
         import srai  # noqa: F401
     except ImportError:
-        with pytest.raises(MissingExtraError, match=r"\[peers\]"):
+        with pytest.raises(MissingExtraError, match=r"srai\[torch\]"):
             row.fit(grid).cell_vectors(grid)
     else:
         counts = Counts(num_words=300).fit(grid).cell_vectors(grid)
