@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import embed_tags
 from geoindex.index import Index
-from geoindex.queries.spaces import unit
+from geoindex.queries.vector_field import unit
 from geoindex.search.exact import nearest
 
 TRIPLES, LEAST, K = 300, 5, 10
