@@ -90,12 +90,12 @@ class Selection:
             is_left = np.ones(len(table), np.bool_)
             is_left[np.concatenate(self._dropped)] = False
             passing = np.flatnonzero(is_left) if passing is None else passing[is_left[passing]]
+        if not any(self._limits.values()):
+            return passing
         area, length = (
             Range(name, limits.get("min"), limits.get("max"))
             for name, limits in self._limits.items()
         )
-        if area.is_open and length.is_open:
-            return passing
         from geoindex.filters.size import rows_in_ranges
 
         # last, when the fewest are left: each is measured by itself
@@ -132,6 +132,8 @@ def select_rows(
     NotInIndexError
         If the index does not hold what ``in_area`` names.
     """
+    if not filters:
+        return None, []
     if check_table(table) == CELLS:
         _check_of_cells(filters)
     selection = Selection(index, table, filters, places)

@@ -19,10 +19,6 @@ def unchanged(value: Any) -> Any:
     return value
 
 
-def no_check(_: Mapping[str, Any]) -> None:
-    """Accept any combination of options."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One option of a query.
@@ -60,7 +56,7 @@ class Option:
     is_parsed_early: bool = False
     default: Any = None
     alias: str | None = None
-    check: Callable[[Mapping[str, Any]], None] = no_check
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,16 +42,18 @@ def parse_place(text: str) -> Reference:
     InvalidIdError
         If it is written as a cell and is none.
     """
+    try:
+        reference = parse_reference(text)
+    except InvalidIdError:
+        pass
+    else:
+        return reference if isinstance(reference, CellId) else text
     if _POINT.fullmatch(text):
         return parse_point(text)
     if (is_wkt(text) and not _NO_AREA.match(text)) or _is_area_file(text):
         return parse_within(text)
-    try:
-        reference = parse_reference(text)
-    except InvalidIdError:
-        # a name, or no id at all: the index tells
-        return text
-    return reference if isinstance(reference, CellId) else text
+    # a name, or no id at all: the index decides
+    return text
 
 
 def _is_area_file(text: str) -> bool:

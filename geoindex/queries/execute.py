@@ -287,13 +287,11 @@ def _searched(
             found.append(some)
         return [indexes.merged(list(each), reach) for each in zip(*found, strict=True)]
 
-    ranked = rerank(
-        search,
-        joined,
-        query,
-        num_queries=len(group),
-        groups=indexes.groups(query.one_per),
-    )
+    if query.is_reranked:
+        groups = indexes.groups(query.one_per)
+        ranked = rerank(search, joined, query, num_queries=len(group), groups=groups)
+    else:
+        ranked = search(list(range(len(group))), query.k)
     return [
         Answer(
             resolved,

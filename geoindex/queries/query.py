@@ -442,6 +442,11 @@ class Query:
         return any(name in self._given for name in _EXAMPLES)
 
     @property
+    def is_reranked(self) -> bool:
+        """Whether hits are more than the k nearest: see `geoindex.queries.rerank`."""
+        return self.min_similarity is not None or self.one_per is not None or self.diversity > 0
+
+    @property
     def filters(self) -> dict[str, Any]:
         """The filters that were given, by name, parsed."""
         return {name: self._given[name] for name in FILTERS if name in self._given}
@@ -577,7 +582,8 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     if "vector" in given and given["vector"].made_by is not None:
         given["vectors_by"] = given["vector"].made_by
     for name in given:
-        OPTIONS[name].check(given)
+        if check := OPTIONS[name].check:
+            check(given)
     return given, notes
 
 
