@@ -1,4 +1,4 @@
-"""Is arithmetic with tags worth an option? "Like this, but with cuisine=pizza, not cuisine=kebab".
+"""Measure arithmetic with tags: "like this, but with cuisine=pizza, not cuisine=kebab".
 
     python bench/arithmetic.py liechtenstein.geoindex monaco.geoindex
 

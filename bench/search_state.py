@@ -1,4 +1,4 @@
-"""What do the cases of bench/search.py share? The world, and who searches it, made when needed."""
+"""What the cases of bench/search.py share: the world, and who searches it, made when needed."""
 
 import time
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""``geoindex check``: is an index whole, and does it agree with brute force?"""
+"""``geoindex check``: verify that an index is whole, and that it agrees with brute force."""
 
 import json
 import sys

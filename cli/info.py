@@ -1,4 +1,4 @@
-"""``geoindex info``: what is in an index?"""
+"""``geoindex info``: show what an index holds."""
 
 import json
 import sys

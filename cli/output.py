@@ -1,4 +1,4 @@
-"""How are answers written? Forms of hits, on a terminal, to a pipe, to a file."""
+"""Write hits: on a terminal, to a pipe, to a file."""
 
 import sys
 import textwrap

@@ -1,4 +1,4 @@
-"""How are the command's values written? Options that several verbs share, and settings.
+"""Options that several verbs share, their parsers, and settings files.
 
 Every parser is the library's own: the command and Python read the same text. A fault becomes
 typer's usage error, exit code 2.

@@ -1,4 +1,4 @@
-"""How does the command talk? Progress and words on stderr, data on stdout.
+"""Progress and notes on stderr; data has stdout to itself.
 
 No colour and no bars where stderr is no terminal or ``NO_COLOR`` is set: then one plain line a
 stage. rich is imported when the first bar is drawn.

@@ -1,4 +1,4 @@
-"""``geoindex similar``: how alike are two things, and why?"""
+"""``geoindex similar``: the similarity of two places, and why."""
 
 import json
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Which rows are called so? By kind, by name, by a list of ids."""
+"""Find rows by kind, by name and by lists of ids."""
 
 import os
 from collections.abc import Iterable, Sequence

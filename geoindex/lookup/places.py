@@ -1,4 +1,4 @@
-"""Which place is meant by ``--in-place``? A boundary, or the town that something lies in.
+"""Resolve ``--in-area`` to an area: a boundary, or the municipality that something lies in.
 
 What is named is the place if it is an area: a municipality, a park, a campus. Of areas and points
 of one name (a town is often mapped as both) the area is meant. What is no area, or a point, names

@@ -1,4 +1,4 @@
-"""What does an explanation say? What was found about two things, as plain values and in words."""
+"""What explains a hit, as plain values and in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

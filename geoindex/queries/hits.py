@@ -1,4 +1,4 @@
-"""What was found? The hits of one query, and the forms they can be written in.
+"""The hits of a query, and the forms they can be written in.
 
 Numbers have fixed digits, so that the same answer is the same text: similarity and distance six,
 degrees seven (OpenStreetMap's own), metres one.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geoindex.errors import UsageError
 from geoindex.geo.distance import LonLat, distances_m
 from geoindex.geo.h3 import format_cell
-from geoindex.search.exact import Neighbours
+from geoindex.search.similarity import Neighbours
 from geoindex.storage.arrow_buffers import (
     bytes_column,
     number_column,

@@ -569,22 +569,25 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     for name, option in OPTIONS.items():
         if named.get(name) is not None and (value := option.parse(named[name])) is not None:
             given[name] = value
-    notes: tuple[str, ...] = ()
-    if "feedback" in given:
-        from geoindex.queries.feedback import read_feedback
-
-        labelled = read_feedback(given.pop("feedback"))
-        for name, texts in (("like", labelled.like), ("unlike", labelled.unlike)):
-            if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
-                given[name] = joined
-        if labelled.num_unlabelled:
-            notes = (f"features of the session without a label: {labelled.num_unlabelled:,}",)
+    notes = _add_feedback(given) if "feedback" in given else ()
     if "vector" in given and given["vector"].made_by is not None:
         given["vectors_by"] = given["vector"].made_by
     for name in given:
         if check := OPTIONS[name].check:
             check(given)
     return given, notes
+
+
+def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
+    """Put labelled places among the examples and counter-examples; return notes."""
+    from geoindex.queries.feedback import read_feedback
+
+    labelled = read_feedback(given.pop("feedback"))
+    for name, texts in (("like", labelled.like), ("unlike", labelled.unlike)):
+        if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
+            given[name] = joined
+    unlabelled = labelled.num_unlabelled
+    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
