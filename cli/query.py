@@ -12,7 +12,7 @@ import typer
 
 from cli.output import FormatName, choose_format, write_hits
 from cli.params import Config, IndexPath, Overwrite, Quiet, parsed
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 from geoindex.filters.base import Option
 from geoindex.queries.query import OPTIONS
 
@@ -102,7 +102,7 @@ def _run(
         raise typer.BadParameter(msg)
     options = _options(context, given, is_saved=query_file is not None)
     chosen = choose_format(FormatName.json if as_json else form, output)
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     where: dict[str, Any] = {"target": target or None, "backend": backend}
     if batch is not None:
         _refuse_with_batch({"--query": query_file, "--save-query": save_query, "--html": html})
@@ -206,7 +206,7 @@ def _refuse_with_batch(others: dict[str, Any]) -> None:
             raise typer.BadParameter(msg)
 
 
-def _say_few(talk: Talk, hits: "Hits", k: int) -> None:
+def _say_few(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
     elif not len(hits):

@@ -9,6 +9,7 @@ import typer
 
 from cli.params import Config, IndexPath
 from cli.query import OwnWeight
+from cli.text import escaped
 
 
 class FocusName(StrEnum):
@@ -61,4 +62,4 @@ def similar(
     if as_json:
         typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))
         return
-    typer.echo(why.text())
+    typer.echo(escaped(why.text()))

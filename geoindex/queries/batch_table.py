@@ -93,6 +93,11 @@ def _records(source: Any, name: str) -> Iterator[Mapping[str, Any]]:
         yield from _file_records(Path(source), name)
     elif hasattr(source, "to_pylist"):
         yield from source.to_pylist()
+    elif hasattr(source, "__arrow_c_stream__"):
+        # polars, DuckDB, GeoPandas and pandas as of 2.2
+        import pyarrow as pa
+
+        yield from pa.table(source).to_pylist()
     elif hasattr(source, "to_dict"):
         yield from source.to_dict("records")
     else:
