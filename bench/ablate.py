@@ -1,4 +1,4 @@
-"""What does each choice of the recipe bring? One flag changed at a time, at equal length.
+"""Train variants of the recipe, one setting changed at a time, at equal length.
 
     python bench/ablate.py --data ../shared/data/osm --only no_words ema
     python bench/ablate.py --indexes out/quality    # indexes that bench/quality.py built

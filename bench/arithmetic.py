@@ -1,4 +1,4 @@
-"""Is arithmetic with tags worth an option? "Like this, but with cuisine=pizza, not cuisine=kebab".
+"""Measure arithmetic with tags: "like this, but with cuisine=pizza, not cuisine=kebab".
 
     python bench/arithmetic.py liechtenstein.geoindex monaco.geoindex
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import embed_tags
 from geoindex.index import Index
-from geoindex.queries.spaces import unit
+from geoindex.queries.vector_field import unit
 from geoindex.search.exact import nearest
 
 TRIPLES, LEAST, K = 300, 5, 10

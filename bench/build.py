@@ -1,4 +1,4 @@
-"""How long does a build take, and how much more than the least that reading the map can cost?
+"""Measure builds, beside the least that reading the map can cost.
 
     python bench/build.py [FILE.osm.pbf ...] [--repeats 3] [--quackosm-python PATH]
 

@@ -1,4 +1,4 @@
-"""How many geometries a second become tokens? By kind, on one core, for one OSM file.
+"""Count the geometries a second that become tokens, by kind, on one core, for one OSM file.
 
     python bench/geometry.py FILE.osm.pbf [--repeats 5]
 

@@ -1,4 +1,4 @@
-"""How much do folds cost a k-NN evaluation? Against the bare product and top-k of the same rows.
+"""Measure what folds cost a k-NN evaluation, beside the bare product and top-k of the same rows.
 
 Run ``python bench/knn.py [INDEX]``; prints a Markdown table. With an index: its entities' vectors
 and folds; without: 20,000 random rows of 256 dims on a 24 x 24 km map. Each line is the best of

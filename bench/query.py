@@ -1,4 +1,4 @@
-"""How long does a query take in a process of its own? Markdown for docs/benchmarks.md.
+"""Time queries in a process of their own, as Markdown for docs/benchmarks.md.
 
     python bench/query.py [INDEX] [--like ID] [--repeats N]
 

@@ -1,4 +1,4 @@
-"""How fast is the search, beside its peers, and who loses answers? Markdown for docs/benchmarks.md.
+"""Measure the search beside its peers, and who loses answers, as Markdown for docs/benchmarks.md.
 
     python bench/search.py [--rows N] [--folder FOLDER] [--only CASE...] [--skip PEER...]
 

@@ -1,4 +1,4 @@
-"""How are the peers of bench/search.py set up? Each as its makers advise, once, kept in a folder.
+"""Set up the peers of bench/search.py, each as its makers advise, once, kept in a folder.
 
     python -m bench.search_builds FOLDER N PEER...
 

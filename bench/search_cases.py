@@ -1,4 +1,4 @@
-"""What is measured in bench/search.py? Each case returns its table in Markdown."""
+"""The cases of bench/search.py; each returns its table in Markdown."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ from bench.search_measure import Cost, K, cost, judge, numpy_scan
 from bench.search_peers import BareFaiss, DuckDb, Hnswlib, LanceDb, Usearch
 from bench.search_state import MOST, Bench
 from bench.search_world import boxes
-from geoindex.search.exact import nearest_many
+from geoindex.search.exact_batch import nearest_many
 from geoindex.search.planner import Searcher
 from geoindex.search.recall import WANTED_RECALL
 

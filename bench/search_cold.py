@@ -1,4 +1,4 @@
-"""What does one `geoindex query` cost in a process of its own, at a million rows?
+"""Measure one `geoindex query` in a process of its own, at a million rows.
 
 A real index: made places with tags, where the rows of bench/search_world.py lie, built by the
 package's own `build` with its `tagpool` encoder. Each figure is the median of whole processes, with

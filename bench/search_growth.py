@@ -1,4 +1,4 @@
-"""How does the cost of a query grow with the rows? A table, and a plot as SVG."""
+"""Measure how the cost of a query grows with the rows: a table, and a plot as SVG."""
 
 import math
 from functools import partial

@@ -1,4 +1,4 @@
-"""What does a query cost, and what does it find? Medians of CPU time, recall of the nearest."""
+"""Measure one query: medians of CPU time, recall of the nearest."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""How are the peers asked? Each opened once, each search from a query, and a box, to rows."""
+"""The peers, each opened once: a search takes a query, and a box, and returns rows."""
 
 from pathlib import Path
 from typing import Any

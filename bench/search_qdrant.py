@@ -1,4 +1,4 @@
-"""How is Qdrant asked in bench/search.py? Its embedded build: HNSW and an index over places."""
+"""Qdrant's embedded build for bench/search.py: HNSW and an index over places."""
 
 import shutil
 from pathlib import Path

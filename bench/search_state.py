@@ -1,4 +1,4 @@
-"""What do the cases of bench/search.py share? The world, and who searches it, made when needed."""
+"""What the cases of bench/search.py share: the world, and who searches it, made when needed."""
 
 import time
 from functools import cached_property
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.search_builds import built
 from bench.search_measure import all_products
 from bench.search_world import RESOLUTION, world
-from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import BBox
 from geoindex.search import faiss_backend
 from geoindex.search.base import Approximate, Exact
@@ -110,5 +110,5 @@ class Bench:
 
     def passing(self, box: tuple[float, ...]) -> NDArray[np.int64]:
         """Return the rows in a box, through our filters."""
-        found = rows_passing(self.index, Filters(bbox=BBox(*box)), table=ENTITIES)
+        found = select_rows(self.index, {"bbox": BBox(*box)}, table=ENTITIES)[0]
         return np.zeros(0, np.int64) if found is None else found

@@ -1,4 +1,4 @@
-"""What is searched in bench/search.py? A made world: places in towns, vectors in clusters.
+"""Make the world that bench/search.py searches: places in towns, vectors in clusters.
 
 Each of the 4,000 clusters (kinds of things) has a centre in 24 latent axes; their sizes follow a
 power law. A row is its cluster's centre, what its town (800 of them, sizes by a power law too) and

@@ -1,4 +1,4 @@
-"""Does a region's vector see more of the ground than the image tokens it is made of?
+"""Compare a region's vector with the image tokens it is made of.
 
 Run ``python bench/seen.py FOLDER EXTRACT...``: places as `bench/imagery.py` has them, and maps
 without imagery that train along. Prints Markdown.

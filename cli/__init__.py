@@ -1,1 +1,1 @@
-"""What did the user ask for? Parse, call one function of the layers below, print."""
+"""The command: parse, call one function of the layers below, print."""

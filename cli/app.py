@@ -6,11 +6,12 @@ Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 1
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.progress import complain
+from cli.progress import print_error
 from geoindex import __version__
 from geoindex.errors import GeoindexError
 
@@ -54,21 +55,45 @@ def _add_commands() -> None:
 _add_commands()
 
 
+def _prepare_streams() -> None:
+    """Make streams that are closed, or that cannot hold every letter, safe to write to."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # open for as long as the process
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
 def run() -> None:
     """Run the command; turn faults that are explained into their exit codes."""
+    _prepare_streams()
     # Lance warns of every empty list of a small index; read when it is first imported
     os.environ.setdefault("LANCE_LOG", "error")
-    warnings.showwarning = lambda message, *_args, **_kwargs: complain(f"note: {message}")
+    warnings.showwarning = lambda message, *_args, **_kwargs: print_error(f"note: {message}")
     try:
         app(standalone_mode=True)
+        sys.stdout.flush()
     except GeoindexError as error:
-        complain(f"error: {error}")
+        print_error(f"error: {error}")
         sys.exit(error.exit_code)
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:
-            complain("interrupted; run the same command again to go on from here")
+            print_error("interrupted; run the same command again to go on from here")
         raise
-    except BrokenPipeError:
+    except OSError as error:
+        _end_with(error)
+
+
+def _end_with(error: OSError) -> None:
+    """End with one line where the system refused something: a full disk, a closed pipe."""
+    if isinstance(error, BrokenPipeError):
         # whoever read our output has had enough: `geoindex query ... | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    name = f"{error.filename}: " if error.filename else ""
+    print_error(f"error: {name}{error.strerror or error}")
+    # what is still held for a full disk cannot be written either
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(GeoindexError.exit_code)

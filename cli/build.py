@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, Overwrite, Quiet, parsed
-from cli.progress import Talk, complain
+from cli.progress import ConsoleReporter, print_error
 from geoindex.geo.distance import BBox, parse_bbox
 
 
@@ -117,7 +117,7 @@ def build(
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION, plan_build
 
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]
     target = output or default_output(sources[0])
     seen = imagery_request(
@@ -162,7 +162,7 @@ def build(
         f"encoder {manifest.encoder['name']}. {manifest.attribution}"
     )
     if not quiet:
-        complain(f"next: geoindex query {target} --tags amenity=cafe")
+        print_error(f"next: geoindex query {target} --tags amenity=cafe")
 
 
 def default_output(source: Path) -> Path:

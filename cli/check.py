@@ -1,4 +1,4 @@
-"""``geoindex check``: is an index whole, and does it agree with brute force?"""
+"""``geoindex check``: verify that an index is whole, and that it agrees with brute force."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.params import IndexPath, Quiet
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 from geoindex.errors import IndexDamagedError
 
 
@@ -34,7 +34,7 @@ def check(
     from geoindex.pipeline.verify import check_index
 
     findings = check_index(
-        open_index(index), num_queries=queries, seed=seed, reporter=Talk(quiet=quiet)
+        open_index(index), num_queries=queries, seed=seed, reporter=ConsoleReporter(quiet=quiet)
     )
     if as_json:
         json.dump([asdict(finding) for finding in findings], sys.stdout, indent=2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Overwrite, Quiet
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from geoindex.evaluation.results import Results
@@ -79,7 +79,7 @@ def evaluate(
 
     for path, suffixes in ((output, (".json",)), (markdown, (".md",)), (report, (".html",))):
         _check_new(path, suffixes, overwrite=overwrite)
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     results = run(
         indexes,
         tasks=None if tasks is None else _names(tasks),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.params import IndexPath, Overwrite, Quiet
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def export(
     """Export entities or cells, with their vectors, as GeoParquet 1.1."""
     from geoindex.api import open as open_index
 
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     written = open_index(index).export(
         output,
         table="cells" if cells else "entities",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, IndexPath, Quiet
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def index(
     from geoindex.search.ann_records import described
     from geoindex.search.build_ann import reindex
 
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     records = reindex(path, kind, device=device, reporter=talk)
     for name, record in records.items():
         talk.say(f"{name}: {described(record)}")

@@ -1,4 +1,4 @@
-"""``geoindex info``: what is in an index?"""
+"""``geoindex info``: show what an index holds."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.params import IndexPath
+from cli.text import shown
 
 _KINDS_SHOWN = 10
 
@@ -36,7 +37,7 @@ def info(
     manifest = opened.manifest
     kinds = Counter(opened.entities.table["kind"].to_pylist())
     for name, text in _lines(asdict(manifest), kinds, size_bytes):
-        typer.echo(f"{name:10}  {text}")
+        typer.echo(f"{name:10}  {shown(text)}")
 
 
 def _size_bytes(index: Path) -> dict[str, int]:

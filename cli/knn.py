@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Config, IndexPath, Overwrite, Quiet
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
@@ -114,7 +114,7 @@ def knn(
     joined = join_labels(opened, read, to=to, resolution=resolution)
     options = {"head": head, "weighted": not unweighted, "seed": seed, "focus": focus}
     report = evaluate_labels(opened, joined, k=k, split=split, num_folds=folds, **options)  # type: ignore[arg-type]
-    talk = Talk(quiet=quiet)
+    talk = ConsoleReporter(quiet=quiet)
     for note in report.notes:
         talk.say(f"note: {note}")
     _print(report, ReportFormat.json if as_json else form, talk)
@@ -124,7 +124,7 @@ def knn(
         talk.say(f"{predict}: {table.num_rows:,} predictions. {opened.manifest.attribution}")
 
 
-def _print(report: "LabelReport", form: ReportFormat, talk: Talk) -> None:
+def _print(report: "LabelReport", form: ReportFormat, talk: ConsoleReporter) -> None:
     if form is ReportFormat.json:
         json.dump(report.as_dict(), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
         typer.echo()

@@ -1,4 +1,4 @@
-"""How are answers written? Forms of hits, on a terminal, to a pipe, to a file."""
+"""Write hits: on a terminal, to a pipe, to a file."""
 
 import sys
 import textwrap
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cli.text import escaped, shown
 from geoindex.errors import OutputError
 
 if TYPE_CHECKING:
@@ -122,15 +123,17 @@ def _rows(hits: "Hits") -> tuple[list[str], list[list[str]]]:
     header = [*extra, *header]
     rows = []
     for row in found:
-        start = [*(str(row[name]) for name in extra), str(row["rank"])]
+        start = [*(shown(str(row[name])) for name in extra), str(row["rank"])]
         nearness = [f"{row['similarity']:.4f}", _away(row["distance_m"])]
         if is_cells:
             place = f"{row['lon']:.5f},{row['lat']:.5f}"
             rows.append([*start, row["region_id"], f"{row['num_entities']:,}", *nearness, place])
         else:
-            name = (row["name"] or "")[:_NAME_WIDTH]
+            name = shown(row["name"] or "")[:_NAME_WIDTH]
             link = row["osm_url"] or f"{row['lon']:.5f},{row['lat']:.5f}"
-            rows.append([*start, row["feature_id"], row["kind"], name, *nearness, link])
+            rows.append(
+                [*start, shown(row["feature_id"]), shown(row["kind"]), name, *nearness, link]
+            )
     return header, rows
 
 
@@ -148,7 +151,7 @@ def _plain_table(hits: "Hits") -> str:
         for row in (header, *rows)
     ]
     if hits.why is not None:
-        why = [textwrap.indent(item.text(), _UNDER_ROW) for item in hits.why]
+        why = [textwrap.indent(escaped(item.text()), _UNDER_ROW) for item in hits.why]
         lines[1:] = [line for pair in zip(lines[1:], why, strict=True) for line in pair]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""How are the command's values written? Options that several verbs share, and settings.
+"""Options that several verbs share, their parsers, and settings files.
 
 Every parser is the library's own: the command and Python read the same text. A fault becomes
 typer's usage error, exit code 2.
@@ -66,10 +66,11 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(msg) from error
     verb = context.info_name or ""
     found = {name.replace("-", "_"): value for name, value in content.get(verb, {}).items()}
-    known = {parameter.name for parameter in context.command.params}
-    unknown = sorted(set(found) - known)
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    unknown = sorted(set(found) - set(parameters))
     if unknown:
-        want = ", ".join(sorted(map(str, known)))
+        shown = [name for name, each in parameters.items() if not getattr(each, "hidden", False)]
+        want = ", ".join(sorted(map(str, shown)))
         msg = f"{path} sets {', '.join(unknown)} under [{verb}]; want some of {want}"
         raise typer.BadParameter(msg)
     context.default_map = {**(context.default_map or {}), **found}

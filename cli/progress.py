@@ -1,4 +1,4 @@
-"""How does the command talk? Progress and words on stderr, data on stdout.
+"""Progress and notes on stderr; data has stdout to itself.
 
 No colour and no bars where stderr is no terminal or ``NO_COLOR`` is set: then one plain line a
 stage. rich is imported when the first bar is drawn.
@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-
-def complain(text: str) -> None:
-    """Print one line on stderr, whatever the verbosity."""
-    print(text, file=sys.stderr)
+from cli.text import escaped
 
 
-class Talk:
+def print_error(text: str) -> None:
+    """Print a message on stderr, whatever the verbosity."""
+    print(escaped(text), file=sys.stderr)
+
+
+class ConsoleReporter:
     """A `geoindex.progress.Reporter` for people.
 
     Parameters
@@ -32,7 +34,7 @@ class Talk:
     def say(self, text: str) -> None:
         """Print one line on stderr."""
         if not self.quiet:
-            complain(text)
+            print_error(text)
 
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:

@@ -1,27 +1,32 @@
-"""``geoindex query``: what is like this, over there, within these filters?"""
+"""``geoindex query``: find places similar to the examples, within the filters.
 
+The options of a query come from their definitions (`geoindex.queries.query.OPTIONS`); here are only
+those of the run: which indexes, how many queries, where the hits go.
+"""
+
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import query_image
-from cli import query_options as ask
 from cli.output import FormatName, choose_format, write_hits
-from cli.params import Config, IndexPath, Overwrite, Quiet
-from cli.progress import Talk
+from cli.params import Config, IndexPath, Overwrite, Quiet, parsed
+from cli.progress import ConsoleReporter
+from geoindex.filters.base import Option
+from geoindex.queries.query import OPTIONS
 
 if TYPE_CHECKING:
     from geoindex.queries.hits import Hits
     from geoindex.queries.query import Query
 
-# what is said of the run and not of the query
-_RUN = {
-    "index", "batch", "strict", "among", "backend", "explain", "query_file", "save_query", "form",
-    "as_json", "output", "overwrite", "config", "quiet", "image", "html", "imagery",
-}  # fmt: skip
-# what Python calls otherwise
-_PYTHON = {"from_cell": "cell"}
+OwnWeight = Annotated[
+    float, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help, show_default=True)
+]
+_TARGET = "target"
+# the options that were called otherwise before: still read, no longer shown
+_ALIASES = {option.alias: name for name, option in OPTIONS.items() if option.alias}
+_ALIASES |= {"among": _TARGET}
 
 
 def register(app: typer.Typer) -> None:
@@ -29,86 +34,82 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: geoindex query monaco.geoindex --like way/4097656 -k 5")(query)
 
 
-def query(
+def _run(
     context: typer.Context,
     index: IndexPath,
-    like: ask.Like = None,
-    unlike: ask.Unlike = None,
-    at: ask.At = None,
-    from_cell: ask.FromCell = None,
-    tags: ask.Tags = None,
-    vector: ask.Vector = None,
-    image: query_image.Image = None,
-    session: ask.Session = None,
-    negative_weight: ask.NegativeWeight = 0.5,
-    batch: ask.Batch = None,
-    strict: ask.Strict = False,
-    among: ask.Among = None,
-    cells: ask.Cells = False,
-    focus: ask.Focus = None,
-    own_weight: ask.OwnWeight = 0.5,
-    backend: ask.Backend = "auto",
-    where: ask.Where = None,
-    bbox: ask.Box = None,
-    within: ask.Within = None,
-    in_place: ask.InPlace = None,
-    near: ask.Near = None,
-    radius: ask.Radius = None,
-    in_cell: ask.InCell = None,
-    not_within: ask.NotWithin = None,
-    kind: ask.Kind = None,
-    name: ask.Name = None,
-    ids: ask.Ids = None,
-    exclude: ask.Exclude = None,
-    min_area: ask.MinArea = None,
-    max_area: ask.MaxArea = None,
-    min_length: ask.MinLength = None,
-    max_length: ask.MaxLength = None,
-    min_similarity: ask.MinSimilarity = None,
-    one_per: ask.OnePer = None,
-    diversity: ask.Diversity = 0.0,
-    k: ask.K = 10,
-    explain: ask.Explain = False,
-    query_file: ask.QueryFile = None,
-    save_query: ask.SaveQuery = None,
-    html: query_image.Page = None,
-    imagery: query_image.ChipSource = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A table of queries, a row each: CSV, Parquet, JSON Lines."
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where a query of a table cannot be answered.")
+    ] = False,
+    target: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="INDEX",
+            help="Search this index, of the same encoder, instead. Repeatable: ranked together. "
+            "Filters apply to it.",
+        ),
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|exact|faiss|lance", help="Who searches; exact is always certain."
+        ),
+    ] = "auto",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each is similar, exactly.")
+    ] = False,
+    query_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--query",
+            metavar="FILE",
+            help="Run what --save-query kept, or the query of saved answers (-f json); other "
+            "options replace its own.",
+        ),
+    ] = None,
+    save_query: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the query, as JSON.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the hits as a page with pictures too."),
+    ] = None,
+    imagery: Annotated[
+        str | None,
+        typer.Option(
+            "--imagery", metavar="SRC", help="Of --html: where chips are. [default: the build's]"
+        ),
+    ] = None,
     form: Annotated[FormatName | None, typer.Option("--format", "-f", help="How to write.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout.")
     ] = "-",
     overwrite: Overwrite = False,
-    config: Config = None,
+    config: Config = None,  # noqa: ARG001 - its callback sets the defaults
     quiet: Quiet = False,
+    **given: Any,
 ) -> None:
-    """Find what is like the things named, within the filters.
-
-    The search is exact, unless an approximate index was made: every row that passes the filters is
-    compared. What was named is never among the answers. An entity lies where its point lies.
-    """
-    asked = {name: value for name, value in locals().items() if name not in {*_RUN, "context"}}
-    is_saved = query_file is not None or batch is not None or image is not None
-    if html is not None and among is not None and len(among) > 1:
-        msg = "--html shows the pictures of one index; give one --among, or leave --html out"
+    if not target:
+        target = given["among"]
+    if html is not None and target is not None and len(target) > 1:
+        msg = "--html shows the pictures of one index; give one --target, or leave --html out"
         raise typer.BadParameter(msg)
-    options = _options(context, asked, is_saved=is_saved)
+    options = _options(context, given, is_saved=query_file is not None)
     chosen = choose_format(FormatName.json if as_json else form, output)
-    talk = Talk(quiet=quiet)
-    if image is not None:
-        others: dict[str, Any] = {"--batch": batch, "--query": query_file, "--among": among}
-        others |= {"--save-query": save_query}
-        _refuse_with("--image", others)
-        hits = query_image.image_hits(_open(index), image, options)
-    elif batch is not None:
-        _refuse_with_batch(query_file, save_query, explain=explain)
-        _refuse_with("--batch", {"--html": html})
-        hits = _open(index).query_many(
-            batch, among=among or None, backend=backend, strict=strict, **options
-        )
+    talk = ConsoleReporter(quiet=quiet)
+    where: dict[str, Any] = {"target": target or None, "backend": backend}
+    if batch is not None:
+        _refuse_with_batch({"--query": query_file, "--save-query": save_query, "--html": html})
+        hits = _open(index).query_many(batch, strict=strict, **where, **options)
     else:
         wanted = _query(query_file, options)
-        hits = _open(index).query(wanted, among=among or None, backend=backend)
+        hits = _open(index).query(wanted, **where)
         if save_query is not None:
             wanted.save(save_query, overwrite=overwrite)
     for note in hits.notes:
@@ -119,30 +120,77 @@ def query(
     if html is not None:
         from geoindex.report.hits_page import write_page
 
-        target = _open(among[0] if among else index)
-        for note in write_page(hits, target, html, imagery=imagery, overwrite=overwrite):
+        searched = _open(target[0] if target else index)
+        for note in write_page(hits, searched, html, imagery=imagery, overwrite=overwrite):
             talk.say(note)
     if batch is None:
         _say_few(talk, hits, int(hits.query["k"]))
 
 
-def _options(context: typer.Context, asked: dict[str, Any], *, is_saved: bool) -> dict[str, Any]:
-    """Return what was asked as options of `geoindex.Query`."""
-    if is_saved:
-        # what nobody said must not replace what the file says; nor may settings, of a saved query
-        unsaid = {"DEFAULT", *(["DEFAULT_MAP"] if context.params.get("query_file") else [])}
-        sources = {name: context.get_parameter_source(name) for name in asked}
-        asked = {
-            name: value
-            for name, value in asked.items()
-            if (source := sources[name]) is not None and source.name not in unsaid
-        }
-    empty = {"like": (), "unlike": (), "exclude": ()}
-    return {
-        _PYTHON.get(name, name): empty.get(name) if value is None else value
-        for name, value in asked.items()
-        if value is not None or name in empty
+def query(**given: Any) -> None:
+    """Find places similar to the examples, within the filters.
+
+    The search is exact, unless an approximate index was made: every row that passes the filters is
+    compared. Examples are never returned. An entity lies where its point lies.
+    """
+    _run(**given)
+
+
+def _parameter(name: str, option: Option, *, is_alias: bool = False) -> inspect.Parameter:
+    """Return an option of a query as a parameter that typer reads."""
+    flags = [f"--{name.replace('_', '-')}"]
+    flags = ["-k", *flags] if name == "k" else flags
+    settings: dict[str, Any] = {"help": option.help, "metavar": option.metavar}
+    kind: Any = option.cli_type
+    if option.is_parsed_early:
+        kind, settings["parser"] = Any, parsed(option.parse)
+    elif option.default is None:
+        kind = kind | None
+    if kind is int:
+        settings["min"] = 1
+    if is_alias:
+        settings["hidden"] = True
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=Annotated[kind, typer.Option(*flags, **settings)],
+    )
+
+
+def _signature() -> inspect.Signature:
+    """Return the parameters of the verb: the examples first, the run in between."""
+    run = list(inspect.signature(_run).parameters.values())[:-1]
+    of_query = {name: _parameter(name, each) for name, each in OPTIONS.items() if each.cli_type}
+    of_query |= {
+        alias: _parameter(alias, OPTIONS[name], is_alias=True)
+        for alias, name in _ALIASES.items()
+        if name in OPTIONS
     }
+    among = Annotated[list[Path] | None, typer.Option("--among", hidden=True)]
+    of_query["among"] = inspect.Parameter(
+        "among", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=among
+    )
+    ordered = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in run]
+    return inspect.Signature([*ordered[:2], *of_query.values(), *ordered[2:]])
+
+
+query.__signature__ = _signature()  # type: ignore[attr-defined]
+query.__annotations__ = {
+    name: parameter.annotation for name, parameter in _signature().parameters.items()
+}
+
+
+def _options(context: typer.Context, given: dict[str, Any], *, is_saved: bool) -> dict[str, Any]:
+    """Return the options of the query that were given, by the names of Python."""
+    # settings of a file do not replace what a saved query says
+    unsaid = {"DEFAULT", *(["DEFAULT_MAP"] if is_saved else [])}
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        source = context.get_parameter_source(name)
+        if name != "among" and source is not None and source.name not in unsaid:
+            found[_ALIASES.get(name, name)] = value
+    return found
 
 
 def _query(query_file: Path | None, options: dict[str, Any]) -> "Query":
@@ -151,22 +199,14 @@ def _query(query_file: Path | None, options: dict[str, Any]) -> "Query":
     return Query(**options) if query_file is None else Query.load(query_file).replace(**options)
 
 
-def _refuse_with(option: str, others: dict[str, Any]) -> None:
-    for other, value in others.items():
-        if value is not None:
-            msg = f"{other} does not go with {option}; leave one of them out"
-            raise typer.BadParameter(msg)
-
-
-def _refuse_with_batch(query_file: Path | None, save_query: Path | None, *, explain: bool) -> None:
-    given = {"--query": query_file, "--save-query": save_query, "--explain": explain or None}
-    for option, value in given.items():
+def _refuse_with_batch(others: dict[str, Any]) -> None:
+    for option, value in others.items():
         if value is not None:
             msg = f"{option} is for one query; leave it or --batch out"
             raise typer.BadParameter(msg)
 
 
-def _say_few(talk: Talk, hits: "Hits", k: int) -> None:
+def _say_few(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
     elif not len(hits):

@@ -1,4 +1,4 @@
-"""``geoindex similar``: how alike are two things, and why?"""
+"""``geoindex similar``: the similarity of two places, and why."""
 
 import json
 from enum import StrEnum
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.params import Config, IndexPath
-from cli.query_options import OwnWeight
+from cli.query import OwnWeight
+from cli.text import escaped
 
 
 class FocusName(StrEnum):
@@ -40,24 +41,25 @@ def similar(
         typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
     ] = FocusName.context,
     own_weight: OwnWeight = 0.5,
-    among: Annotated[
+    target: Annotated[
         Path | None,
         typer.Option(metavar="INDEX", help="The index that holds B, of the same encoder."),
     ] = None,
+    among: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found.")] = False,
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
 ) -> None:
     """Say how similar two things are, from -1 to 1, and why.
 
     The parts sum to the similarity. "here" is B, "its" is A's. If one of the two is a cell or an
-    area, the other is the cell that holds it. With --among, B is of that index.
+    area, the other is the cell that holds it. With --target, B is of that index.
     """
     from geoindex.api import open as open_index
 
     why = open_index(index).similar(
-        first, second, focus=focus.value, own_weight=own_weight, among=among
+        first, second, focus=focus.value, own_weight=own_weight, target=target or among
     )[1]
     if as_json:
         typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))
         return
-    typer.echo(why.text())
+    typer.echo(escaped(why.text()))

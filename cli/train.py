@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.params import Quiet
-from cli.progress import Talk, complain
+from cli.progress import ConsoleReporter, print_error
 
 if TYPE_CHECKING:
     from trainer.run.state import Outcome, Progress
@@ -85,7 +85,7 @@ def train(
     if seed is not None:
         settings = replace(settings, seed=seed)
     # of torchrun's processes the first one talks
-    talk = Talk(quiet=quiet or os.environ.get("RANK", "0") != "0")
+    talk = ConsoleReporter(quiet=quiet or os.environ.get("RANK", "0") != "0")
     with _steps(talk) as on_step:
         outcome = train_checkpoint(
             sources,
@@ -110,7 +110,7 @@ def train(
     if worse := untrained_text(outcome):
         talk.say(worse)
     if not talk.quiet:
-        complain(f"next: geoindex build map.osm.pbf --encoder {output / 'best'}")
+        print_error(f"next: geoindex build map.osm.pbf --encoder {output / 'best'}")
 
 
 def untrained_text(outcome: "Outcome") -> str:
@@ -124,7 +124,7 @@ def untrained_text(outcome: "Outcome") -> str:
 
 
 @contextmanager
-def _steps(talk: Talk) -> Iterator[Callable[["Progress"], None]]:
+def _steps(talk: ConsoleReporter) -> Iterator[Callable[["Progress"], None]]:
     """Show loss, speed and time left: in a bar on a terminal, a line a minute elsewhere."""
     if not talk.draws:
         said = time.monotonic()

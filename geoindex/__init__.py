@@ -1,4 +1,4 @@
-"""What is there, and what is like it? Maps become indexes; indexes answer.
+"""Find places that are alike: maps become indexes, indexes answer queries.
 
 >>> import geoindex as gi
 >>> ix = gi.build("monaco.osm.pbf", "monaco.geoindex")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""How do threads prepare what the next will use? Order and results stay as they were.
+"""Prepare the next items in threads; order and results stay as they were.
 
 How is a small product kept to one thread of BLAS? A team of threads waits more than it works.
 

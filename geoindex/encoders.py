@@ -1,4 +1,4 @@
-"""Which encoder makes the vectors? The only module of geoindex that opens `encoder`.
+"""Open encoders; the only module of geoindex that imports `encoder`.
 
 Imports happen inside the functions: a query by id needs no encoder at all.
 """

@@ -1,4 +1,4 @@
-"""Who hears how far long work has come? The library says it here; the command draws it."""
+"""Report how far long work has come; the command draws it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

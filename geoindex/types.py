@@ -1,45 +1,35 @@
-"""Which tables, focuses and backends are there? The words of their options, checked."""
+"""The names of tables, focuses and backends, and their checks."""
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 from geoindex.errors import UsageError
 from geoindex.storage.layout import CELLS, ENTITIES
 
+Table: TypeAlias = Literal["entities", "cells"]
+Focus: TypeAlias = Literal["own", "context", "both"]
+Backend: TypeAlias = Literal["auto", "exact", "faiss", "lance"]
+
 FOCUSES = ("context", "own")
+BOTH = "both"
+#: What a query may compare: one of the vectors of an entity, or both, weighed.
+QUERY_FOCUSES = (*FOCUSES, BOTH)
 TABLES = (ENTITIES, CELLS)
 BACKENDS = ("auto", "exact", "faiss", "lance")
 
 
 def check_table(table: str) -> str:
-    """Return the name of a table, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
+    """Return the name of a table; raise a `UsageError` if there is no such table."""
     return _known(table, TABLES, "table")
 
 
 def check_focus(focus: str) -> str:
-    """Return a focus, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
+    """Return a focus; raise a `UsageError` if there is no such focus."""
     return _known(focus, FOCUSES, "focus")
 
 
 def check_backend(backend: str) -> str:
-    """Return a backend, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
+    """Return a backend; raise a `UsageError` if there is no such backend."""
     return _known(backend, BACKENDS, "backend")
 
 

@@ -1,180 +1,173 @@
-"""Which rows may be answers? All filters, applied before the search, each by its exact rule.
+"""Find the rows that pass all filters of a query, each by its exact rule, before the search.
 
-An entity lies where its point (`lon`, `lat`) lies: `bbox`, `within`, `near` and `in_cell` ask about
-that point, borders included. A cell lies where its centre lies. Rows are in cell order, so a cell
-is one run of rows, and most points of a place are told block by block
-(`geoindex.storage.zone_map`).
+Rows are in cell order, so a cell is one run of rows, and most points of a place are judged block by
+block (`geoindex.storage.zone_map`). What a filter means is in `geoindex.filters.definitions`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.filters.tag_filter import EVERYTHING, Where, rows_where
-from geoindex.geo.distance import BBox, LonLat
+from geoindex.filters.definitions import FILTERS
+from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cell_ranges, format_cell, resolution_of
-from geoindex.geo.measure import ANY_AREA, ANY_LENGTH, Range, rows_in_ranges
+from geoindex.geo.measure import Range
 from geoindex.index import Index
-from geoindex.lookup.ids import rows_of_ids, rows_of_kind, rows_of_name
-from geoindex.lookup.name_match import NamePattern
-from geoindex.lookup.places import place_named
 from geoindex.storage.layout import CELLS
-from geoindex.storage.zone_map import InBBox, InGeometry, InRadius, Place
+from geoindex.storage.zone_map import InGeometry, Place
 from geoindex.types import check_table
 
+#: The rows that may answer, ascending; None for all.
+Rows = NDArray[np.int64] | None
 
-@dataclass(frozen=True)
-class Filters:
-    """What an answer must satisfy; None and empty let everything through.
+
+class Selection:
+    """Collects what each filter lets through.
 
     Attributes
     ----------
-    where
-        A tag filter, parsed.
-    bbox, within
-        A box; a valid shapely polygon or multipolygon, degrees.
-    in_place
-        An id, a name or a point: in this area, or this town; see `geoindex.lookup.places`.
-    near, radius_m
-        Both or neither: at most so far from a point, geodesic.
-    in_cell
-        An H3 cell, of the rows' finest resolution or coarser.
-    apart_m
-        Farther than this (``--not-within``) from every place that was asked about.
-    kind
-        ``key=value`` or ``key=*``.
-    name
-        What the name must be; see `geoindex.lookup.name_match`.
-    ids, exclude
-        Only these, where not None; not these. Of entities, or of cells where cells are searched.
-    area, length
-        m² and metres; see `geoindex.geo.measure`.
+    index, table
+        The rows to choose from.
+    given
+        The filters, by name, as their options parsed them.
+    places
+        Where the examples of the query lie.
+    notes
+        What was decided on the way, for the user.
     """
 
-    where: Where = EVERYTHING
-    bbox: BBox | None = None
-    within: Any = None
-    in_place: str | None = None
-    near: LonLat | None = None
-    radius_m: float | None = None
-    in_cell: int | None = None
-    apart_m: float | None = None
-    kind: str | None = None
-    name: NamePattern | None = None
-    ids: Sequence[str] | None = None
-    exclude: Sequence[str] = ()
-    area: Range = ANY_AREA
-    length: Range = ANY_LENGTH
+    def __init__(
+        self, index: Index, table: str, given: Mapping[str, Any], places: Sequence[LonLat]
+    ) -> None:
+        self.index, self.table, self.given, self.places = index, table, given, places
+        self.notes: list[str] = []
+        self._kept: Rows = None
+        self._inside: list[Place] = []
+        self._dropped: list[NDArray[np.int64]] = []
+        self._limits: dict[str, dict[str, float]] = {"area": {}, "length": {}}
 
-    def __post_init__(self) -> None:
-        if (self.near is None) != (self.radius_m is None):
-            msg = "near and radius go together. Example: --near 24.95,60.17 --radius 500m"
-            raise UsageError(msg)
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Let only these rows through, ascending."""
+        self._kept = rows if self._kept is None else _both(self._kept, rows)
+
+    def keep_inside(self, place: Place) -> None:
+        """Let only rows through whose point lies in a place."""
+        self._inside.append(place)
+
+    def keep_measured(self, name: str, end: str, limit: float) -> None:
+        """Let only entities through whose ``"area"`` or ``"length"`` is within a limit."""
+        self._limits[name][end] = limit
+
+    def drop(self, rows: NDArray[np.int64]) -> None:
+        """Do not let these rows through."""
+        self._dropped.append(rows)
+
+    def note(self, text: str) -> None:
+        """Say what was decided."""
+        self.notes.append(text)
+
+    def rows_of_ids(self, ids: Sequence[str], option: str) -> NDArray[np.int64]:
+        """Return the rows of some ids; note those that the index does not hold."""
+        from geoindex.lookup.ids import missing_text, rows_of_ids
+
+        rows, missing = rows_of_ids(self.index, ids, table=self.table)
+        if missing:
+            self.note(missing_text(ids, missing, option))
+        return rows
+
+    def rows(self) -> Rows:
+        """Return the rows that pass everything, ascending; None if all do."""
+        if self._inside:
+            # boxes and circles are quicker to judge than polygons
+            places = sorted(self._inside, key=lambda place: isinstance(place, InGeometry))
+            self.keep(self.index.zones(self.table).rows_in(places))
+        passing = self._kept
+        table = self.index.rows_of(self.table)
+        if self._dropped:
+            is_left = np.ones(len(table), np.bool_)
+            is_left[np.concatenate(self._dropped)] = False
+            passing = np.flatnonzero(is_left) if passing is None else passing[is_left[passing]]
+        if not any(self._limits.values()):
+            return passing
+        area, length = (
+            Range(name, limits.get("min"), limits.get("max"))
+            for name, limits in self._limits.items()
+        )
+        from geoindex.filters.size import rows_in_ranges
+
+        # last, when the fewest are left: each is measured by itself
+        return rows_in_ranges(table, passing, area=area, length=length)
 
 
-def rows_passing(
-    index: Index, filters: Filters, *, table: str, places: Sequence[LonLat] = ()
-) -> NDArray[np.int64] | None:
-    """Return the rows that pass every filter, ascending; None if no filter was given.
+def select_rows(
+    index: Index, filters: Mapping[str, Any], *, table: str, places: Sequence[LonLat] = ()
+) -> tuple[Rows, list[str]]:
+    """Return the rows that pass every filter, and what was decided on the way.
 
     Parameters
     ----------
+    filters
+        By name, as parsed: `Query.filters`.
     table
         ``"entities"`` or ``"cells"``.
     places
-        The places asked about; `Filters.apart_m` is measured from them.
+        Where the examples lie; ``not_within`` is measured from them.
+
+    Returns
+    -------
+    rows
+        Ascending; None if no filter was given.
+    notes
+        For the user.
 
     Raises
     ------
     UsageError
-        If tags, names or measures are asked of cells, or a cell finer than the rows' is given.
+        If a filter for entities is given for cells, or a cell finer than the rows' is.
     InvalidIdError
-        If an id of `Filters.ids` or `Filters.exclude` is none.
+        If an id of ``ids`` or ``exclude`` is none.
     NotInIndexError
-        If the index does not hold `Filters.in_place`.
+        If the index does not hold what ``in_area`` names.
     """
+    if not filters:
+        return None, []
     if check_table(table) == CELLS:
         _check_of_cells(filters)
-    town = None if filters.in_place is None else place_named(index, filters.in_place)[0]
-    passing = _inside(index, filters, town, table=table)
-    for fitting in _called(index, filters, table):
-        passing = fitting if passing is None else _both(passing, fitting)
-    rows, apart_m = index.rows_of(table), filters.apart_m
-    unwanted = [] if apart_m is None else [
-        index.zones(table).rows_in([InRadius(place, apart_m)]) for place in dict.fromkeys(places)
-    ]  # fmt: skip
-    if filters.exclude:
-        unwanted.append(rows_of_ids(index, filters.exclude, table=table)[0])
-    if unwanted:
-        keep = np.ones(len(rows), np.bool_)
-        keep[np.concatenate(unwanted)] = False
-        passing = np.flatnonzero(keep) if passing is None else passing[keep[passing]]
-    if filters.area.is_open and filters.length.is_open:
-        return passing
-    # last, when the fewest are left: each is measured by itself
-    return rows_in_ranges(rows, passing, area=filters.area, length=filters.length)
+    selection = Selection(index, table, filters, places)
+    for name, definition in FILTERS.items():
+        if name in filters:
+            definition.apply(selection, filters[name])
+    return selection.rows(), selection.notes
 
 
-def _check_of_cells(filters: Filters) -> None:
-    given = {
-        "--where": filters.where != EVERYTHING,
-        "--kind": filters.kind is not None,
-        "--name": filters.name is not None,
-        "--min-area and --max-area": not filters.area.is_open,
-        "--min-length and --max-length": not filters.length.is_open,
-    }
-    for option, is_given in given.items():
-        if is_given:
-            thing = "tags" if option == "--where" else "kind, name or size of an entity"
-            msg = f"{option} is for entities; cells have no {thing}. Leave it or --cells out"
+def _check_of_cells(filters: Mapping[str, Any]) -> None:
+    for name, definition in FILTERS.items():
+        if definition.not_of_cells and name in filters:
+            option = f"--{name.replace('_', '-')}"
+            msg = (
+                f"{option} is for entities; cells have no {definition.not_of_cells}. "
+                "Leave it or --cells out"
+            )
             raise UsageError(msg)
 
 
-def _called(index: Index, filters: Filters, table: str) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows that pass each filter of tags, kind, name and ids that was given."""
-    if filters.ids is not None:
-        yield rows_of_ids(index, filters.ids, table=table)[0]
-    if filters.kind is not None:
-        yield rows_of_kind(index.entities, filters.kind)
-    if filters.name is not None:
-        yield rows_of_name(index.tag_lists, filters.name)
-    if filters.where != EVERYTHING:
-        yield rows_where(filters.where, index.tag_lists, num_rows=len(index.entities))
+def rows_in_cell(index: Index, cell: int, *, table: str) -> NDArray[np.int64]:
+    """Return the rows in a cell: entities by their point, cells of its resolution or finer.
 
-
-def _inside(index: Index, filters: Filters, town: Any, *, table: str) -> NDArray[np.int64] | None:
-    """Return the rows that pass the filters of place, None if there is none."""
-    passing: NDArray[np.int64] | None = None
-    if filters.in_cell is not None:
-        _check_not_finer(filters.in_cell, index.manifest.resolutions[-1])
-        passing = _in_cell(index, filters.in_cell, table=table)
-    if places := list(_places(filters, town)):
-        found = index.zones(table).rows_in(places)
-        passing = found if passing is None else _both(passing, found)
-    return passing
-
-
-def _places(filters: Filters, town: Any) -> Iterator[Place]:
-    """Yield each place; those that are quick to judge first."""
-    if filters.bbox is not None:
-        yield InBBox(filters.bbox)
-    if filters.near is not None and filters.radius_m is not None:
-        yield InRadius(filters.near, filters.radius_m)
-    for area in (filters.within, town):
-        if area is not None:
-            yield InGeometry(area)
-
-
-def _in_cell(index: Index, cell: int, *, table: str) -> NDArray[np.int64]:
-    """Return the rows in a cell: entities by their point, cells of its resolution or finer."""
+    Raises
+    ------
+    UsageError
+        If the cell is finer than those of the index.
+    """
+    finest = index.manifest.resolutions[-1]
+    _check_not_finer(cell, finest)
     held = index.rows_of(table).column("cell")
     if table != CELLS:
         # entities are in cell order, so these are one run
-        low, high = cell_ranges([cell], at_resolution=index.manifest.resolutions[-1])
+        low, high = cell_ranges([cell], at_resolution=finest)
         start, stop = np.searchsorted(held, low[0]), np.searchsorted(held, high[0], side="right")
         return np.arange(start, stop)
     level = resolution_of(held)

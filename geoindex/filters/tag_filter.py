@@ -1,4 +1,4 @@
-"""Which tags a filter lets through: the expression tree, its judge and its canonical text.
+"""Tag filters: the expression tree, its evaluation and its canonical text.
 
 Seven kinds of node, immutable, hashable and equal by value:
 
@@ -8,24 +8,22 @@ Seven kinds of node, immutable, hashable and equal by value:
 `KeyGlob`                 the key is there and its value, or a whole item of it, fits a pattern
 `Compare`                 the number at the head of the value stands so to another number
 `Not`                     the part does not match
-`All`, `Any`              every part, at least one part matches
+`And`, `Or`              every part, at least one part matches
 ========================  ==================================================================
 
 A value such as ``pizza;pasta`` is a list in OSM: it matches as a whole and by each of its
-items, white space around an item dropped.
-`All` of nothing matches everything, `Any` of nothing matches nothing.
+items, white space around an item dropped. Texts that differ only in how letters are composed are
+one text (UAX 15). `And` of nothing matches everything, `Or` of nothing matches nothing.
 
-Which rows does a tag filter let through? The tree of `geoindex.filters.tag_filter` over the tag
-lists.
-
-A node with one key is judged once for each value that the key has, not for each row, by the rule
-that its plain form has in `where_tree`.
+Over the rows of an index, a node with one key is judged once for each value that the key has, not
+for each row.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -47,8 +45,21 @@ _PLAIN = re.compile(r"[^\s\"'\\|,&=!<>*()]+")
 _WORDS = frozenset({"and", "or", "not", "everything", "nothing"})
 
 
+def composed(text: str) -> str:
+    """Return a text in its composed form: canonically equivalent texts are one (UAX 15, NFC)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def forms_of(key: str) -> tuple[str, ...]:
+    """Return the forms in which a key may stand in a map: as it is, composed, decomposed."""
+    if key.isascii():
+        return (key,)
+    return tuple(dict.fromkeys((key, composed(key), unicodedata.normalize("NFD", key))))
+
+
 def items_of(value: str) -> tuple[str, ...]:
-    """Return a value and, where it is a ``;`` list, its items."""
+    """Return a value, composed, and, where it is a ``;`` list, its items."""
+    value = composed(value)
     if ";" not in value:
         return (value,)
     return (value, *(item for part in value.split(";") if (item := part.strip())))
@@ -68,7 +79,7 @@ class HasKey:
 
     def matches(self, tags: Mapping[str, str]) -> bool:
         """Judge one entity's tags."""
-        return self.key in tags
+        return any(form in tags for form in forms_of(self.key))
 
     def __str__(self) -> str:
         return f"{quote(self.key)}=*"
@@ -82,12 +93,11 @@ class KeyIn:
     values: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(sorted(set(self.values))))
+        object.__setattr__(self, "values", tuple(sorted({composed(text) for text in self.values})))
 
     def matches(self, tags: Mapping[str, str]) -> bool:
         """Judge one entity's tags."""
-        value = tags.get(self.key)
-        return value is not None and self.matches_value(value)
+        return any(self.matches_value(tags[key]) for key in forms_of(self.key) if key in tags)
 
     def matches_value(self, value: str) -> bool:
         """Judge one value of the key."""
@@ -108,10 +118,12 @@ class KeyGlob:
     key: str
     parts: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(map(composed, self.parts)))
+
     def matches(self, tags: Mapping[str, str]) -> bool:
         """Judge one entity's tags."""
-        value = tags.get(self.key)
-        return value is not None and self.matches_value(value)
+        return any(self.matches_value(tags[key]) for key in forms_of(self.key) if key in tags)
 
     def matches_value(self, value: str) -> bool:
         """Judge one value of the key."""
@@ -136,8 +148,7 @@ class Compare:
 
     def matches(self, tags: Mapping[str, str]) -> bool:
         """Judge one entity's tags."""
-        value = tags.get(self.key)
-        return value is not None and self.matches_value(value)
+        return any(self.matches_value(tags[key]) for key in forms_of(self.key) if key in tags)
 
     def matches_value(self, value: str) -> bool:
         """Judge one value of the key."""
@@ -179,7 +190,7 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class And:
     """Every part matches."""
 
     parts: tuple[Where, ...]
@@ -193,7 +204,7 @@ class All:
 
 
 @dataclass(frozen=True, slots=True)
-class Any:
+class Or:
     """At least one part matches."""
 
     parts: tuple[Where, ...]
@@ -206,26 +217,26 @@ class Any:
         return " or ".join(map(_grouped, self.parts)) if self.parts else "nothing()"
 
 
-Where: TypeAlias = HasKey | KeyIn | KeyGlob | Compare | Not | All | Any
+Where: TypeAlias = HasKey | KeyIn | KeyGlob | Compare | Not | And | Or
 
 #: Lets everything through.
-EVERYTHING = All(())
+EVERYTHING = And(())
 
 
 def all_of(parts: list[Where]) -> Where:
-    """Join by and: nested `All` are flattened, one part stands alone."""
+    """Join by and: nested `And` are flattened, one part stands alone."""
     flat: list[Where] = []
     for part in parts:
-        flat.extend(part.parts if isinstance(part, All) else (part,))
-    return flat[0] if len(flat) == 1 else All(tuple(flat))
+        flat.extend(part.parts if isinstance(part, And) else (part,))
+    return flat[0] if len(flat) == 1 else And(tuple(flat))
 
 
 def any_of(parts: list[Where]) -> Where:
-    """Join by or: nested `Any` are flattened, one part stands alone."""
+    """Join by or: nested `Or` are flattened, one part stands alone."""
     flat: list[Where] = []
     for part in parts:
-        flat.extend(part.parts if isinstance(part, Any) else (part,))
-    return flat[0] if len(flat) == 1 else Any(tuple(flat))
+        flat.extend(part.parts if isinstance(part, Or) else (part,))
+    return flat[0] if len(flat) == 1 else Or(tuple(flat))
 
 
 def negate(part: Where) -> Where:
@@ -246,7 +257,7 @@ def _glob(parts: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _grouped(part: Where) -> str:
-    return f"({part})" if isinstance(part, All | Any) and part.parts else str(part)
+    return f"({part})" if isinstance(part, And | Or) and part.parts else str(part)
 
 
 def rows_where(where: Where, tags: TagLists, *, num_rows: int) -> NDArray[np.int64]:
@@ -256,12 +267,12 @@ def rows_where(where: Where, tags: TagLists, *, num_rows: int) -> NDArray[np.int
 
 def _mask(where: Where, tags: TagLists, num_rows: int) -> NDArray[np.bool_]:
     match where:
-        case All(parts):
+        case And(parts):
             every = np.ones(num_rows, np.bool_)
             for part in parts:
                 every &= _mask(part, tags, num_rows)
             return every
-        case Any(parts):
+        case Or(parts):
             found = np.zeros(num_rows, np.bool_)
             for part in parts:
                 found |= _mask(part, tags, num_rows)
@@ -276,13 +287,14 @@ def _mask(where: Where, tags: TagLists, num_rows: int) -> NDArray[np.bool_]:
 
 def _matching_codes(where: HasKey | KeyIn | KeyGlob | Compare, tags: TagLists) -> list[range]:
     """Return the codes of the key's tags that match, as runs: their rows lie end to end."""
-    codes = tags.key_codes(where.key)
-    if isinstance(where, HasKey):
-        return [codes]
-    is_match = np.array([where.matches_value(value) for value in tags.values(codes)], np.bool_)
-    # a run begins and ends where the next differs
-    edges = np.flatnonzero(np.diff(is_match, prepend=False, append=False)) + codes.start
-    return [
-        range(start, stop)
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-    ]
+    found: list[range] = []
+    for key in forms_of(where.key):
+        codes = tags.key_codes(key)
+        if isinstance(where, HasKey):
+            found.append(codes)
+            continue
+        is_match = np.array([where.matches_value(value) for value in tags.values(codes)], np.bool_)
+        # a run begins and ends where the next differs
+        edges = np.flatnonzero(np.diff(is_match, prepend=False, append=False)) + codes.start
+        found += map(range, edges[::2].tolist(), edges[1::2].tolist())
+    return found

@@ -1,4 +1,4 @@
-r"""What a tag filter asks for: one grammar for ``--where`` and for Python.
+r"""Parse tag filters: one grammar for ``--where`` and for Python.
 
 ======================  ======================================================================
 ``amenity=cafe``        the value is cafe, or a list (``cafe;bar``) that holds cafe
@@ -22,11 +22,8 @@ all of them. Values may hold stars, keys may not; groups of filters are merged.
 ``{"amenity": ["bar", "pub"], "building": true, "shop": false}`` is
 ``(amenity=bar|pub or building=*), !shop``. One thing differs: an item of a ``;`` list counts.
 
-What a filter's text says: the words, and the tree they make.
-
-The grammar is told in `geoindex.filters.tag_filter_parser`. Recursive descent over three
-levels: either
-(``or``) over every (``,``) over term.
+The grammar is parsed by recursive descent over three levels: either (``or``) over every (``,``)
+over term.
 """
 
 from __future__ import annotations
@@ -40,13 +37,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from geoindex.errors import InvalidWhereError
 from geoindex.filters.tag_filter import (
     EVERYTHING,
-    All,
-    Any,
+    And,
     Compare,
     HasKey,
     KeyGlob,
     KeyIn,
     Not,
+    Or,
     Where,
     all_of,
     any_of,
@@ -149,11 +146,11 @@ class _Parser:
                 raise self.error(self.peek(), "a closing bracket")
             return inside
         key = self.key()
-        # how the canonical text writes All(()) and Any(())
+        # how the canonical text writes And(()) and Or(())
         if key in {"everything", "nothing"} and self.take("("):
             if not self.take(")"):
                 raise self.error(self.peek(), "a closing bracket")
-            return EVERYTHING if key == "everything" else Any(())
+            return EVERYTHING if key == "everything" else Or(())
         return self.relation(key)
 
     def key(self) -> str:
@@ -294,7 +291,7 @@ def parse_where(where: WhereLike | Iterable[WhereLike] | None) -> Where:
             return EVERYTHING
         case str():
             return _parse_json(where) if where.lstrip().startswith("{") else parse_text(where)
-        case HasKey() | KeyIn() | KeyGlob() | Compare() | Not() | All() | Any():
+        case HasKey() | KeyIn() | KeyGlob() | Compare() | Not() | And() | Or():
             return where
         case Mapping():
             return _parse_mapping(where)

@@ -7,17 +7,12 @@ Sides are geodesics. Measured when asked, nothing is stored: about 10 µs an ent
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 
-if TYPE_CHECKING:
-    from geoindex.storage.row_store import Rows
-
-_CHUNK_ROWS = 8192
 _POLYGON = 3
 _LINES = (1, 2)  # GEOS: a line, a ring
 _M2 = {"": 1.0, "m2": 1.0, "m²": 1.0, "ha": 1e4, "km2": 1e6, "km²": 1e6}
@@ -100,39 +95,6 @@ def _parse(text: str, units: dict[str, float], what: str, example: str) -> float
         msg = f"want {what}, 0 or more, got {text!r}. Example: {example}"
         raise UsageError(msg)
     return number * unit
-
-
-def rows_in_ranges(
-    rows: "Rows", among: NDArray[np.int64] | None, *, area: Range, length: Range
-) -> NDArray[np.int64]:
-    """Keep the entities whose area and length lie in both ranges.
-
-    Parameters
-    ----------
-    among
-        The rows to measure, ascending; None for all.
-    area, length
-        m² and metres; at least one has an end.
-    """
-    import shapely
-
-    column = rows.column
-    left = np.arange(len(rows)) if among is None else among
-    is_point = (column("xmin")[left] == column("xmax")[left]) & (
-        column("ymin")[left] == column("ymax")[left]
-    )
-    left = left[~is_point]
-    parts = [np.zeros(0, np.int64)]
-    for start in range(0, len(left), _CHUNK_ROWS):
-        chunk = left[start : start + _CHUNK_ROWS]
-        geometries = shapely.from_wkb(np.array(rows.take(chunk)["geometry"].to_pylist(), object))
-        keep = np.ones(len(chunk), np.bool_)
-        if not area.is_open:
-            keep &= area.holds(areas_m2(geometries))
-        if not length.is_open:
-            keep[keep] = length.holds(lengths_m(geometries[keep]))
-        parts.append(chunk[keep])
-    return np.concatenate(parts)
 
 
 def areas_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Which rows are called so? By kind, by name, by a list of ids."""
+"""Find rows by kind, by name and by lists of ids."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -140,11 +140,8 @@ def find_entities(index: Index, texts: Iterable[str]) -> dict[str, int]:
     return _osm_rows(index.entities, osm) | _text_rows(index.entities, others)
 
 
-def missing_text(index: Index, ids: Sequence[str], option: str, *, table: str) -> str | None:
-    """Return what to say of ids that the index does not hold; None if it holds them all."""
-    missing = rows_of_ids(index, ids, table=table)[1]
-    if not missing:
-        return None
+def missing_text(ids: Sequence[str], missing: Sequence[str], option: str) -> str:
+    """Return what to say of ids that the index does not hold."""
     shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
     return (
         f"{len(missing):,} of the {len(set(ids)):,} ids of {option} are not in the index: {shown}"

@@ -1,4 +1,4 @@
-"""Does a name fit what was asked? Exact, by its beginning, or fuzzy.
+"""Match names: exactly, by their beginning, or fuzzily.
 
 ==========  =====================================================================================
 written     fits

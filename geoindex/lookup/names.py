@@ -1,4 +1,4 @@
-"""Which entity is meant by a name? ``--like "Café Engel"``: one match is taken, several are listed.
+"""Resolve a name to an entity, ``--like "Café Engel"``: one match is taken, several are listed.
 
 A text that is written as an id is never a name: ``w12``, a bare number, an address, an H3 cell.
 """

@@ -1,4 +1,4 @@
-"""Which place is meant by ``--in-place``? A boundary, or the town that something lies in.
+"""Resolve ``--in-area`` to an area: a boundary, or the municipality that something lies in.
 
 What is named is the place if it is an area: a municipality, a park, a campus. Of areas and points
 of one name (a town is often mapped as both) the area is meant. What is no area, or a point, names
@@ -21,7 +21,7 @@ from geoindex.geo.distance import LonLat, distances_m, haversine_m
 from geoindex.geo.h3 import format_cell
 from geoindex.index import Index
 from geoindex.lookup.names import row_named, rows_named
-from geoindex.lookup.reference import meaning_of
+from geoindex.lookup.reference import parse_place
 
 _BOUNDARY = "boundary=administrative"
 _TOWN_LEVEL = 8
@@ -52,16 +52,16 @@ def place_named(index: Index, text: str) -> tuple[Any, str]:
     UsageError
         If it is a cell, or an area that was drawn.
     """
-    meaning = meaning_of(text)
-    if isinstance(meaning, CellId):
-        msg = f"{text!r} is a cell; a place is wanted. Want --in-cell {format_cell(meaning.cell)}"
+    reference = parse_place(text)
+    if isinstance(reference, CellId):
+        msg = f"{text!r} is a cell; a place is wanted. Want --in-cell {format_cell(reference.cell)}"
         raise UsageError(msg)
-    if isinstance(meaning, LonLat):
-        return _town_at(index, meaning, str(meaning))
-    if not isinstance(meaning, str):
+    if isinstance(reference, LonLat):
+        return _town_at(index, reference, str(reference))
+    if not isinstance(reference, str):
         msg = "--in-place is an id, a name or LON,LAT; an area that was drawn goes to --within"
         raise UsageError(msg)
-    row = _row(index, meaning)
+    row = _row(index, reference)
     geometry = _geometry(index, row)
     if _is_area(geometry):
         return geometry, f"in {_shown(index, row)}"

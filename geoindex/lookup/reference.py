@@ -1,4 +1,4 @@
-"""What is meant by one text? An id or name, a cell, a point, or a drawn area.
+"""Parse one reference to a place: an id or name, a cell, a point, or a drawn area.
 
 ===========================  ==================================================
 written                      means
@@ -22,8 +22,8 @@ from geoindex.geo.distance import LonLat, parse_point
 from geoindex.geo.h3 import format_cell
 from geoindex.geo.polygon_io import check_area, is_wkt, parse_within
 
-#: What one text means: an id or name, a cell, a point, an area (shapely).
-Meaning: TypeAlias = "str | CellId | LonLat | Any"
+#: What one text refers to: an id or name, a cell, a point, an area (shapely).
+Reference: TypeAlias = "str | CellId | LonLat | Any"
 
 _NUMBER = r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*"
 _POINT = re.compile(f"{_NUMBER},{_NUMBER}", re.ASCII | re.IGNORECASE)
@@ -32,8 +32,8 @@ _NO_AREA = re.compile(r"\s*(MULTI)?(POINT|LINESTRING)\b", re.IGNORECASE)
 _AREA_FILES = {".geojson", ".json", ".wkt", ".gpkg", ".geoparquet", ".parquet", ".shp", ".fgb"}
 
 
-def meaning_of(text: str) -> Meaning:
-    """Return what a text means; whether it is there is another question.
+def parse_place(text: str) -> Reference:
+    """Return what a text refers to; whether an index holds it is not checked.
 
     Raises
     ------
@@ -42,16 +42,18 @@ def meaning_of(text: str) -> Meaning:
     InvalidIdError
         If it is written as a cell and is none.
     """
+    try:
+        reference = parse_reference(text)
+    except InvalidIdError:
+        pass
+    else:
+        return reference if isinstance(reference, CellId) else text
     if _POINT.fullmatch(text):
         return parse_point(text)
     if (is_wkt(text) and not _NO_AREA.match(text)) or _is_area_file(text):
         return parse_within(text)
-    try:
-        reference = parse_reference(text)
-    except InvalidIdError:
-        # a name, or no id at all: the index tells
-        return text
-    return reference if isinstance(reference, CellId) else text
+    # a name, or no id at all: the index decides
+    return text
 
 
 def _is_area_file(text: str) -> bool:
@@ -67,7 +69,7 @@ def _is_area_file(text: str) -> bool:
 
 
 def texts_of(value: Any, name: str) -> tuple[str, ...]:
-    """Return what a Python value asks for as texts that `meaning_of` reads, each once.
+    """Return what a Python value refers to as texts that `parse_place` reads, each once.
 
     Parameters
     ----------
@@ -111,12 +113,12 @@ def _fault(value: Any, name: str) -> str:
 
 
 def point_text(point: LonLat) -> str:
-    """Write a point so that `meaning_of` reads the very same."""
+    """Write a point so that `parse_place` reads the very same."""
     return f"{point.lon!r},{point.lat!r}"
 
 
-def shown(meaning: Meaning) -> str:
-    """Return a meaning as a few characters, for notes and explanations."""
-    if isinstance(meaning, CellId):
-        return format_cell(meaning.cell)
-    return str(meaning) if isinstance(meaning, (str, LonLat)) else "the area asked for"
+def shown(reference: Reference) -> str:
+    """Return a reference as a few characters, for notes and explanations."""
+    if isinstance(reference, CellId):
+        return format_cell(reference.cell)
+    return str(reference) if isinstance(reference, (str, LonLat)) else "the area asked for"

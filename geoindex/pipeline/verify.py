@@ -16,8 +16,8 @@ from geoindex.features.schema import content_hash
 from geoindex.geo.h3 import cells_at
 from geoindex.index import Index
 from geoindex.progress import Reporter, Silent
-from geoindex.queries.answer import ask
-from geoindex.queries.resolve import Question
+from geoindex.queries.execute import execute
+from geoindex.queries.query import Query
 from geoindex.search.build_ann import measured_recall
 from geoindex.storage.lance_tables import cell_schema, entity_schema, open_table, vector_matrix
 from geoindex.storage.layout import CELLS, ENTITIES
@@ -208,7 +208,8 @@ def _queries(index: Index, num_queries: int, seed: int) -> Finding:
         matrix = np.concatenate([vector_matrix(batch[column]) for batch in batches])
         for row in rows:
             similarity = matrix @ matrix[row]
-            hits = ask(index, Question(like=[ids[row]]), k=_K, focus=focus, backend="exact")
+            query = Query(ids[row], k=_K, focus=focus)
+            (hits,) = execute(index, [query], backend="exact")
             similarity[row] = -np.inf
             expected = np.sort(similarity)[::-1][: len(hits)]
             found = np.array(hits.table["similarity"].to_pylist())

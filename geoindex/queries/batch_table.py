@@ -1,4 +1,4 @@
-"""What does each row of a table of queries ask? CSV, Parquet, JSON Lines, Arrow, pandas, dicts.
+"""Read a table of queries, a row each: CSV, Parquet, JSON Lines, Arrow, pandas, dicts.
 
 ===============  =========================================================================
 column           asks
@@ -9,6 +9,7 @@ column           asks
 `lon`, `lat`     what lies there
 `tags`           ``amenity=cafe,outdoor_seating=yes``, or a map
 `embedding`      a vector, a list of numbers; of CSV as a JSON list
+`image`          a picture of the ground, a path
 ===============  =========================================================================
 
 `feature_id` and `region_id` stand for `like` where that is missing, so that answers and exports are
@@ -28,35 +29,34 @@ from typing import Any
 import numpy as np
 
 from geoindex.errors import GeoindexError, UsageError
-from geoindex.geo.distance import check_point
-from geoindex.queries.resolve import NEGATIVE_WEIGHT, Question, parse_tags
+from geoindex.queries.query import ExampleOptions, Query, parse_tags
 
 _IDS = ("like", "feature_id", "region_id")
-_ASKING = (*_IDS, "lon", "tags", "embedding")
+_ASKING = (*_IDS, "lon", "tags", "embedding", "image")
 _SUFFIXES = {".csv", ".parquet", ".geoparquet", ".jsonl", ".ndjson", ".geojsonl"}
 _EXAMPLE = "Example: a CSV file with the header query,like and the row 1,way/1234"
 
 
 @dataclass(frozen=True)
-class AskedRow:
+class BatchRow:
     """One row of a table of queries.
 
     Attributes
     ----------
     name
         Of the query, as text.
-    question
-        What it asks; None where it cannot be understood.
+    query
+        None where it cannot be understood.
     fault
         Why it cannot be.
     """
 
     name: str
-    question: Question | None
+    query: Query | None
     fault: str = ""
 
 
-def read_query_table(source: Any, *, negative_weight: float = NEGATIVE_WEIGHT) -> list[AskedRow]:
+def read_query_table(source: Any, shared: Query) -> list[BatchRow]:
     """Read a table of queries.
 
     Parameters
@@ -64,8 +64,8 @@ def read_query_table(source: Any, *, negative_weight: float = NEGATIVE_WEIGHT) -
     source
         A file (``.csv``, ``.parquet``, ``.jsonl``); an Arrow table; what has ``to_dict``, as a
         pandas frame; or dicts.
-    negative_weight
-        Of the unlikes of each query.
+    shared
+        The options of all queries, without examples.
 
     Raises
     ------
@@ -85,9 +85,7 @@ def read_query_table(source: Any, *, negative_weight: float = NEGATIVE_WEIGHT) -
         )
         raise UsageError(msg)
     asks = next((column for column in _IDS if column in columns), None)
-    return [
-        _asked(record, number, asks, negative_weight) for number, record in enumerate(records, 1)
-    ]
+    return [_row(record, number, asks, shared) for number, record in enumerate(records, 1)]
 
 
 def _records(source: Any, name: str) -> Iterator[Mapping[str, Any]]:
@@ -95,6 +93,11 @@ def _records(source: Any, name: str) -> Iterator[Mapping[str, Any]]:
         yield from _file_records(Path(source), name)
     elif hasattr(source, "to_pylist"):
         yield from source.to_pylist()
+    elif hasattr(source, "__arrow_c_stream__"):
+        # polars, DuckDB, GeoPandas and pandas as of 2.2
+        import pyarrow as pa
+
+        yield from pa.table(source).to_pylist()
     elif hasattr(source, "to_dict"):
         yield from source.to_dict("records")
     else:
@@ -161,31 +164,33 @@ def _parquet_records(path: Path) -> Iterator[Mapping[str, Any]]:
         raise ValueError(str(error)) from error
 
 
-def _asked(
-    record: Mapping[str, Any], number: int, asks: str | None, negative_weight: float
-) -> AskedRow:
+def _row(record: Mapping[str, Any], number: int, asks: str | None, shared: Query) -> BatchRow:
     named = record.get("query")
     name = str(number) if _is_empty(named) else str(named)
     try:
-        return AskedRow(name, _question(record, asks, negative_weight))
+        return BatchRow(name, shared.with_examples(**_examples(record, asks)))
     except (GeoindexError, ValueError, TypeError) as error:
-        return AskedRow(name, None, str(error))
+        return BatchRow(name, None, str(error))
 
 
-def _question(record: Mapping[str, Any], asks: str | None, negative_weight: float) -> Question:
+def _examples(record: Mapping[str, Any], asks: str | None) -> ExampleOptions:
     lon, lat = record.get("lon"), record.get("lat")
+    found: ExampleOptions = {
+        "like": () if asks is None else _texts(record.get(asks)),
+        "unlike": _texts(record.get("unlike")),
+    }
     # answers and exports say where the entity of their id lies: that asks for nothing else
-    is_placed = asks in {None, "like"} and not (_is_empty(lon) or _is_empty(lat))
-    tags = record.get("tags") if asks in {None, "like"} else None
-    vector = record.get("embedding") if asks in {None, "like"} else None
-    return Question(
-        like=() if asks is None else _texts(record.get(asks)),
-        unlike=_texts(record.get("unlike")),
-        at=check_point(float(str(lon)), float(str(lat))) if is_placed else None,
-        tags=None if _is_empty(tags) else _tags(tags),
-        vectors=() if _is_empty(vector) else (_vector(vector),),
-        negative_weight=negative_weight,
-    )
+    if asks not in {None, "like"}:
+        return found
+    if not (_is_empty(lon) or _is_empty(lat)):
+        found["at"] = (float(str(lon)), float(str(lat)))
+    if not _is_empty(tags := record.get("tags")):
+        found["tags"] = _tags(tags)
+    if not _is_empty(vector := record.get("embedding")):
+        found["vector"] = _vector(vector)
+    if not _is_empty(image := record.get("image")):
+        found["image"] = str(image)
+    return found
 
 
 def _texts(value: Any) -> tuple[str, ...]:

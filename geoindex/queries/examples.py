@@ -1,4 +1,4 @@
-"""Which rows and vectors does each thing named stand for?
+"""Resolve examples to rows and vectors: what each stands for.
 
 ================  =======================================  ====================================
 given             searching entities                       searching cells
@@ -13,8 +13,8 @@ tags              an entity with these tags, alone         a cell that holds one
 a vector          itself                                   itself
 ================  =======================================  ====================================
 
-Cells are those of the resolution of the cells that were named, else the finest. The rows that a
-thing stands for are never among the answers; of an area among cells, those whose centres lie in it.
+Cells are those of the resolution of the cells that were named, else the finest. The rows that an
+example stands for are never returned; of an area among cells, those whose centres lie in it.
 """
 
 from collections.abc import Mapping
@@ -27,31 +27,31 @@ from numpy.typing import NDArray
 from geoindex.encoders import embed_tags, embed_tags_as_cell
 from geoindex.errors import NotInIndexError, UsageError
 from geoindex.features.ids import CellId
-from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, centres, format_cell, parents
 from geoindex.index import Index
 from geoindex.lookup.names import row_named
 from geoindex.lookup.places import entity_at
-from geoindex.lookup.reference import Meaning, shown
-from geoindex.queries.spaces import Space, unit
+from geoindex.lookup.reference import Reference, shown
+from geoindex.queries.vector_field import MatrixField, unit
 from geoindex.storage.layout import CELLS, ENTITIES
 
 _NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Part:
-    """One thing that was asked about.
+class QueryExample:
+    """One example of a query, resolved against an index.
 
     Attributes
     ----------
     name
         For people: an id, a cell, "the tags asked for".
     vectors
-        Unit vectors of float64, one a matrix of the space.
+        Unit vectors of float64, one a matrix of the vector field.
     rows
-        What it stands for, ascending; never among the answers.
+        What it stands for, ascending; never returned.
     place
         Where it lies; tags and vectors lie nowhere.
     tags
@@ -68,15 +68,15 @@ class Part:
     is_made: bool = False
 
 
-class EntityFinder:
-    """Finds entities.
+class EntityExamples:
+    """Resolves examples where entities are searched.
 
     Parameters
     ----------
-    space
-        Of the table that is searched.
+    field
+        The vectors that are searched.
     known
-        Rows of entities by the text that asks for them, found before.
+        Rows of entities by id, looked up before.
 
     Attributes
     ----------
@@ -86,28 +86,28 @@ class EntityFinder:
 
     table = ENTITIES
 
-    def __init__(self, index: Index, space: Space, known: Mapping[str, int]) -> None:
+    def __init__(self, index: Index, field: MatrixField, known: Mapping[str, int]) -> None:
         self.index = index
         self.notes: list[str] = []
-        self._space = space
+        self._field = field
         self._known = known
         self._rows = index.rows_of(self.table)
 
-    def part(self, meaning: Meaning) -> Part:
-        """Return what `geoindex.lookup.reference.meaning_of` found a text to mean."""
-        if isinstance(meaning, str):
-            return self.named(meaning)
-        if isinstance(meaning, CellId):
-            return self.cell(meaning.cell)
-        if isinstance(meaning, LonLat):
-            return self.at(meaning)
-        return self.area(meaning, shown(meaning))
+    def resolve(self, reference: Reference) -> QueryExample:
+        """Return the example that `geoindex.lookup.reference.parse_place` read."""
+        if isinstance(reference, str):
+            return self.named(reference)
+        if isinstance(reference, CellId):
+            return self.cell(reference.cell)
+        if isinstance(reference, LonLat):
+            return self.at(reference)
+        return self.area(reference, shown(reference))
 
-    def named(self, text: str) -> Part:
+    def named(self, text: str) -> QueryExample:
         """Return the entity of an id or a name."""
         return self._row(self._entity(text))
 
-    def at(self, point: LonLat) -> Part:
+    def at(self, point: LonLat) -> QueryExample:
         """Return what stands at a point."""
         row = entity_at(self.index, point)
         found = self._rows.record(row)
@@ -115,9 +115,9 @@ class EntityFinder:
         self.notes.append(f"at {point}: {found['feature_id']} ({found['kind']}){name}")
         return self._row(row, place=point)
 
-    def cell(self, cell: int) -> Part:
+    def cell(self, cell: int) -> QueryExample:
         """Return the entities that live in a cell."""
-        rows = rows_passing(self.index, Filters(in_cell=cell), table=ENTITIES)
+        rows = select_rows(self.index, {"in_cell": cell}, table=ENTITIES)[0]
         if rows is None or not rows.size:
             msg = (
                 f"no entity of {self.index.path} lives in cell {format_cell(cell)}; "
@@ -127,15 +127,15 @@ class EntityFinder:
         lon, lat = centres([cell])
         return self._mean(format_cell(cell), rows, LonLat(float(lon[0]), float(lat[0])))
 
-    def area(self, area: Any, name: str) -> Part:
+    def area(self, area: Any, name: str) -> QueryExample:
         """Return the entities whose points lie in an area."""
-        rows = rows_passing(self.index, Filters(within=area), table=ENTITIES)
+        rows = select_rows(self.index, {"within": area}, table=ENTITIES)[0]
         if rows is None or not rows.size:
             raise NotInIndexError(self._empty_text(area))
         self.notes.append(f"{name}: {len(rows):,} entities lie in it")
         return self._mean(name, rows, _middle(area))
 
-    def imagined(self, tags: Mapping[str, str]) -> Part:
+    def imagined(self, tags: Mapping[str, str]) -> QueryExample:
         """Return what has these tags and need not exist."""
         alone = embed_tags(self.index.encoder, tags)
         if not alone.any():
@@ -145,7 +145,7 @@ class EntityFinder:
         vector = unit(self._with_tags(tags, alone))
         return self._made("the tags asked for", vector, tags=tags)
 
-    def given(self, vector: NDArray[np.float32], made_by: str | None) -> Part:
+    def given(self, vector: NDArray[np.float32], made_by: str | None) -> QueryExample:
         """Return a vector as it is.
 
         Parameters
@@ -167,7 +167,7 @@ class EntityFinder:
                 "compared. Export it again from an index of this one"
             )
             raise UsageError(msg)
-        dim = self._space.matrices[0].shape[1]
+        dim = self._field.matrices[0].shape[1]
         if vector.shape != (dim,):
             msg = (
                 f"the vector has {vector.size:,} numbers; the {self.table} of {self.index.path} "
@@ -193,19 +193,19 @@ class EntityFinder:
         self.notes += [] if note is None else [note]
         return row
 
-    def _row(self, row: int, *, place: LonLat | None = None) -> Part:
+    def _row(self, row: int, *, place: LonLat | None = None) -> QueryExample:
         if self.table == CELLS:
             name = format_cell(int(self._rows.column("cell")[row]))
         else:
             name = self._rows.table["feature_id"][row].as_py()
         own = LonLat(*(float(self._rows.column(axis)[row]) for axis in ("lon", "lat")))
-        return Part(name, self._space.units(row), np.array([row], np.int64), place or own)
+        return QueryExample(name, self._field.units(row), np.array([row], np.int64), place or own)
 
-    def _mean(self, name: str, rows: NDArray[np.int64], place: LonLat) -> Part:
+    def _mean(self, name: str, rows: NDArray[np.int64], place: LonLat) -> QueryExample:
         means = (
-            unit(matrix[rows].mean(axis=0, dtype=np.float64)) for matrix in self._space.matrices
+            unit(matrix[rows].mean(axis=0, dtype=np.float64)) for matrix in self._field.matrices
         )
-        return Part(name, tuple(means), rows, place)
+        return QueryExample(name, tuple(means), rows, place)
 
     def _made(
         self,
@@ -215,9 +215,9 @@ class EntityFinder:
         rows: NDArray[np.int64] = _NONE,
         place: LonLat | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> Part:
-        vectors = (vector,) * len(self._space.matrices)
-        return Part(name, vectors, rows, place, tags, is_made=True)
+    ) -> QueryExample:
+        vectors = (vector,) * len(self._field.matrices)
+        return QueryExample(name, vectors, rows, place, tags, is_made=True)
 
     def _empty_text(self, area: Any) -> str:
         west, south, east, north = area.bounds
@@ -227,8 +227,8 @@ class EntityFinder:
         )
 
 
-class CellFinder(EntityFinder):
-    """Finds cells.
+class CellExamples(EntityExamples):
+    """Resolves examples where cells are searched.
 
     Parameters
     ----------
@@ -241,15 +241,15 @@ class CellFinder(EntityFinder):
     def __init__(
         self,
         index: Index,
-        space: Space,
+        field: MatrixField,
         known: Mapping[str, int],
         *,
         resolution: int | None = None,
     ) -> None:
-        super().__init__(index, space, known)
+        super().__init__(index, field, known)
         self._resolution = index.manifest.resolutions[-1] if resolution is None else resolution
 
-    def named(self, text: str) -> Part:
+    def named(self, text: str) -> QueryExample:
         """Return the cell in which an entity lives."""
         row = self._entity(text)
         home = int(parents(self.index.entities.column("cell")[row : row + 1], self._resolution)[0])
@@ -258,17 +258,17 @@ class CellFinder(EntityFinder):
         place = LonLat(float(column("lon")[row]), float(column("lat")[row]))
         return self._row(self.index.cell_row(home), place=place)
 
-    def at(self, point: LonLat) -> Part:
+    def at(self, point: LonLat) -> QueryExample:
         """Return the cell at a point."""
         here = int(cells_at([point.lon], [point.lat], resolution=self._resolution)[0])
         self.notes.append(f"at {point}: cell {format_cell(here)}")
         return self._row(self.index.cell_row(here), place=point)
 
-    def cell(self, cell: int) -> Part:
+    def cell(self, cell: int) -> QueryExample:
         """Return a cell."""
         return self._row(self.index.cell_row(cell))
 
-    def area(self, area: Any, name: str) -> Part:
+    def area(self, area: Any, name: str) -> QueryExample:
         """Return an area, embedded as if it were one cell."""
         from geoindex.queries.region_embedding import embed_area
 
@@ -276,7 +276,7 @@ class CellFinder(EntityFinder):
         if not num_entities:
             raise NotInIndexError(self._empty_text(area))
         self.notes.append(f"{name}: embedded from the {num_entities:,} entities that touch it")
-        rows = rows_passing(self.index, Filters(within=area), table=CELLS)
+        rows = select_rows(self.index, {"within": area}, table=CELLS)[0]
         inside = _NONE if rows is None else rows
         return self._made(name, unit(vector), rows=inside, place=_middle(area))
 

@@ -1,4 +1,4 @@
-"""Why are two things similar? Exact: computed from the vectors that ranked.
+"""Explain why two things are similar, exactly: from the vectors that ranked.
 
 All vectors are scaled to length 1 in float64, so that a similarity is one product, and a product is
 the sum of the products of its columns. The encoder says which columns come from what
@@ -19,19 +19,13 @@ cells      those of the encoder: `mean` and `counts`, or `encoder.geojepa.region
 Leave one out: without `tags` (`geometry`, `mean`, `counts`) is the cosine of all other columns of
 the vectors that ranked, without `surroundings` that of the own vectors.
 
-Which of the things asked about a hit is explained by is told in `geoindex.queries.explain`.
-What is around
-an entity is what else lives in its home cell. There, and in cells, the shares of kinds are by
-weight: a café weighs more than a building.
+What is around an entity is what else lives in its home cell. There, and in cells, the shares of
+kinds are by weight: a café weighs more than a building.
 
-Which of the things asked about explains a hit, and what does each of them add to it?
-
-A hit is explained (`geoindex.queries.explain`) by the nearest of the positives; a cell or an
-area asked
-for among entities counts as each entity that lives in it, tags and vectors as one imagined entity.
-
-`asked` says, where several things were asked about, what each of them, unlikes too, adds to the
-hit's similarity: the query is a weighed sum of unit vectors, so these sum to it.
+A hit is explained by the nearest of the examples; a cell or an area among entities counts as each
+entity that lives in it, tags and vectors as one imagined entity. Where there are several examples,
+`asked` says what each of them, counter-examples too, adds to the hit's similarity: the query is a
+weighted sum of unit vectors, so these sum to it.
 """
 
 from collections import Counter
@@ -44,12 +38,12 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import tag_vectors
 from geoindex.features.ids import CellId
-from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import format_cell, resolution_of
 from geoindex.index import Index
-from geoindex.lookup.reference import Meaning, meaning_of
-from geoindex.queries.examples import CellFinder, EntityFinder, Part
+from geoindex.lookup.reference import Reference, parse_place
+from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.explain_tags import (
     MOST_NAMED,
     SizeComparison,
@@ -64,9 +58,9 @@ from geoindex.queries.explanation import (
     AskedShare,
     Explanation,
 )
-from geoindex.queries.resolve import Asked
-from geoindex.queries.spaces import OWN_WEIGHT, open_space, unit
-from geoindex.queries.targets import check_same_encoder
+from geoindex.queries.multi_index import check_same_encoder
+from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.vector_field import open_field, unit
 from geoindex.storage.layout import CELLS, ENTITIES
 
 #: One vector a matrix of the space, of length 1 or zero, float64.
@@ -109,7 +103,7 @@ class Explainer:
     table
         ``"entities"`` or ``"cells"``.
     focus, own_weight
-        As `geoindex.queries.spaces.open_space`.
+        As `geoindex.queries.vector_field.open_field`.
 
     Raises
     ------
@@ -125,10 +119,10 @@ class Explainer:
         *,
         table: str = ENTITIES,
         focus: str = "context",
-        own_weight: float = OWN_WEIGHT,
+        own_weight: float = 0.5,
     ) -> None:
         self._index = index
-        self._space = open_space(index, table=table, focus=focus, own_weight=own_weight)
+        self.field = open_field(index, table=table, focus=focus, own_weight=own_weight)
         self._is_cells = table == CELLS
         self._rows = index.rows_of(table)
         encoder = index.encoder
@@ -138,7 +132,7 @@ class Explainer:
 
     def thing(self, row: int) -> Thing:
         """Return a row of the table as one of two."""
-        vectors = self._space.units(row)
+        vectors = self.field.units(row)
         around = self._kind_shares(row)
         if self._is_cells:
             name = format_cell(int(self._rows.column("cell")[row]))
@@ -150,7 +144,7 @@ class Explainer:
         name, geometry = found["feature_id"][0].as_py(), found["geometry"][0].as_py()
         return Thing(name, vectors, own, tags, geometry, around)
 
-    def imagined(self, part: Part) -> Thing:
+    def imagined(self, part: QueryExample) -> Thing:
         """Return what was made for a question: tags without a place, a vector, an area's vector."""
         texts = [f"{key}={value}" for key, value in (part.tags or {}).items()]
         own = part.vectors[0] if part.tags and not self._is_cells else None
@@ -172,14 +166,14 @@ class Explainer:
 
     def similarity(self, vectors: Vectors, second: Thing) -> float:
         """Return the similarity of some vectors and a thing."""
-        pairs = zip(vectors, second.vectors, self._space.weights, strict=True)
+        pairs = zip(vectors, second.vectors, self.field.weights, strict=True)
         return float(sum(weight * dot(ours, theirs) for ours, theirs, weight in pairs))
 
     def _summed(self, first: Thing, second: Thing) -> dict[str, float]:
         """Return parts that sum to the similarity."""
         found: dict[str, float] = {}
         for i, (focus, weight) in enumerate(
-            zip(self._space.focuses, self._space.weights, strict=True)
+            zip(self.field.focuses, self.field.weights, strict=True)
         ):
             is_split = focus == "context" and first.own is not None and second.own is not None
             split = _split if is_split else _by_column
@@ -190,7 +184,7 @@ class Explainer:
     def _without(self, first: Thing, second: Thing) -> dict[str, float | None]:
         """Return the similarity without each part; None where one has nothing else."""
         found = {name: self._left_without(first, second, at) for name, at in self._parts.items()}
-        if "context" in self._space.focuses and first.own is not None and second.own is not None:
+        if "context" in self.field.focuses and first.own is not None and second.own is not None:
             found[SURROUNDINGS] = _cosine(first.own, second.own)
         return found
 
@@ -198,7 +192,7 @@ class Explainer:
         kept = np.ones(len(first.vectors[0]), np.float64)
         kept[at] = 0
         total = 0.0
-        pairs = zip(first.vectors, second.vectors, self._space.weights, strict=True)
+        pairs = zip(first.vectors, second.vectors, self.field.weights, strict=True)
         for ours, theirs, weight in pairs:
             left = _cosine(ours * kept, theirs * kept)
             if left is None:
@@ -220,7 +214,7 @@ class Explainer:
 
     def _kinds_in(self, cell: int) -> Counter[str]:
         if cell not in self._kinds:
-            living = rows_passing(self._index, Filters(in_cell=cell), table=ENTITIES)
+            living = select_rows(self._index, {"in_cell": cell}, table=ENTITIES)[0]
             kinds = self._index.entities.table["kind"]
             # entities are in cell order, so those of a cell are one run
             here = kinds.slice(0, 0)
@@ -280,40 +274,39 @@ def dot(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float((first * second).sum())
 
 
-class Reasons:
-    """Explains the hits of one question.
+class HitExplainer:
+    """Explains the hits of one query.
 
     Parameters
     ----------
-    asked
-        The question, resolved; its index may be another than the one that answered.
+    resolved
+        The query; its index may be another than the one that answered.
     index
         That answered, made by the same encoder.
-    focus, own_weight
-        Of the search.
     """
 
-    def __init__(self, asked: Asked, index: Index, *, focus: str, own_weight: float) -> None:
-        self._asked = asked
-        options = {"table": asked.table, "focus": focus}
-        self._hits = Explainer(index, own_weight=own_weight, **options)
-        is_same = index is asked.index
-        self._likes = (
-            self._hits if is_same else Explainer(asked.index, own_weight=own_weight, **options)
-        )
-        read = [part for part in asked.likes if not part.is_made]
+    def __init__(self, resolved: ResolvedQuery, index: Index) -> None:
+        self._resolved = resolved
+        query = resolved.query
+        options = {"table": query.table, "focus": query.vector_field}
+        self._hits = Explainer(index, own_weight=query.own_weight, **options)
+        self._likes = self._hits
+        if index is not resolved.index:
+            self._likes = Explainer(resolved.index, own_weight=query.own_weight, **options)
+        self._field = self._likes.field
+        read = [example for example in resolved.likes if not example.is_made]
         self._rows = np.unique(
-            np.concatenate([np.zeros(0, np.int64), *(part.rows for part in read)])
+            np.concatenate([np.zeros(0, np.int64), *(example.rows for example in read)])
         )
-        self._joined = asked.space.joined(self._rows)
-        self._made = [self._hits.imagined(part) for part in asked.likes if part.is_made]
+        self._joined = self._field.joined(self._rows)
+        self._made = [self._hits.imagined(each) for each in resolved.likes if each.is_made]
 
     def of(self, row: int) -> Explanation:
         """Explain a hit by the nearest of the positives."""
         second = self._hits.thing(row)
         best, first = -np.inf, None
         if self._rows.size:
-            weights = self._asked.space.weights
+            weights = self._field.weights
             parts = zip(second.vectors, weights, strict=True)
             joined = np.concatenate([vector * weight**0.5 for vector, weight in parts])
             products = (self._joined * joined).sum(axis=1)
@@ -329,17 +322,17 @@ class Reasons:
 
     @property
     def _is_several(self) -> bool:
-        return len(self._asked.likes) + len(self._asked.unlikes) > 1
+        return len(self._resolved.likes) + len(self._resolved.unlikes) > 1
 
     def _shares(self, second: Thing) -> tuple[AskedShare, ...]:
         """Return what each part adds to the hit's similarity; they sum to it."""
         found = []
-        for part, weight in self._asked.weighed():
+        for part, weight in self._resolved.weighted():
             pairs = zip(
                 part.vectors,
                 second.vectors,
-                self._asked.space.weights,
-                self._asked.lengths,
+                self._field.weights,
+                self._resolved.lengths,
                 strict=True,
             )
             adds = sum(w * weight / length * dot(ours, hit) for ours, hit, w, length in pairs)
@@ -349,19 +342,22 @@ class Reasons:
 
 
 def explain_rows(
-    asked: Asked, index: Index, rows: NDArray[np.int64], *, focus: str, own_weight: float
+    resolved: ResolvedQuery,
+    index: Index,
+    rows: NDArray[np.int64],
+    similarity: NDArray[np.float64],  # noqa: ARG001 - measured again, part by part
 ) -> tuple[Explanation, ...]:
-    """Explain the answers to a question, each by the nearest of its positives.
+    """Explain the answers to a query, each by the nearest of its examples.
 
     Parameters
     ----------
     index
         That answered.
-    rows
+    rows, similarity
         Of its table, as the search found them.
     """
-    reasons = Reasons(asked, index, focus=focus, own_weight=own_weight)
-    return tuple(reasons.of(row) for row in rows.tolist())
+    explainer = HitExplainer(resolved, index)
+    return tuple(explainer.of(row) for row in rows.tolist())
 
 
 def explain_pair(
@@ -370,20 +366,20 @@ def explain_pair(
     second: str,
     *,
     focus: str = "context",
-    own_weight: float = OWN_WEIGHT,
-    among: Index | None = None,
+    own_weight: float = 0.5,
+    target: Index | None = None,
 ) -> Explanation:
     """Explain the similarity of two things.
 
     Parameters
     ----------
     first, second
-        Ids, names, cells, points or areas, as `geoindex.lookup.reference.meaning_of` reads them.
+        Ids, names, cells, points or areas, as `geoindex.lookup.reference.parse_place` reads them.
         Where one
         of the two is a cell or an area, the other is the cell, of its resolution, that holds it.
     focus, own_weight
-        As `geoindex.queries.spaces.open_space`.
-    among
+        As `geoindex.queries.vector_field.open_field`.
+    target
         The index that holds the second; None: the same.
 
     Raises
@@ -393,25 +389,24 @@ def explain_pair(
     UsageError
         If there is no such focus, or the two indexes were made by different encoders.
     """
-    other = index if among is None else among
+    other = index if target is None else target
     check_same_encoder(index, other)
-    meanings = [meaning_of(first), meaning_of(second)]
-    table = ENTITIES if all(isinstance(each, (str, LonLat)) for each in meanings) else CELLS
+    references = [parse_place(first), parse_place(second)]
+    table = ENTITIES if all(isinstance(each, (str, LonLat)) for each in references) else CELLS
     things = []
-    for here, meaning in zip((index, other), meanings, strict=True):
-        space = open_space(here, table=table, focus=focus, own_weight=own_weight)
+    for here, reference in zip((index, other), references, strict=True):
+        space = open_field(here, table=table, focus=focus, own_weight=own_weight)
         explainer = Explainer(here, table=table, focus=focus, own_weight=own_weight)
-        finder = EntityFinder(here, space, {})
+        finder = EntityExamples(here, space, {})
         if table == CELLS:
-            finder = CellFinder(here, space, {}, resolution=_common_resolution(meanings))
-        part = finder.part(meaning)
+            finder = CellExamples(here, space, {}, resolution=_common_resolution(references))
+        part = finder.resolve(reference)
         made = part.is_made or not part.rows.size
         things.append(explainer.imagined(part) if made else explainer.thing(int(part.rows[0])))
     return explainer.explain(*things)
 
 
-def _common_resolution(meanings: list[Meaning]) -> int | None:
-    cells = [each.cell for each in meanings if isinstance(each, CellId)]
-    levels = sorted(set(resolution_of(cells).tolist())) if cells else []
+def _common_resolution(references: list[Reference]) -> int | None:
     # two cells may be of two resolutions: each is itself, and nothing else has to be found
-    return levels[0] if levels else None
+    cells = [each.cell for each in references if isinstance(each, CellId)]
+    return min(resolution_of(cells).tolist()) if cells else None

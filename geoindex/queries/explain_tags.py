@@ -1,4 +1,4 @@
-"""Which tags do two entities share, which are near, which has only one of them?
+"""Compare the tags of two entities: shared, near, of only one; and their sizes.
 
 A tag's weight is its share of all the weights of its entity (0 to 1, summing to 1): how much it
 counts in the pooled tag vector. Of two entities' shares the smaller is given. Tags that the encoder

@@ -1,4 +1,4 @@
-"""What does an explanation say? What was found about two things, as plain values and in words."""
+"""What explains a hit, as plain values and in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,13 +115,13 @@ class Explanation:
     def text(self) -> str:
         """Return two to six lines; "here" and "its" are the second's and the first's."""
         lines = [
-            f"{self.similarity:.3f} to {self.first} = {self._sum()}",
-            _tag_words(self.tags) if self.tags is not None else "",
+            _one_line(f"{self.similarity:.3f} to {self.first} = {self._sum()}"),
+            _one_line(_tag_words(self.tags)) if self.tags is not None else "",
             self.size.text() if self.size is not None else "",
             self.image.text() if self.image is not None else "",
-            self._around_words(),
+            _one_line(self._around_words()),
             self._without_words(),
-            self._asked_words(),
+            _one_line(self._asked_words()),
         ]
         return "\n".join(line for line in lines if line)
 
@@ -190,3 +190,8 @@ def _cut(text: str) -> str:
 
 def _rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0  # no -0.0
+
+
+def _one_line(text: str) -> str:
+    """Return a text without the line ends that values of tags may have."""
+    return " ".join(text.splitlines())

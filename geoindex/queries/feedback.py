@@ -1,7 +1,7 @@
-"""What was labelled so far? A GeoJSON FeatureCollection whose features have a `label`.
+"""Read feedback: a GeoJSON FeatureCollection whose features have a `label`.
 
 ===========================  ====================================================================
-`label`                      is
+`label`                      means
 ===========================  ====================================================================
 1, true, positive, pos       like
 0, false, negative, neg      unlike
@@ -44,13 +44,13 @@ _EXAMPLE = (
 
 
 @dataclass(frozen=True)
-class Session:
-    """What was labelled, each once, in the order of the file.
+class Feedback:
+    """The places that were labelled, each once, in the order of the file.
 
     Attributes
     ----------
     like, unlike
-        Ids, cells, points and areas, as texts that `geoindex.lookup.reference.meaning_of` reads.
+        Ids, cells, points and areas, as texts that `geoindex.lookup.reference.parse_place` reads.
     num_unlabelled
         How many features have no label.
     """
@@ -60,28 +60,28 @@ class Session:
     num_unlabelled: int = 0
 
 
-def read_session(source: str | os.PathLike[str] | Mapping[str, Any]) -> Session:
-    """Read a session from a file, or from GeoJSON as a dict.
+def read_feedback(source: str | os.PathLike[str] | Mapping[str, Any]) -> Feedback:
+    """Read feedback from a file, or from GeoJSON as a dict.
 
     Raises
     ------
     UsageError
-        If it cannot be read, is no such FeatureCollection, or labels one thing both 1 and 0.
+        If it cannot be read, is no such FeatureCollection, or labels one place both 1 and 0.
     """
     if isinstance(source, Mapping):
-        return _session(source, "the session")
+        return _read(source, "the feedback")
     try:
         content = json.loads(Path(source).read_text("utf-8-sig"))
     except OSError as error:
-        msg = f"cannot read the session {source}: {error.strerror}. {_EXAMPLE}"
+        msg = f"cannot read the feedback {source}: {error.strerror}. {_EXAMPLE}"
         raise UsageError(msg) from error
     except (ValueError, TypeError) as error:
-        msg = f"the session {source} is no JSON: {error}. {_EXAMPLE}"
+        msg = f"the feedback {source} is no JSON: {error}. {_EXAMPLE}"
         raise UsageError(msg) from error
-    return _session(content, str(source))
+    return _read(content, str(source))
 
 
-def _session(content: Any, name: str) -> Session:
+def _read(content: Any, name: str) -> Feedback:
     features = content.get("features") if isinstance(content, Mapping) else None
     if not isinstance(features, list) or content.get("type") != "FeatureCollection":
         msg = f"{name} is no GeoJSON FeatureCollection. {_EXAMPLE}"
@@ -97,14 +97,14 @@ def _session(content: Any, name: str) -> Session:
         if is_like is None:
             num_unlabelled += 1
             continue
-        thing = _thing(feature, where)
-        if labelled.setdefault(thing, is_like) != is_like:
+        place = _place(feature, where)
+        if labelled.setdefault(place, is_like) != is_like:
             said, other = int(is_like), int(not is_like)
-            msg = f"{where} labels {thing} {said}, and another does {other}; want one of them"
+            msg = f"{where} labels {place} {said}, and another does {other}; want one of them"
             raise UsageError(msg)
-    return Session(
-        tuple(thing for thing, is_like in labelled.items() if is_like),
-        tuple(thing for thing, is_like in labelled.items() if not is_like),
+    return Feedback(
+        tuple(place for place, is_like in labelled.items() if is_like),
+        tuple(place for place, is_like in labelled.items() if not is_like),
         num_unlabelled,
     )
 
@@ -125,7 +125,7 @@ def _label(properties: Mapping[str, Any], where: str) -> bool | None:
     return text in _LIKE
 
 
-def _thing(feature: Mapping[str, Any], where: str) -> str:
+def _place(feature: Mapping[str, Any], where: str) -> str:
     """Return the id of a feature, its point or its area, as text."""
     name = feature.get("id")
     if isinstance(name, str) and name.strip() and not _is_number(name.strip()):

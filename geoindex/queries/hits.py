@@ -1,4 +1,4 @@
-"""What was found? The hits of one query, and the forms they can be written in.
+"""The hits of a query, and the forms they can be written in.
 
 Numbers have fixed digits, so that the same answer is the same text: similarity and distance six,
 degrees seven (OpenStreetMap's own), metres one.
@@ -7,7 +7,7 @@ degrees seven (OpenStreetMap's own), metres one.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geoindex.errors import UsageError
 from geoindex.geo.distance import LonLat, distances_m
 from geoindex.geo.h3 import format_cell
-from geoindex.search.exact import Neighbours
+from geoindex.search.similarity import Neighbours
 from geoindex.storage.arrow_buffers import (
     bytes_column,
     number_column,
@@ -185,18 +185,23 @@ class Hits:
         raise UsageError(msg)
 
     def _csv(self) -> str:
-        out = io.StringIO()
         names = [name for name in self.table.column_names if name != "geometry"]
-        writer = csv.DictWriter(out, names, lineterminator="\n")
-        writer.writeheader()
+        lines = [_csv_line(names)]
         for row in self.records():
             if "tags" in row:
                 row["tags"] = _json(row["tags"])
             row["exact"] = _json(row["exact"])
             if "why" in row:
                 row["why"] = _json(row["why"])
-            writer.writerow(row)
-        return out.getvalue()
+            lines.append(_csv_line(row[name] for name in names))
+        return "".join(lines)
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    """Return one row of CSV; cells with either kind of line end are quoted."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _json(content: Any, indent: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What is the vector of any area? Embedded by the index's encoder as if the area were one cell.
+"""Embed any area by the index's encoder, as if the area were one cell.
 
 As a cell does, an area holds every entity whose geometry touches it, its border included, but of
 those that are too wide for cells (`geoindex.geo.cell_members`: a country) only what has its point

@@ -1,4 +1,4 @@
-"""Which of the ranked rows are shown? Not too unlike, the best of each group, not all the same.
+"""Rerank what a search found: a least similarity, one of each group, diverse hits.
 
 The ranking stays exact; this goes down it. In this order:
 
@@ -16,7 +16,7 @@ Ties go to what comes first in the ranking.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ from geoindex.errors import UsageError
 from geoindex.geo.h3 import parents, resolution_of
 from geoindex.index import Index
 from geoindex.lookup.name_match import folded
-from geoindex.search.exact import Neighbours
+from geoindex.queries.query import Query
+from geoindex.search.similarity import Neighbours
 from geoindex.storage.layout import CELLS
 
 _POOL_FACTOR, _POOL_LEAST = 10, 200
@@ -35,103 +36,49 @@ _SCORE_DIGITS = 12
 _CELL = "cell:"
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How the ranking is thinned out; the defaults leave it as it is.
-
-    Attributes
-    ----------
-    min_similarity
-        Cosine, -1 to 1.
-    one_per
-        ``"cell:RES"``, ``"name"``, ``"kind"``, ``"brand"`` or any other key of tags.
-    diversity
-        0 (none) to 1 (only unlike each other).
-
-    Raises
-    ------
-    UsageError
-        If a value is out of its range.
-    """
-
-    min_similarity: float | None = None
-    one_per: str | None = None
-    diversity: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check("min-similarity", self.min_similarity, least=-1)
-        _check("diversity", self.diversity, least=0)
-        if self.one_per is not None and not (isinstance(self.one_per, str) and self.one_per):
-            msg = f"one-per is {self.one_per!r}; want cell:RES, name, kind or a key. Example: brand"
-            raise UsageError(msg)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the ranking stays as it is."""
-        return self.min_similarity is None and self.one_per is None and not self.diversity
-
-
-def shaped(
-    search: Callable[[int], Neighbours],
-    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    shape: Shape,
-    *,
-    k: int,
-    groups: NDArray[np.int64] | None,
-) -> Neighbours:
-    """Return the k rows to show, as a search finds them for a plain shape.
-
-    Parameters
-    ----------
-    search
-        Returns the nearest rows, as many as it is asked for.
-    joined
-        Returns rows so that the product of two is their similarity; see `Space.joined`.
-    groups
-        The group of every row of the table, shape ``(n,)``, where `Shape.one_per` is given; see
-        `groups_of`.
-
-    Returns
-    -------
-    found
-        Nearest first; with `Shape.diversity` in the order in which they were chosen.
-    """
-    return shaped_many(lambda _, n: [search(n)], joined, shape, num_queries=1, k=k, groups=groups)[
-        0
-    ]
-
-
-def shaped_many(
+def rerank(
     search: Callable[[list[int], int], Sequence[Neighbours]],
-    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    shape: Shape,
+    joined: Callable[[int, NDArray[np.int64]], NDArray[np.float64]],
+    query: Query,
     *,
     num_queries: int,
-    k: int,
     groups: NDArray[np.int64] | None,
 ) -> list[Neighbours]:
-    """Return what `shaped` returns, for each of several queries.
+    """Return the k rows to show for each of several queries of the same ranking options.
 
     All are searched at once, as far as most of them need; those that need more go on together.
 
     Parameters
     ----------
     search
-        Returns the nearest rows to each of some queries, given by their numbers, as many as it is
-        asked for.
+        Returns the nearest rows to some of the queries, given by their numbers, as many as asked.
+    joined
+        Returns rows, to the query of a number, so that the product of two is their similarity; see
+        `VectorField.joined`.
+    query
+        One of them: `min_similarity`, `one_per`, `diversity` and `k` are read.
+    groups
+        The group of every row, shape ``(n,)``, where `one_per` is given; see `groups_of`.
+
+    Returns
+    -------
+    found
+        Nearest first; with `diversity` in the order in which they were chosen.
     """
-    wanted = max(_POOL_FACTOR * k, _POOL_LEAST) if shape.diversity else k
+    k, diversity = query.k, query.diversity
+    wanted = max(_POOL_FACTOR * k, _POOL_LEAST) if diversity else k
     reach = wanted if groups is None else _GROWTH * wanted
     answers: dict[int, Neighbours] = {}
     left = list(range(num_queries))
     while left:
         more = []
         for number, found in zip(left, search(left, reach), strict=True):
-            pool = _thinned(found, shape, groups, wanted)
+            pool = _thinned(found, query.min_similarity, groups, wanted)
             if pool is None:
                 more.append(number)
-            elif shape.diversity:
-                answers[number] = _various(pool, joined, k=k, diversity=shape.diversity)
+            elif diversity:
+                units = joined(number, pool.rows)
+                answers[number] = _various(pool, units, k=k, diversity=diversity)
             else:
                 answers[number] = pool
         left, reach = more, reach * _GROWTH
@@ -203,7 +150,7 @@ def _resolution(one_per: str, *, finest: int) -> int:
 
 
 def _thinned(
-    found: Neighbours, shape: Shape, groups: NDArray[np.int64] | None, wanted: int
+    found: Neighbours, least: float | None, groups: NDArray[np.int64] | None, wanted: int
 ) -> Neighbours | None:
     """Return the first rows of a ranking that are similar enough and the first of their group.
 
@@ -211,8 +158,8 @@ def _thinned(
     """
     rows, similarity = found.rows, found.similarity
     is_all = len(rows) == found.num_passing
-    if shape.min_similarity is not None:
-        enough = int(np.count_nonzero(similarity >= shape.min_similarity))
+    if least is not None:
+        enough = int(np.count_nonzero(similarity >= least))
         is_all |= enough < len(rows)
         rows, similarity = rows[:enough], similarity[:enough]
     first = np.arange(len(rows))
@@ -226,12 +173,12 @@ def _thinned(
 
 def _various(
     pool: Neighbours,
-    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    units: NDArray[np.float64],
     *,
     k: int,
     diversity: float,
 ) -> Neighbours:
-    chosen = _diverse(joined(pool.rows), pool.similarity, k=k, diversity=diversity)
+    chosen = _diverse(units, pool.similarity, k=k, diversity=diversity)
     return replace(pool, rows=pool.rows[chosen], similarity=pool.similarity[chosen])
 
 
@@ -250,10 +197,3 @@ def _diverse(
         score = np.round(relevance - diversity * closest, _SCORE_DIGITS)
         chosen.append(int(np.argmax(np.where(is_left, score, -np.inf))))
     return chosen
-
-
-def _check(name: str, value: float | None, *, least: float) -> None:
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if value is not None and not (is_number and least <= value <= 1):
-        msg = f"{name} is {value!r}; want a number from {least} to 1. Example: 0.5"
-        raise UsageError(msg)

@@ -1,4 +1,4 @@
-"""Which vectors does ``--vector`` name? NumPy, JSON or Parquet, one or several.
+"""Read the vectors of ``--vector``: NumPy, JSON or Parquet, one or several.
 
 ===========  ==========================================================================
 file         holds
@@ -13,33 +13,41 @@ Several vectors are several positives. A file that geoindex exported says which 
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 
-# a question of more vectors is a table of questions
+# a query with more vectors is a table of queries
 MOST_VECTORS = 10_000
 _EXAMPLE = "Example: --vector vector.npy, of one vector as `geoindex export` writes them"
 _COLUMN = "embedding"
 
 
-def read_vectors(source: Any) -> tuple[tuple[NDArray[np.float32], ...], str | None]:
+class Vectors(NamedTuple):
+    """Vectors that are examples of a query.
+
+    Attributes
+    ----------
+    rows
+        Each of shape ``(D,)``.
+    made_by
+        The fingerprint of the encoder that made them, if the file says so.
+    """
+
+    rows: tuple[NDArray[np.float32], ...]
+    made_by: str | None = None
+
+
+def read_vectors(source: Any) -> Vectors:
     """Read the vectors of a file, or take them from an array.
 
     Parameters
     ----------
     source
         A path, or what `numpy.asarray` reads as numbers of shape ``(D,)`` or ``(n, D)``.
-
-    Returns
-    -------
-    vectors
-        Each of shape ``(D,)``.
-    made_by
-        The fingerprint of the encoder that made them, if the file says so.
 
     Raises
     ------
@@ -67,7 +75,7 @@ def read_vectors(source: Any) -> tuple[tuple[NDArray[np.float32], ...], str | No
             f"{MOST_VECTORS:,}. {_EXAMPLE}"
         )
         raise UsageError(msg)
-    return tuple(rows), made_by
+    return Vectors(tuple(rows), made_by)
 
 
 def _read(path: Path) -> tuple[Any, str | None]:

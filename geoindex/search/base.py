@@ -1,4 +1,4 @@
-"""Who can search the vectors of one table? The promise that every backend keeps, and two who do.
+"""The promise that every search backend keeps, and two that keep it.
 
 ====================  ============================================================================
 `Exact`               reads every row that passes, or its code; always there, always right

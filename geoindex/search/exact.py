@@ -1,4 +1,4 @@
-"""Which rows are nearest to one vector? Exact: no row that passes is left out but by proof.
+"""Search one vector exactly: no row that passes is left out but by proof.
 
 Without codes, every row that passes is multiplied. With them (`geoindex.search.pruning`) every row
 that passes has a bound, at a tenth of the reading, and rows are taken from the highest bound down
@@ -8,18 +8,12 @@ Lotem and Naor (2003), in growing steps. What could be among the nearest is meas
 
 Rows are in cell order, so those of a place come in runs: runs are read as slices of the memory map,
 with the few rows between two that lie close together, rather than row by row.
-
-Which rows are nearest to a vector, or to each of many? The exact search.
-
-What each answer is, and how its similarity is measured: `geoindex.search.similarity`. How it is
-found: `geoindex.search.exact` (one query), `geoindex.search.exact_batch` (many).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex._threads import one_thread
-from geoindex.search.exact_batch import nearest_many
 from geoindex.search.pruning import ROUNDING, Codes
 from geoindex.search.similarity import SLACK, Neighbours, in_reach, ranked, unit_of
 
@@ -194,6 +188,3 @@ def _highest(bounds: NDArray[np.float32]) -> NDArray[np.int64]:
     groups = np.argpartition(grouped.max(axis=0), -_FIRST_ROWS)[-_FIRST_ROWS:]
     places = (groups[:, None] + num_groups * np.arange(_GROUP_ROWS)).ravel()
     return places[bounds[places] > -np.inf]
-
-
-__all__ = ["Neighbours", "nearest", "nearest_many"]

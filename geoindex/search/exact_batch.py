@@ -1,4 +1,4 @@
-"""Which rows are nearest to each of many vectors? Exact, at the speed of a matrix product.
+"""Search many vectors exactly, at the speed of a matrix product.
 
 Queries and rows are multiplied block by block. A product in float32 finds every row that may be
 among a query's nearest, and these are measured again as `geoindex.search.similarity` does:

@@ -1,4 +1,4 @@
-"""Which rows does a faiss index propose? Inverted lists of one-bit codes, or a graph.
+"""Rows that a faiss index proposes: inverted lists of one-bit codes, or a graph.
 
 =======  ========================================================================================
 `ivf`    k-means lists; in them RaBitQ codes of one bit an axis (Gao and Long, 2024), read many at

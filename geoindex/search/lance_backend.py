@@ -1,4 +1,4 @@
-"""Which rows does an index inside the Lance table propose? LanceDB's own, so every Lance user's.
+"""Rows that an index inside the Lance table proposes: LanceDB's own, so every Lance user's.
 
 The index is IVF_RQ: lists of rows coded by RaBitQ. It is part of the table: LanceDB, DuckDB and any
 other reader of Lance search it without geoindex. Under a filter it returns k rows with few of the

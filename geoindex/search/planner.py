@@ -1,4 +1,4 @@
-"""Who answers a query? The exact search, but where an approximate one was asked for and can.
+"""Choose who answers a query: the exact search, unless an approximate one can.
 
 ===========================================  ======================================================
 no approximate index, or ``exact`` asked     exact

@@ -1,4 +1,4 @@
-"""How is an exact scan made to read a tenth? Short rows whose product with a query is a bound.
+"""Short rows whose product with a query is a bound, so that an exact scan reads a tenth.
 
 The vectors are turned (an orthonormal change of axes changes no product) so that the first axes
 hold most of their length. Of each row are kept its first `m` coordinates, the head, and the length

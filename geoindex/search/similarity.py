@@ -1,4 +1,4 @@
-"""What does a search return, and what is its similarity? One measure, whoever found the rows.
+"""What a search returns, and its similarity: one measure, whoever found the rows.
 
 Every candidate is measured again in float64, row by row, so that an answer depends neither on how
 rows were cut into blocks, nor on the BLAS at hand, nor on who proposed them. Ties go to the smaller

@@ -1,4 +1,4 @@
-"""Why does a hit look like the picture? Patch by patch, and what of the map lies under it.
+"""Explain why a hit looks like the picture: patch by patch, and what of the map lies under it.
 
 The similarity is all of images: tags and geometry add nothing, and leaving them out changes
 nothing. It is that of two means, so no patch of the one belongs to a patch of the other; which are
@@ -7,6 +7,7 @@ most alike is told beside it, on the same scale.
 
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 from geoindex.geo.h3 import format_cell
 from geoindex.imagery.patch_store import scaled
 from geoindex.index import Index
-from geoindex.queries.by_image.answer import Asked, looks_of
+from geoindex.queries.by_image.appearance import AppearanceField
 from geoindex.queries.by_image.explanation import ImageComparison, PatchPair, Place
 from geoindex.queries.by_image.footprint import Ground
 from geoindex.queries.by_image.local_plane import local, metres_per_degree, offsets_m
+from geoindex.queries.by_image.query_image import Seen, read_picture, see
 from geoindex.queries.explain_tags import MOST_NAMED, WeighedTag
 from geoindex.queries.explanation import Explanation
-from geoindex.search.similarity import Neighbours
+from geoindex.queries.resolve import ResolvedQuery
 from geoindex.storage.layout import CELLS
 
 _MOST_PAIRS = 3
@@ -38,47 +40,64 @@ class _Hit(NamedTuple):
     patches: NDArray[np.int64]
 
 
-def explain_hits(asked: Asked, found: Neighbours) -> tuple[Explanation, ...]:
-    """Explain the answers to a picture, in their order."""
-    ground = Ground(asked.index, asked.images, asked.seen.level)
-    hits = _hits(asked, found)
+def explain_rows(
+    resolved: ResolvedQuery,
+    index: Index,
+    rows: NDArray[np.int64],
+    similarity: NDArray[np.float64],
+) -> tuple[Explanation, ...]:
+    """Explain the answers to a picture, in their order.
+
+    Parameters
+    ----------
+    index
+        That answered.
+    rows, similarity
+        Of its table, as the search found them.
+    """
+    query = resolved.query
+    field = AppearanceField(index, table=query.table)
+    seen = see(read_picture(Path(str(query.image)), field.images.settings), field.images)
+    ground = Ground(index, field.images, seen.level)
     explained = []
-    for hit, similarity in zip(hits, found.similarity.tolist(), strict=True):
-        image = _compared(asked, ground, hit, similarity)
+    hits = _hits(field, seen, rows, query.table)
+    for hit, alike in zip(hits, similarity.tolist(), strict=True):
         explained.append(
             Explanation(
-                first=asked.name,
+                first=str(query.image),
                 second=hit.name,
-                similarity=similarity,
-                parts={"image": similarity, "tags": 0.0, "geometry": 0.0},
-                without={"image": None, "tags": similarity, "geometry": similarity},
-                image=image,
+                similarity=alike,
+                parts={"image": alike, "tags": 0.0, "geometry": 0.0},
+                without={"image": None, "tags": alike, "geometry": alike},
+                image=_compared(field, seen, ground, hit, alike),
             )
         )
     return tuple(explained)
 
 
-def _hits(asked: Asked, found: Neighbours) -> list[_Hit]:
-    taken = asked.index.rows_of(asked.table).take(found.rows)
+def _hits(field: AppearanceField, seen: Seen, rows: NDArray[np.int64], table: str) -> list[_Hit]:
+    taken = field.index.rows_of(table).take(rows)
     points = np.column_stack([taken[axis].to_numpy() for axis in ("lon", "lat")])
-    level, images = asked.seen.level, asked.images
-    if asked.table == CELLS:
+    level, images = seen.level, field.images
+    if table == CELLS:
         names = [format_cell(cell) for cell in taken["cell"].to_pylist()]
-        vectors = images.vectors(level)[found.rows]
+        vectors = images.vectors(level)[rows]
         offsets = images.patches(level).offsets
-        patches = [np.arange(offsets[row], offsets[row + 1]) for row in found.rows.tolist()]
+        patches = [np.arange(offsets[row], offsets[row + 1]) for row in rows.tolist()]
     else:
         names = taken["feature_id"].to_pylist()
-        looks = looks_of(asked, found.rows)
-        pairs = looks.about(found.rows)
-        vectors = looks.made_of(pairs, len(names)).vectors
+        appearance = field.entities(seen, rows)
+        pairs = appearance.about(rows)
+        vectors = appearance.made_of(pairs, len(names)).vectors
         starts = np.searchsorted(pairs.entity, np.arange(len(names) + 1)).tolist()
         patches = [pairs.patch[start:stop] for start, stop in pairwise(starts)]
     return [_Hit(*item) for item in zip(names, points, vectors, patches, strict=True)]
 
 
-def _compared(asked: Asked, ground: Ground, hit: _Hit, similarity: float) -> ImageComparison:
-    seen, images = asked.seen, asked.images
+def _compared(
+    field: AppearanceField, seen: Seen, ground: Ground, hit: _Hit, similarity: float
+) -> ImageComparison:
+    images = field.images
     usual = float(seen.vector[-1]) * float(hit.vector[-1])
     peculiar = similarity - usual
     if not len(hit.patches):
@@ -97,7 +116,7 @@ def _compared(asked: Asked, ground: Ground, hit: _Hit, similarity: float) -> Ima
         hit_like_picture=float(best.mean()),
         picture_like_hit=float(best_there.mean()),
         nearest=_pairs(best, partner, places, seen.places_m),
-        under=_under(asked.index, lon_lat, ground.patch_m / 2),
+        under=_under(field.index, lon_lat, ground.patch_m / 2),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is alike in two grounds, patch by patch? As plain values and in words."""
+"""How two pieces of ground compare, patch by patch, as plain values and in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which patches show the ground of an entity? All that lie about its point, and all of its own.
+"""Assign image patches to entities: all about an entity's point, and all on its geometry.
 
 An entity's ground is a square about its point (`lon`, `lat`), as wide as the picture asked with,
 and wherever the entity is larger, what lies under it too: the patches with their centre at most

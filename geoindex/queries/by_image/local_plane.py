@@ -1,4 +1,4 @@
-"""Where do places lie in metres about a point, and where on Earth is what lies there?"""
+"""Convert places to metres about a point, and back."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What does a picture show? Read, cut and tokenised as the chips of a build were.
+"""Read a picture: cut and tokenised as the chips of a build were.
 
 A georeferenced picture is brought to the index's metres a pixel, or where it is coarser to twice or
 four times as many (`geoindex.imagery.pyramid`); one without a place is taken as it is, a pixel for

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from geoindex.queries.answer import ask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import geoindex
 from geoindex.geo.distance import LonLat
-from geoindex.queries.answer import ask
 from geoindex.queries.resolve import Question
 from geoindex.search import build_ann, exact
 from tests.geoindex.filters.test_apply import filters_near, passes, some_cells, some_points

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from geoindex.queries.spaces import Space
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
 from geoindex.geo.h3 import parents
 from geoindex.queries.rerank import Shape, groups_of, shaped
-from geoindex.queries.spaces import Space
 from geoindex.search.exact import nearest
 from tests.support.vectors import unit_rows
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from geoindex.queries.spaces import Space
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
-from geoindex.queries.spaces import Space
 from geoindex.search import exact_batch
 from geoindex.search.exact import nearest, nearest_many
 from tests.support.vectors import fewer, searches, unit_rows

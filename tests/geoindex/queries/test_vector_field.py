@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from geoindex.queries.spaces import Space, open_space
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
-from geoindex.queries.spaces import Space, open_space
 
 
 def unit_rows(rng, n, dim):

@@ -1,4 +1,4 @@
-"""In which vectors is similarity measured? One matrix of vectors, or two that are weighed.
+"""The vectors that a query compares: one matrix of the index, two that are weighted, or images.
 
 ==========  ====================================================================
 focus       similarity of two entities
@@ -6,6 +6,7 @@ focus       similarity of two entities
 own         cosine of the vectors of the two alone
 context     cosine of their vectors in their surroundings
 both        ``own_weight`` times the first plus ``1 - own_weight`` times the second
+image       cosine of the mean image tokens (`geoindex.queries.by_image.appearance`)
 ==========  ====================================================================
 
 Cells have one vector, whatever the focus. A zero vector is at cosine 0 of all.
@@ -13,26 +14,65 @@ Cells have one vector, whatever the focus. A zero vector is at cosine 0 of all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.errors import UsageError
 from geoindex.index import Index
 from geoindex.search.exact_batch import nearest_weighed
 from geoindex.search.planner import Searcher
 from geoindex.search.similarity import Neighbours, in_reach, ranked_weighed, unit_of
 from geoindex.storage.layout import CELLS
-from geoindex.types import FOCUSES, check_backend, check_table
+from geoindex.types import BOTH, check_backend, check_table
 
-BOTH = "both"
-OWN_WEIGHT = 0.5
 _BLOCK_ROWS = 65_536
 
 
+class VectorField(Protocol):
+    """What is compared, of one table of one index.
+
+    The vectors of a query are what `geoindex.queries.resolve` made for this field.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Columns of `joined`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of who searches."""
+
+    def joined(self, rows: NDArray[np.int64], query: tuple[Any, ...]) -> NDArray[np.float64]:
+        """Return rows so that the product of two is their similarity, shape ``(n, dim)``."""
+
+    def nearest(
+        self,
+        query: tuple[Any, ...],
+        *,
+        k: int,
+        passing: NDArray[np.int64] | None,
+        exclude: NDArray[np.int64] | None,
+    ) -> Neighbours:
+        """Return the k rows most similar to a query, as `geoindex.search.exact.nearest` does."""
+
+    def nearest_many(
+        self,
+        queries: Sequence[tuple[Any, ...]],
+        *,
+        k: int,
+        passing: NDArray[np.int64] | None,
+        exclude: Sequence[NDArray[np.int64]],
+    ) -> list[Neighbours]:
+        """Return, for each query, what `nearest` returns of an exact search, all at once."""
+
+    def notes_on(self, found: Neighbours, passing: NDArray[np.int64] | None) -> list[str]:
+        """Return what there is to say of one answer."""
+
+
 @dataclass(frozen=True)
-class Space:
-    """The vectors of one table that are compared.
+class MatrixField:
+    """The vectors of one table that are compared: a `VectorField`.
 
     Attributes
     ----------
@@ -44,7 +84,7 @@ class Space:
         One a focus, 0 to 1; they sum to 1.
     searcher
         Who searches, where there is one matrix; two are always searched exactly, here.
-    said
+    chosen
         What was decided on the way.
     """
 
@@ -52,25 +92,46 @@ class Space:
     matrices: tuple[NDArray[np.float32], ...]
     weights: tuple[float, ...]
     searcher: Searcher | None = None
-    said: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What there is to say of who searches: of an index that is out of date."""
-        return self.said if self.searcher is None else (*self.said, *self.searcher.notes)
+        return self.chosen if self.searcher is None else (*self.chosen, *self.searcher.notes)
+
+    @property
+    def dim(self) -> int:
+        """Columns of `joined`."""
+        return sum(matrix.shape[1] for matrix in self.matrices)
+
+    def notes_on(
+        self,
+        found: Neighbours,
+        passing: NDArray[np.int64] | None,  # noqa: ARG002 - all rows have vectors
+    ) -> list[str]:
+        """Return what there is to say of one answer: who gave it, where it is not certain."""
+        notes = [found.instead] if found.instead else []
+        if not found.is_exact:
+            recall = "" if found.recall is None else f", recall {found.recall:.3f} when measured"
+            notes.append(f"approximate, by {found.backend}{recall}; --backend exact is certain")
+        return notes
 
     def units(self, rows: NDArray[np.int64] | int) -> tuple[NDArray[np.float64], ...]:
         """Return rows as unit (or zero) vectors of float64, one array a matrix."""
         return tuple(unit(matrix[rows]) for matrix in self.matrices)
 
-    def joined(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def joined(
+        self,
+        rows: NDArray[np.int64],
+        query: tuple[NDArray[np.float32], ...] = (),  # noqa: ARG002 - rows are as they are
+    ) -> NDArray[np.float64]:
         """Return rows so that the product of two is their similarity, shape ``(n, sum of D)``."""
         parts = zip(self.units(rows), self.weights, strict=True)
         return np.concatenate([vectors * weight**0.5 for vectors, weight in parts], axis=-1)
 
     def nearest(
         self,
-        queries: Sequence[NDArray[np.float32]],
+        query: tuple[NDArray[np.float32], ...],
         *,
         k: int,
         passing: NDArray[np.int64] | None,
@@ -80,12 +141,12 @@ class Space:
 
         Parameters
         ----------
-        queries
-            One a matrix, shape ``(D,)``.
+        query
+            One vector a matrix, shape ``(D,)``.
         """
         if self.searcher is not None:
-            return self.searcher.search(queries[0], k=k, passing=passing, exclude=exclude)
-        return self._weighed(queries, k=k, passing=passing, exclude=exclude)
+            return self.searcher.search(query[0], k=k, passing=passing, exclude=exclude)
+        return self._weighted(query, k=k, passing=passing, exclude=exclude)
 
     def nearest_many(
         self,
@@ -109,7 +170,7 @@ class Space:
             self.matrices, sides, self.weights, k=k, passing=passing, exclude=exclude
         )
 
-    def _weighed(
+    def _weighted(
         self,
         queries: Sequence[NDArray[np.float32]],
         *,
@@ -137,14 +198,14 @@ class Space:
         )
 
 
-def open_space(
+def open_field(
     index: Index,
     *,
     table: str,
     focus: str = "context",
-    own_weight: float = OWN_WEIGHT,
+    own_weight: float = 0.5,
     backend: str = "auto",
-) -> Space:
+) -> MatrixField:
     """Return the vectors of a table that a focus compares.
 
     Parameters
@@ -156,56 +217,25 @@ def open_space(
     own_weight
         Of ``"both"``: the share of own, 0 to 1.
     backend
-        Who searches; see `Index.searcher`. ``"both"`` is searched exactly, whoever is asked.
+        Who searches; see `Index.searcher`. ``"both"`` is always searched exactly.
 
     Raises
     ------
     UsageError
         If there is no such table, focus or backend, or the weight is out of its range.
     """
-    check_focus(focus)
-    check_own_weight(own_weight)
     check_backend(backend)
     if focus == BOTH and check_table(table) != CELLS:
         focuses = ("own", "context")
         matrices = tuple(index.vectors(table, focus=each) for each in focuses)
-        said = f"searched exactly, not by {backend}: the focus both weighs two similarities"
+        instead = f"searched exactly, not by {backend}: the focus both weighs two similarities"
         is_wanted = backend not in {"auto", "exact"}
-        return Space(
-            focuses, matrices, (own_weight, 1 - own_weight), said=(said,) if is_wanted else ()
+        return MatrixField(
+            focuses, matrices, (own_weight, 1 - own_weight), chosen=(instead,) if is_wanted else ()
         )
     name = "context" if check_table(table) == CELLS else focus
     searcher = index.searcher(table, focus=name, backend=backend)
-    return Space((name,), (index.vectors(table, focus=name),), (1.0,), searcher)
-
-
-def check_focus(focus: str) -> str:
-    """Return a focus, if there is such a one.
-
-    Raises
-    ------
-    UsageError
-        If there is not.
-    """
-    if focus not in (*FOCUSES, BOTH):
-        msg = f"no focus {focus!r}; want one of {', '.join((*FOCUSES, BOTH))}"
-        raise UsageError(msg)
-    return focus
-
-
-def check_own_weight(own_weight: float) -> float:
-    """Return the weight, if it is a number from 0 to 1.
-
-    Raises
-    ------
-    UsageError
-        If it is not.
-    """
-    is_number = isinstance(own_weight, (int, float)) and not isinstance(own_weight, bool)
-    if not (is_number and 0 <= own_weight <= 1):
-        msg = f"own weight is {own_weight!r}; want a number from 0 to 1. Example: 0.5"
-        raise UsageError(msg)
-    return float(own_weight)
+    return MatrixField((name,), (index.vectors(table, focus=name),), (1.0,), searcher)
 
 
 def unit(vectors: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:

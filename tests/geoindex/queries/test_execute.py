@@ -4,13 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+from geoindex.queries.answer import ask
 
 import geoindex
 from geoindex.errors import UsageError
 from geoindex.filters.apply import Filters
 from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.distance import LonLat
-from geoindex.queries.answer import ask
 from geoindex.queries.resolve import Question
 from geoindex.storage.layout import search_files
 from tests.support.maps import OTHER_TOWN, TOWN

@@ -1,53 +1,41 @@
-"""What does a Python value given as an option mean? Texts, points, boxes, cells, areas, metres.
+"""Read the values of options: points, boxes, cells, areas, distances, as text or Python values.
 
-Text is read by the command's parsers; what is of no use raises a `UsageError` that shows a value
-that works, never a TypeError from somewhere below.
+Text is read by one set of parsers for Python, the command and saved queries; what is of no use
+raises a `UsageError` that shows a value that works, never a TypeError from somewhere below. Heavy
+libraries are imported when a value needs them.
 """
 
 import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeAlias
 
 from geoindex.errors import InvalidIdError, InvalidPlaceError, UsageError
-from geoindex.geo.distance import (
-    BBox,
-    LonLat,
-    check_point,
-    check_radius,
-    parse_bbox,
-    parse_point,
-    parse_radius,
-)
-from geoindex.geo.h3 import parse_cell
-from geoindex.geo.polygon_io import check_area, parse_within
+
+if TYPE_CHECKING:
+    from geoindex.geo.distance import BBox, LonLat
 
 PathLike: TypeAlias = str | os.PathLike[str]
 PointLike: TypeAlias = str | Sequence[float]
-BBoxLike: TypeAlias = str | BBox | Sequence[float]
+BBoxLike: TypeAlias = str | Iterable[float]
 CellLike: TypeAlias = str | SupportsIndex
 
 
-def texts(value: str | Sequence[str], name: str) -> tuple[str, ...]:
-    """Return one text, or several, as a tuple."""
-    found = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
-    if not all(isinstance(text, str) for text in found):
-        msg = f"{name} is {value!r}; want ids as text. Example: {name}='way/1234'"
-        raise UsageError(msg)
-    return found
-
-
-def point(value: PointLike, name: str) -> LonLat:
+def point(value: PointLike, name: str) -> "LonLat":
     """Return a point given as ``"LON,LAT"`` or two numbers."""
+    from geoindex.geo.distance import check_point, parse_point
+
     if isinstance(value, str):
         return parse_point(value)
     lon, lat = _numbers(value, 2, f"{name} is {value!r}; want (lon, lat). Example: (24.95, 60.17)")
     return check_point(lon, lat)
 
 
-def bbox(value: BBoxLike) -> BBox:
+def bbox(value: BBoxLike) -> "BBox":
     """Return a box given as ``"W,S,E,N"`` or four numbers."""
+    from geoindex.geo.distance import BBox, parse_bbox
+
     if isinstance(value, BBox):
         return value
     if isinstance(value, str):
@@ -58,6 +46,8 @@ def bbox(value: BBoxLike) -> BBox:
 
 def cell(value: CellLike) -> int:
     """Return a cell given as H3's text or its 64-bit integer."""
+    from geoindex.geo.h3 import parse_cell
+
     if isinstance(value, str):
         return parse_cell(value)
     try:
@@ -67,8 +57,17 @@ def cell(value: CellLike) -> int:
         raise InvalidIdError(msg) from error
 
 
+def cell_text(value: int) -> str:
+    """Return a cell as H3's text."""
+    from geoindex.geo.h3 import format_cell
+
+    return format_cell(value)
+
+
 def area(value: Any) -> Any:
     """Return the polygons of WKT, a file, a shapely geometry or GeoJSON."""
+    from geoindex.geo.polygon_io import check_area, parse_within
+
     if isinstance(value, os.PathLike):
         return parse_within(Path(value))
     return parse_within(value) if isinstance(value, str) else check_area(value)
@@ -76,19 +75,44 @@ def area(value: Any) -> Any:
 
 def metres(value: str | SupportsFloat, name: str) -> float:
     """Return a distance given as ``"1.5km"`` or in metres."""
+    from geoindex.geo.distance import check_radius, parse_radius
+
     if isinstance(value, str):
         return parse_radius(value)
     number = _numbers([value], 1, f"{name} is {value!r}; want metres or text. Example: '500m'")
     return check_radius(number[0])
 
 
-def measure(
-    value: str | SupportsFloat | None, name: str, parse: Callable[[str], float]
-) -> float | None:
+def measure(value: str | SupportsFloat, name: str, parse: Callable[[str], float]) -> float:
     """Return an area or length given as text, which `parse` reads, or as m² or metres."""
-    if value is None or isinstance(value, str):
-        return None if value is None else parse(value)
+    if isinstance(value, str):
+        return parse(value)
     return _numbers([value], 1, f"{name} is {value!r}; want a number or text. Example: 500")[0]
+
+
+def fraction(
+    value: Any, name: str, *, least: float = 0, most: float = 1, example: str = "0.5"
+) -> float:
+    """Return a number of a range, its ends included."""
+    import numbers
+
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and least <= float(value) <= most):
+        msg = f"{name} is {value!r}; want a number from {least:g} to {most:g}. Example: {example}"
+        raise UsageError(msg)
+    return float(value)
+
+
+def count(value: Any, name: str) -> int:
+    """Return a whole number of at least 1."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        whole = 0
+    if whole < 1 or isinstance(value, bool):
+        msg = f"{name} is {value!r}; want a whole number of at least 1. Example: 10"
+        raise UsageError(msg)
+    return whole
 
 
 def _numbers(value: Iterable[Any], n: int, fault: str) -> list[float]:

@@ -1,14 +1,12 @@
-"""Where is an answer looked for? One index or several, their rows numbered end to end.
+"""One index or several, searched as one: their rows are numbered end to end.
 
 Several indexes are one ranking: each is searched as it would be alone, and the best of all come
-first. Ties go to the index that was named first, then to the smaller row. Filters speak of each of
-the indexes that are searched; one that does not hold the place asked for has no answer, and that
-is said, unless it is so of all.
-
-May two indexes be compared, and which rows of one are named in the other? Twin search.
+first. Ties go to the index that was named first, then to the smaller row. Filters apply to each of
+the indexes that are searched; one that does not hold the area of ``in_area`` has no answer, and
+that is noted, unless it is so of all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +15,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.errors import NotInIndexError, UsageError
-from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.apply import Rows as Passing
+from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.index import Index
-from geoindex.lookup.ids import missing_text
-from geoindex.lookup.places import place_named
 from geoindex.queries.hits import make_table, with_index
 from geoindex.queries.rerank import groups_of
-from geoindex.queries.resolve import Asked
-from geoindex.queries.spaces import Space, open_space
+from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.vector_field import VectorField, open_field
 from geoindex.search.similarity import Neighbours
 from geoindex.storage.layout import CELLS
+
+IMAGE = "image"
 
 
 def check_same_encoder(first: Index, second: Index) -> None:
@@ -73,11 +72,7 @@ def same_row_of(
     return {row: row_by_name[name] for row, name in pairs if name in row_by_name}
 
 
-#: Of one index: the rows that may answer, ascending; None for all.
-Passing = NDArray[np.int64] | None
-
-
-class Targets:
+class MultiIndex:
     """The indexes that are searched, as one table.
 
     Parameters
@@ -97,10 +92,22 @@ class Targets:
         sizes = [len(index.rows_of(table)) for index in self.indexes]
         self._starts = np.cumsum([0, *sizes])
 
-    def spaces(self, *, focus: str, own_weight: float, backend: str) -> list[Space]:
-        """Open the vectors of each; as `geoindex.queries.spaces.open_space`."""
-        options: dict[str, Any] = {"focus": focus, "own_weight": own_weight, "backend": backend}
-        return [open_space(index, table=self.table, **options) for index in self.indexes]
+    def fields(self, name: str, *, own_weight: float, backend: str) -> "list[VectorField]":
+        """Open what is compared, of each index.
+
+        Parameters
+        ----------
+        name
+            `Query.vector_field`.
+        own_weight, backend
+            As of `geoindex.queries.vector_field.open_field`.
+        """
+        if name == IMAGE:
+            from geoindex.queries.by_image.appearance import AppearanceField
+
+            return [AppearanceField(index, table=self.table) for index in self.indexes]
+        options: dict[str, Any] = {"focus": name, "own_weight": own_weight, "backend": backend}
+        return [open_field(index, table=self.table, **options) for index in self.indexes]
 
     def split(
         self, rows: NDArray[np.int64]
@@ -130,59 +137,53 @@ class Targets:
             instead=_joined(near.instead for near in found if near.instead),
         )
 
-    def joined(self, spaces: Sequence[Space]) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
-        """Return what `Space.joined` is of the rows of all."""
-
-        def of(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-            if len(spaces) == 1:
-                return spaces[0].joined(rows)
-            dim = sum(matrix.shape[1] for matrix in spaces[0].matrices)
-            found = np.zeros((len(rows), dim))
-            for i, places, own in self.split(rows):
-                found[places] = spaces[i].joined(own)
-            return found
-
-        return of
+    def joined(
+        self,
+        fields: Sequence[VectorField],
+        rows: NDArray[np.int64],
+        queries: Sequence[tuple[Any, ...]],
+    ) -> NDArray[np.float64]:
+        """Return what `VectorField.joined` is of rows of all, with the query of each index."""
+        found = np.zeros((len(rows), fields[0].dim))
+        for i, places, own in self.split(rows):
+            found[places] = fields[i].joined(own, queries[i])
+        return found
 
     def groups(self, one_per: str | None) -> NDArray[np.int64] | None:
         """Return the group of each row of all; None where the ranking is not thinned out so."""
         return None if one_per is None else groups_of(self.indexes, one_per, table=self.table)
 
-    def passing(
-        self, filters: Filters, asked: Asked, *, resolution: int | None
-    ) -> tuple[list[Passing], list[str]]:
-        """Return the rows of each index that may answer, and what to say of the filters.
-
-        Parameters
-        ----------
-        resolution
-            Of the cells that answer; None: the finest.
+    def passing(self, resolved: ResolvedQuery) -> tuple[list[Passing], list[str]]:
+        """Return the rows of each index that may answer, and notes on the filters.
 
         Raises
         ------
         UsageError
-            If a distance is to be kept from what has no place.
+            If ``not_within`` is given and no example has a place.
         NotInIndexError
-            If no index holds the place asked for.
+            If no index holds the area of ``in_area``.
         """
         found: list[Passing] = []
         notes: list[str] = []
         faults: list[NotInIndexError] = []
         for index in self.indexes:
             try:
-                found.append(_passing_rows(index, filters, asked, resolution=resolution))
-                said = list(_filter_notes(index, filters, self.table))
+                rows, texts = _passing_rows(index, resolved)
             except NotInIndexError as error:
                 faults.append(error)
-                found.append(np.zeros(0, np.int64))
-                said = [f"no answer comes from it: {error}"]
-            notes += [f"{index.path}: {text}" for text in said] if self._are_several else said
+                rows, texts = np.zeros(0, np.int64), [f"no answer comes from it: {error}"]
+            found.append(rows)
+            notes += self.named(index, texts)
         if len(faults) == len(self.indexes):
             raise faults[0]
         return found, notes
 
-    def excluded(self, several: Sequence[Asked]) -> list[list[NDArray[np.int64]]]:
-        """Return, for each question, the rows of each index that it named."""
+    def named(self, index: Index, texts: Sequence[str]) -> list[str]:
+        """Return notes on one index, which they name where there are several."""
+        return [f"{index.path}: {text}" for text in texts] if self._are_several else list(texts)
+
+    def excluded(self, several: Sequence[ResolvedQuery]) -> list[list[NDArray[np.int64]]]:
+        """Return, for each query, the rows of each index that its examples stand for."""
         named = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.rows for one in several)]))
         found: list[list[NDArray[np.int64]]] = [[] for _ in several]
         for index in self.indexes:
@@ -240,35 +241,48 @@ class Targets:
             "search": each[0]["search"],
         }
 
+    def notes_on(
+        self, fields: Sequence[VectorField], found: Neighbours, passing: Sequence[Passing]
+    ) -> list[str]:
+        """Return notes on a search: who gave the answer, and what could not be compared."""
+        notes = [note for field in fields for note in field.notes]
+        if len(fields) == 1:
+            notes += fields[0].notes_on(found, passing[0])
+        else:
+            notes += fields[0].notes_on(found, None)
+        return list(dict.fromkeys(notes))
+
     @property
     def _are_several(self) -> bool:
         return len(self.indexes) > 1
 
 
-def targets_of(index: Index, among: Sequence[Index] | Index | None, *, table: str) -> Targets:
-    """Return where to look for what is like a thing of an index.
+def multi_index_of(
+    index: Index, target: Sequence[Index] | Index | None, *, table: str
+) -> MultiIndex:
+    """Return the indexes to search.
 
     Parameters
     ----------
-    among
-        One index or several, each once; None: the one that holds what the question names.
+    target
+        One index or several, each once; None: the one that holds the examples.
 
     Raises
     ------
     UsageError
         If one was made by another encoder, or there is none.
     """
-    if among is None:
-        return Targets([index], table=table, are_named=False)
-    several = [among] if isinstance(among, Index) else list(among)
+    if target is None:
+        return MultiIndex([index], table=table, are_named=False)
+    several = [target] if isinstance(target, Index) else list(target)
     if not several:
-        msg = "no index to look in; want one or several. Example: among=['nice.geoindex']"
+        msg = "no index to look in; want one or several. Example: target=['nice.geoindex']"
         raise UsageError(msg)
     for other in several:
         check_same_encoder(index, other)
     once = {other.path.resolve(): other for other in reversed(several)}
     each = [other for other in several if once[other.path.resolve()] is other]
-    return Targets(each, table=table, are_named=True)
+    return MultiIndex(each, table=table, are_named=True)
 
 
 def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
@@ -287,41 +301,24 @@ def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
     }
 
 
-def search_notes(spaces: Sequence[Space], found: Sequence[Neighbours]) -> list[str]:
-    """Return what to say of the search: of an index out of date, and of answers not certain."""
-    notes = [note for space in spaces for note in space.notes]
-    for near in found:
-        notes += [near.instead] if near.instead else []
-        if not near.is_exact:
-            recall = "" if near.recall is None else f", recall {near.recall:.3f} when measured"
-            notes.append(f"approximate, by {near.backend}{recall}; --backend exact is certain")
-    return list(dict.fromkeys(notes))
-
-
-def _passing_rows(
-    index: Index, filters: Filters, asked: Asked, *, resolution: int | None
-) -> Passing:
-    """Return the rows that may answer a question, ascending; None for all."""
-    if filters.apart_m is not None and not asked.places:
-        msg = (
-            "--not-within is measured from a place; tags and vectors have none. Add --like or --at"
-        )
+def _passing_rows(index: Index, resolved: ResolvedQuery) -> tuple[Passing, list[str]]:
+    """Return the rows that may answer a query, ascending, None for all; and notes."""
+    query = resolved.query
+    if query.not_within is not None and not resolved.places:
+        lacking = "tags and vectors have none. Add --like or --at"
+        if query.image is not None:
+            lacking = f"{query.image} has none. Leave it out"
+        msg = f"--not-within is measured from a place; {lacking}"
         raise UsageError(msg)
-    passing = rows_passing(index, filters, table=asked.table, places=asked.places)
-    if asked.table != CELLS:
-        return passing
-    wanted = index.manifest.resolutions[-1] if resolution is None else resolution
+    passing, notes = select_rows(index, query.filters, table=query.table, places=resolved.places)
+    if query.table != CELLS:
+        return passing, notes
+    finest = index.manifest.resolutions[-1]
+    wanted = finest if resolved.resolution is None else resolved.resolution
     rows = np.flatnonzero(index.cells.column("resolution") == wanted)
-    return rows if passing is None else np.intersect1d(rows, passing, assume_unique=True)
-
-
-def _filter_notes(index: Index, filters: Filters, table: str) -> Iterator[str]:
-    """Yield what was decided about the filters, and what to say of ids that are not there."""
-    if filters.in_place is not None:
-        yield place_named(index, filters.in_place)[1]
-    for option, ids in (("--ids", filters.ids), ("--exclude", filters.exclude)):
-        if ids and (text := missing_text(index, ids, option, table=table)):
-            yield text
+    if passing is not None:
+        rows = np.intersect1d(rows, passing, assume_unique=True)
+    return rows, notes
 
 
 def _joined(texts: Iterator[str]) -> str:

@@ -1,0 +1,357 @@
+"""Run queries: resolve the examples, filter, search, rerank, return hits.
+
+There is one way through, for one query or many, for vectors of the map and for pictures. Queries
+that compare the same vectors and let the same rows through are searched together: many at once by
+`geoindex.search.exact_batch`, block by block; one by itself, by whoever the planner chooses. One
+by one go also what an approximate index is asked, and the few rankings that must be followed far.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
+from geoindex.geo.distance import LonLat, distances_m
+from geoindex.index import Index
+from geoindex.queries.hits import Hits
+from geoindex.queries.multi_index import MultiIndex, multi_index_of
+from geoindex.queries.query import Query
+from geoindex.queries.rerank import rerank
+from geoindex.queries.resolve import ResolvedQuery, resolve
+from geoindex.queries.vector_field import VectorField, open_field
+from geoindex.search.similarity import Neighbours
+from geoindex.storage.arrow_buffers import text_column
+from geoindex.types import check_backend
+
+if TYPE_CHECKING:
+    from geoindex.queries.batch_table import BatchRow
+    from geoindex.queries.explanation import Explanation
+
+_SHOWN = 3
+# another backend answers by itself
+_BLOCKED = ("auto", "exact")
+# farther down a ranking than this, one query at a time holds less in memory
+_FARTHEST = 5000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows found for one query, and where.
+
+    Attributes
+    ----------
+    resolved
+        The query.
+    found
+        Rows of `indexes`, best first.
+    indexes
+        That were searched.
+    notes
+        On the filters and the search, for the user.
+    """
+
+    resolved: ResolvedQuery
+    found: Neighbours
+    indexes: MultiIndex
+    notes: tuple[str, ...]
+
+    @property
+    def place(self) -> LonLat | None:
+        """Where distances are measured from."""
+        places = self.resolved.places
+        near: LonLat | None = self.resolved.query.near
+        return places[0] if places else near
+
+    def explain(self) -> "tuple[Explanation, ...]":
+        """Return why each hit is similar."""
+        if self.resolved.query.image is not None:
+            from geoindex.queries.by_image.explain import explain_rows
+        else:
+            from geoindex.queries.explain import explain_rows
+        found: dict[int, Explanation] = {}
+        for i, places, rows in self.indexes.split(self.found.rows):
+            similarity = self.found.similarity[places]
+            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity)
+            found |= dict(zip(places.tolist(), why, strict=True))
+        return tuple(found[place] for place in range(len(self.found.rows)))
+
+
+def execute(
+    index: Index,
+    queries: Sequence[Query],
+    *,
+    target: Index | Sequence[Index] | None = None,
+    backend: str = "auto",
+) -> list[Hits]:
+    """Answer queries, each with its own examples, filters and options.
+
+    Parameters
+    ----------
+    index
+        That holds what the queries name.
+    target
+        The index to search, or several; None: the same. Filters apply to them.
+    backend
+        Who searches; see `Index.searcher`.
+
+    Raises
+    ------
+    UsageError
+        If an option cannot be used with the index, or two were made by different encoders.
+    NotInIndexError
+        If the index does not hold what a query names.
+    """
+    answers, _ = _answers(index, queries, target=target, backend=backend)
+    return [_hits(answer, is_elsewhere=target is not None) for answer in answers]
+
+
+def execute_table(
+    index: Index,
+    rows: "Sequence[BatchRow]",
+    shared: Query,
+    *,
+    target: Index | Sequence[Index] | None = None,
+    backend: str = "auto",
+    strict: bool = False,
+) -> Hits:
+    """Answer a table of queries that share filters and options.
+
+    Parameters
+    ----------
+    rows
+        The queries.
+    shared
+        Their options, without examples.
+    target, backend
+        As of `execute`.
+    strict
+        Raise where a query cannot be answered.
+
+    Returns
+    -------
+    hits
+        In the order of the queries, each ranked from 1; their column `query` names it. A query
+        that cannot be answered has none, and `Hits.notes` say why.
+
+    Raises
+    ------
+    SkippedItemsError
+        If `strict`, and some cannot be answered.
+    UsageError
+        If none can be answered, or an option cannot be used.
+    """
+    faults = {place: row.fault for place, row in enumerate(rows) if row.query is None}
+    asked = {place: row.query for place, row in enumerate(rows) if row.query is not None}
+    answers, more = _answers(
+        index, list(asked.values()), target=target, backend=backend, keep_faults=True
+    )
+    places = list(asked)
+    faults |= {places[number]: str(fault) for number, fault in more.items()}
+    notes = _fault_notes([(rows[i].name, faults[i]) for i in sorted(faults)], len(rows))
+    if strict and faults:
+        raise SkippedItemsError("\n".join(notes))
+    if not answers:
+        msg = "none of the queries can be answered\n" + "\n".join(notes)
+        raise UsageError(msg)
+    names = [rows[place].name for place in places if place not in faults]
+    notes += [note for answer in answers for note in answer.notes]
+    query = shared.as_dict()
+    last = answers[-1]
+    return Hits(
+        _table(answers, names),
+        query={**query, **({} if target is None else {"index": str(index.path)})},
+        index=last.indexes.described(last.found) | {"num_queries": len(answers)},
+        num_passing=max(answer.found.num_passing for answer in answers),
+        notes=tuple(dict.fromkeys(notes)),
+        explainer=lambda: tuple(why for answer in answers for why in answer.explain()),
+    )
+
+
+def _answers(
+    index: Index,
+    queries: Sequence[Query],
+    *,
+    target: Index | Sequence[Index] | None,
+    backend: str,
+    keep_faults: bool = False,
+) -> tuple[list[Answer], dict[int, GeoindexError]]:
+    """Answer queries, in their order; return also the faults of those that cannot be answered."""
+    check_backend(backend)
+    known = _ids_of(index, queries) if len(queries) > 1 else None
+    faults: dict[int, GeoindexError] = {}
+    answers: dict[int, Answer] = {}
+    for numbers in _alike(queries, _comparison):
+        first = queries[numbers[0]]
+        indexes = multi_index_of(index, target, table=first.table)
+        fields = indexes.fields(first.vector_field, own_weight=first.own_weight, backend=backend)
+        resolver = _resolver(index, fields, first, known)
+        resolved: dict[int, ResolvedQuery] = {}
+        for number in numbers:
+            try:
+                resolved[number] = resolver(queries[number])
+            except GeoindexError as fault:
+                if not keep_faults:
+                    raise
+                faults[number] = fault
+        for some in _alike(list(resolved.values()), _passes):
+            group = [list(resolved.values())[i] for i in some]
+            found = _searched(indexes, fields, group, is_blocked=backend in _BLOCKED)
+            for i, answer in zip(some, found, strict=True):
+                answers[list(resolved)[i]] = answer
+    return [answers[number] for number in sorted(answers)], faults
+
+
+def _alike(items: Sequence[Any], key: Any) -> Iterator[list[int]]:
+    """Yield the places of items of one key, in the order in which the keys come."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(key(item), []).append(place)
+    yield from groups.values()
+
+
+def _comparison(query: Query) -> Hashable:
+    """Return what decides which vectors are compared."""
+    return (query.table, query.vector_field, query.own_weight)
+
+
+def _passes(resolved: ResolvedQuery) -> Hashable:
+    """Return what decides which rows pass and how they are ranked."""
+    query = resolved.query
+    filters = tuple((name, id(value)) for name, value in query.filters.items())
+    # where a distance is kept from the examples, their places decide
+    apart = tuple(resolved.places) if query.not_within is not None else ()
+    ranking = (query.k, query.min_similarity, query.one_per, query.diversity)
+    return (filters, apart, resolved.resolution, ranking)
+
+
+def _ids_of(index: Index, queries: Sequence[Query]) -> dict[str, int]:
+    """Look up the ids that queries name, all at once."""
+    from geoindex.lookup.ids import find_entities
+
+    texts = {text for query in queries for text in (*(query.like or ()), *(query.unlike or ()))}
+    return find_entities(index, texts)
+
+
+def _resolver(
+    index: Index,
+    fields: Sequence[Any],
+    first: Query,
+    known: dict[str, int] | None,
+) -> Any:
+    if first.image is not None:
+        from geoindex.queries.by_image.appearance import resolve_image
+
+        return partial(resolve_image, index=index, fields=fields)
+    own = open_field(
+        index, table=first.table, focus=first.vector_field, own_weight=first.own_weight
+    )
+    return partial(resolve, index=index, field=own, known=known)
+
+
+def _searched(
+    indexes: MultiIndex,
+    fields: Sequence[VectorField],
+    group: Sequence[ResolvedQuery],
+    *,
+    is_blocked: bool,
+) -> list[Answer]:
+    """Answer queries that let the same rows through, in their order."""
+    passing, filter_notes = indexes.passing(group[0])
+    unwanted = indexes.excluded(group)
+    query = group[0].query
+    # a picture is read on the scale of each index
+    of_fields = [
+        one.vectors if query.image is not None else (one.vectors,) * len(fields) for one in group
+    ]
+
+    def joined(number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return indexes.joined(fields, rows, of_fields[number])
+
+    def search(numbers: list[int], reach: int) -> list[Neighbours]:
+        found = []
+        for i, field in enumerate(fields):
+            vectors = [of_fields[number][i] for number in numbers]
+            exclude = [unwanted[number][i] for number in numbers]
+            if is_blocked and len(group) > 1 and reach <= _FARTHEST:
+                some = field.nearest_many(vectors, k=reach, passing=passing[i], exclude=exclude)
+            else:
+                some = [
+                    field.nearest(one, k=reach, passing=passing[i], exclude=out)
+                    for one, out in zip(vectors, exclude, strict=True)
+                ]
+            found.append(some)
+        return [indexes.merged(list(each), reach) for each in zip(*found, strict=True)]
+
+    if query.is_reranked:
+        groups = indexes.groups(query.one_per)
+        ranked = rerank(search, joined, query, num_queries=len(group), groups=groups)
+    else:
+        ranked = search(list(range(len(group))), query.k)
+    return [
+        Answer(
+            resolved,
+            found,
+            indexes,
+            (*filter_notes, *indexes.notes_on(fields, found, passing)),
+        )
+        for resolved, found in zip(group, ranked, strict=True)
+    ]
+
+
+def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
+    resolved = answer.resolved
+    query = resolved.query.resolved_dict()
+    return Hits(
+        answer.indexes.hits(answer.found, answer.place),
+        query={**query, "index": str(resolved.index.path)} if is_elsewhere else query,
+        index=answer.indexes.described(answer.found),
+        num_passing=answer.found.num_passing,
+        notes=(*resolved.query.notes, *resolved.notes, *answer.notes),
+        explainer=answer.explain,
+    )
+
+
+def _table(answers: Sequence[Answer], names: Sequence[str]) -> pa.Table:
+    """Return the hits of all queries under each other, with the name of each first."""
+    indexes = answers[0].indexes
+    sizes = [len(answer.found.rows) for answer in answers]
+    whole = Neighbours(
+        np.concatenate([answer.found.rows for answer in answers]),
+        np.concatenate([answer.found.similarity for answer in answers]),
+        0,
+    )
+    # one look at the rows for all: a look for each query would take longer than its search
+    made = indexes.hits(whole, None)
+    ranks = [np.arange(1, size + 1, dtype=np.int32) for size in sizes]
+    are_exact = np.repeat([answer.found.is_exact for answer in answers], sizes)
+    lon, lat = (indexes.column(axis, whole.rows) for axis in ("lon", "lat"))
+    metres = np.full(len(whole.rows), np.nan)
+    stops = np.cumsum(sizes)
+    for answer, size, stop in zip(answers, sizes, stops.tolist(), strict=True):
+        if answer.resolved.places and size:
+            of_query = slice(stop - size, stop)
+            away = distances_m(lon[of_query], lat[of_query], answer.resolved.places[0])
+            metres[of_query] = np.round(away, 1)
+    columns = {
+        "rank": pa.array(np.concatenate(ranks)),
+        "distance_m": pa.array(metres, from_pandas=True),
+        "exact": pa.array(are_exact),
+    }
+    for name, column in columns.items():
+        made = made.set_column(made.column_names.index(name), name, column)
+    of_each = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    return made.add_column(0, "query", text_column(of_each))
+
+
+def _fault_notes(faults: Sequence[tuple[str, str]], num_rows: int) -> list[str]:
+    if not faults:
+        return []
+    notes = [f"left out {len(faults):,} of {num_rows:,} queries, which cannot be answered:"]
+    notes += [f"  query {name}: {fault}" for name, fault in faults[:_SHOWN]]
+    more = len(faults) - _SHOWN
+    return [*notes, f"  and {more:,} more"] if more > 0 else notes
