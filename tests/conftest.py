@@ -19,6 +19,17 @@ settings.register_profile("fuzz", max_examples=1000, **_UNHURRIED)
 settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in on_gpu:
+                item.add_marker(pytest.mark.skip("no CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def small_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some seventy entities: two towns, islands at the antimeridian, a station at the pole."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.osm_files import node, write_osm
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 

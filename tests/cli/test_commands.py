@@ -12,6 +12,8 @@ import pytest
 from tests.support.command import run_process as run
 from tests.support.maps import write_street
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,8 @@ from tests.support.training import small_config
 from trainer.config import toml_text
 from trainer.run.state import Outcome, Progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -77,6 +77,7 @@ def test_own_does_not_depend_on_the_batch(drawn):
         assert alone.tobytes() == whole[i : i + 1].tobytes()
 
 
+@pytest.mark.slow
 @given(entities, st.randoms())
 def test_the_order_of_tags_and_entities_changes_nothing(drawn, random):
     order = random.sample(range(len(drawn)), len(drawn))
@@ -87,6 +88,7 @@ def test_the_order_of_tags_and_entities_changes_nothing(drawn, random):
     assert POOL.own(picked(plain, order)).tobytes() == POOL.own(plain)[order].tobytes()
 
 
+@pytest.mark.slow
 @given(entities, st.randoms())
 def test_tiles_do_not_depend_on_those_beside_them(drawn, random):
     tokens, rows = tokens_of(drawn), list(range(len(drawn)))
@@ -101,6 +103,7 @@ def test_tiles_do_not_depend_on_those_beside_them(drawn, random):
         start += len(alone)
 
 
+@pytest.mark.slow
 @given(entities)
 def test_the_order_of_rows_does_not_matter_to_a_tile(drawn):
     tokens, rows = tokens_of(drawn), list(range(len(drawn)))

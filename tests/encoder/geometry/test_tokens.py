@@ -252,6 +252,7 @@ def test_direction_and_repeated_vertices_do_not_matter(shape, data):
     assert np.allclose(token(place(other)), token(place(shape)), atol=CLOSE)
 
 
+@pytest.mark.slow
 @given(st.lists(star_polygons(), min_size=2, max_size=5), st.randoms())
 def test_part_order_does_not_matter(shapes, random):
     parts = [affinity.translate(shape, 500 * i) for i, shape in enumerate(shapes)]

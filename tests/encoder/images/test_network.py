@@ -24,6 +24,7 @@ REACH_PX = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "enlarged"), REACH_PX)
 def test_receptive_fields_are_as_said(stage: str, enlarged: float) -> None:
     tokeniser = EfficientNetTokens(16, stages=(stage,), enlarged=enlarged, device="cpu")

@@ -88,6 +88,7 @@ def test_number_scale_keeps_order(a, b):
     assert (a <= b) == (number_scale(a) <= number_scale(b)) or number_scale(a) == number_scale(b)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=300))
 def test_any_text_is_a_tag(text):
     read = read_tag(text)

@@ -39,6 +39,7 @@ def test_auroc_agrees_with_scikit_learn_ties_included(seed, n, digits):
     assert scores.auroc(y, told) == pytest.approx(metrics.roc_auc_score(y, told))
 
 
+@pytest.mark.slow
 @given(seed=seeds)
 def test_auroc_of_several_classes_is_the_mean_against_the_rest(seed):
     rng = np.random.default_rng(seed)
@@ -53,6 +54,7 @@ def test_what_is_not_defined_is_nan():
     assert np.isnan(scores.auroc([1, 1], [0.2, 0.3], classes=[0, 1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, block_rows=st.integers(1, 20))
 def test_fast_intervals_are_those_of_the_plain_bootstrap(seed, block_rows):
@@ -73,6 +75,7 @@ def test_fast_intervals_are_those_of_the_plain_bootstrap(seed, block_rows):
         assert (score.low, score.high) == pytest.approx(wanted, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_of_classes_are_those_of_the_plain_bootstrap():
     rng = np.random.default_rng(1)
     y, folds, blocks = rng.integers(0, 2, 200), random_folds(200), np.arange(200) // 10
@@ -92,6 +95,7 @@ def test_intervals_of_classes_are_those_of_the_plain_bootstrap():
         assert (score.low, score.high) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
     rng = np.random.default_rng(0)
     intervals = [scores.bootstrap_interval(rng.normal(size=80), seed=i) for i in range(200)]

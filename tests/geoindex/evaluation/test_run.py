@@ -13,6 +13,7 @@ from geoindex.evaluation.score_heads import CHOSEN, HEADS
 from geoindex.evaluation.settings import Settings
 from tests.support.map_views import grid_view
 
+pytestmark = pytest.mark.slow
 OPTIONS = {"tasks": ["shops"], "rows": ["constant", "counts"], "seeds": 2, "retrieval": False}
 
 

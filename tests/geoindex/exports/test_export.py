@@ -150,6 +150,7 @@ def gpio(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("table", ["entities", "cells"])
 def test_gpio_finds_no_fault(index, tmp_path, table, dtype):

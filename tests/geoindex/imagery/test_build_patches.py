@@ -108,6 +108,7 @@ def test_an_interrupted_build_goes_on(
         np.testing.assert_allclose(files[0].astype(float), files[1].astype(float), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_imagery_of_elsewhere_is_told(town: Path, ground: Path, tmp_path: Path) -> None:
     path = plain_raster(tmp_path / "there.tif", size=64)
     with rasterio.open(path, "r+") as raster:

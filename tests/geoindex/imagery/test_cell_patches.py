@@ -87,6 +87,7 @@ def test_the_patches_of_a_finest_tile_are_those_of_its_cell(index: GeoIndex) -> 
         np.testing.assert_allclose(found.place[at][:, :2], places, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_sees_makes_other_vectors_of_what_is_seen(
     town: Path, ground: Path, seeing: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_an_encoder_that_does_not_see_makes_the_vectors_it_always_made(
     np.testing.assert_array_equal(index.vectors(CELLS), blind.vectors(CELLS))
 
 
+@pytest.mark.slow
 def test_an_encoder_of_other_tokens_says_what_to_do(
     town: Path, ground: Path, tmp_path: Path
 ) -> None:

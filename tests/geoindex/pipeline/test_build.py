@@ -48,6 +48,7 @@ build_index([source], output, resolutions=[7, 9], overwrite=True, reporter=Kille
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["read", "sort", "tags", "tokens", "embed", "tables"])
 @pytest.mark.parametrize("when", ["start", "end"])
 def test_a_killed_build_keeps_the_old_index_and_goes_on(

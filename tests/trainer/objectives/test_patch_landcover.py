@@ -50,6 +50,7 @@ def largest_as_good(errors: list[list[float]], size: np.ndarray) -> int:
     return max(i for i, found in enumerate(sums) if found <= sums[best] + 0.5 * sum(squares) ** 0.5)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 500), st.integers(2, 9), st.sampled_from([0.1, 2.0, 20.0]), st.booleans())
 def test_it_is_the_largest_penalty_that_tells_ground_left_out_as_well_as_the_best(
     seed: int, groups: int, noise: float, is_weighed: bool

@@ -18,6 +18,7 @@ from trainer.objectives.config import OBJECTIVES
 from trainer.run.loop import train
 from trainer.run.state import Outcome, Progress
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 
 

@@ -21,6 +21,8 @@ from trainer.data.training_tiles import pooled_tags
 from trainer.run.loop import train
 from trainer.run.state import Progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cache(seen: Path, towns: Path) -> TokenCache:

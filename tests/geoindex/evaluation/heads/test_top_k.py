@@ -7,6 +7,7 @@ from geoindex.evaluation.heads import top_k
 from geoindex.evaluation.heads.features import unit_rows
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(seed=st.integers(0, 999), n=st.integers(1, 400), k=st.integers(1, 60))
 def test_the_largest_products_are_those_of_a_sort(seed, n, k):
