@@ -5,6 +5,7 @@ Every function takes the command's words. Text is read by the command's parsers,
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from geoindex.queries.coerce import BBoxLike, PathLike
 from geoindex.queries.hits import Hits
 from geoindex.queries.query import Query
 from geoindex.queries.spaces import OWN_WEIGHT
+from geoindex.storage.consistency import TablesChangedError
 
 if TYPE_CHECKING:
     from geoindex.exports.export import ExportInfo
@@ -245,8 +247,22 @@ def build(
 
 
 def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, like gzip.open
-    """Open an index; see `geoindex.index.Index`."""
-    return GeoIndex(Path(path))
+    """Open an index; see `geoindex.index.Index`.
+
+    If its tables were changed since its search files were made, they are made anew: a warning
+    says so, and the index's `notes`.
+    """
+    try:
+        return GeoIndex(Path(path))
+    except TablesChangedError:
+        from geoindex.pipeline.sidecar import bring_up_to_date
+
+        notes = bring_up_to_date(Path(path))
+    index = GeoIndex(Path(path))
+    index.notes = notes
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return index
 
 
 def query(path: PathLike, like: Any = (), **options: Any) -> Hits:
