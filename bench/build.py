@@ -74,8 +74,9 @@ def bare(file: Path, _folder: Path) -> Callable[[], int]:
 def stages(file: Path, folder: Path) -> Callable[[], int]:
     """Read to staged rows, sort them, and write the tag lists."""
     from geoindex.pipeline.read import stage_sources
-    from geoindex.pipeline.sort import order_rows, read_batches
+    from geoindex.pipeline.sort import order_rows
     from geoindex.progress import Silent
+    from geoindex.storage.filesystem import read_batches
     from geoindex.storage.layout import ENTITIES, SearchFiles
     from geoindex.storage.tag_index import write_tag_lists
     from geoindex.storage.workspace import Workspace

@@ -22,7 +22,7 @@ import shapely
 
 import geoindex
 from bench.search_world import World
-from geoindex.storage.layout import index_files
+from geoindex.storage.layout import search_files
 
 KINDS = {
     "amenity": ("cafe", "school", "pub", "bank", "library", "pharmacy", "cinema", "bench", "bar"),
@@ -47,7 +47,7 @@ def cold(made: World, folder: Path) -> str:
     tiny = _built(made, folder / "cold-tiny.geoindex", _TINY_ROWS)
     lon, lat = float(made.lon[n // 2]), float(made.lat[n // 2])
     near = ["--near", f"{lon:.5f},{lat:.5f}", "--radius", "5km"]
-    codes = index_files(index).codes("entities", "embedding").stat().st_size
+    codes = search_files(index).codes("entities", "embedding").stat().st_size
     # the ids are compared with the one asked for: 8 bytes a row; a radius asks where rows lie
     cases = {
         "`query --like ID`": ([], codes + 8 * n),

@@ -75,7 +75,7 @@ def evaluate(
     """
     from geoindex.evaluation.report.markdown import markdown as to_markdown
     from geoindex.evaluation.run import evaluate as run
-    from geoindex.storage.workspace import writing
+    from geoindex.storage.filesystem import writing
 
     for path, suffixes in ((output, (".json",)), (markdown, (".md",)), (report, (".html",))):
         _check_new(path, suffixes, overwrite=overwrite)

@@ -40,10 +40,13 @@ def index(
     with weak ones are answered by it, and say so with the recall measured here; --backend exact
     of a query asks for certainty.
     """
+    from geoindex.pipeline.sidecar import bring_up_to_date
     from geoindex.search.ann_records import described
     from geoindex.search.build_ann import reindex
 
     talk = ConsoleReporter(quiet=quiet)
+    for note in bring_up_to_date(path):
+        talk.say(note)
     records = reindex(path, kind, device=device, reporter=talk)
     for name, record in records.items():
         talk.say(f"{name}: {described(record)}")

@@ -85,8 +85,8 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
             typer.echo(hits.to_text(form.value), nl=False)
         return
     text = _plain_table(hits) if form is FormatName.table else hits.to_text(form.value)
+    from geoindex.storage.filesystem import writing
     from geoindex.storage.output_files import check_output_file, explained
-    from geoindex.storage.workspace import writing
 
     path = Path(output)
     # the form was chosen: any suffix will do

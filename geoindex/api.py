@@ -5,6 +5,7 @@ Every function takes the command's words. Text is read by the command's parsers,
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -16,6 +17,7 @@ from geoindex.progress import Reporter
 from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
 from geoindex.queries.query import Query, QueryOptions
+from geoindex.storage.consistency import TablesChangedError
 
 if TYPE_CHECKING:
     from geoindex.exports.export import ExportInfo
@@ -212,8 +214,22 @@ def build(
 
 
 def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, like gzip.open
-    """Open an index; see `geoindex.index.Index`."""
-    return GeoIndex(Path(path))
+    """Open an index; see `geoindex.index.Index`.
+
+    If its tables were changed since its search files were made, they are made anew: a warning
+    says so, and the index's `notes`.
+    """
+    try:
+        return GeoIndex(Path(path))
+    except TablesChangedError:
+        from geoindex.pipeline.sidecar import bring_up_to_date
+
+        notes = bring_up_to_date(Path(path))
+    index = GeoIndex(Path(path))
+    index.notes = notes
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return index
 
 
 def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:

@@ -1,13 +1,14 @@
-"""What is in an index? The opened folder: its manifest, rows, vectors and tags, memory-mapped.
+"""Open an index: its manifest, rows, vectors and tags, memory-mapped.
 
-Opening reads the manifest and the stamp (`geoindex.storage.stamp`): an index that was cut, or that
-somebody
-changed through Lance, is noticed, not searched.
+Opening reads the manifest and the record of the search files (`geoindex.storage.consistency`): an
+index that was cut is noticed, not searched, and of one whose tables were changed through Lance
+the search files are made anew by `geoindex.open`.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +19,19 @@ from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, 
 from geoindex.features.ids import OSM_TYPES, OsmId, OsmType, parse_id
 from geoindex.search.ann_records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.search.planner import Searcher
-from geoindex.storage.layout import CELLS, ENTITIES, search_files
+from geoindex.storage.consistency import find_sidecar
+from geoindex.storage.filesystem import identity, map_matrix
+from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.row_store import Rows
-from geoindex.storage.stamp import check_stamp
 from geoindex.storage.tag_index import TagLists
 from geoindex.storage.zone_map import Zones
 from geoindex.types import check_backend, check_focus, check_table
 
 if TYPE_CHECKING:
     from encoder.protocol import Embedder
+
+T = TypeVar("T")
 
 _VECTOR_FILES = {"context": "embedding", "own": "own"}
 _NEAREST_IDS = 3
@@ -46,17 +50,30 @@ class Index:
     Raises
     ------
     IndexDamagedError
-        If it is missing, damaged, of another version, or its tables were changed by others.
+        If it is missing, damaged, of another version, or its tables were changed by others:
+        then a `TablesChangedError`.
+
+    Attributes
+    ----------
+    manifest
+        With what a change of the tables made untrue as it is now.
+    files
+        The search files.
+    notes
+        What opening it is worth saying.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest: Manifest = read_manifest(path)
-        self._files = search_files(path)
+        manifest = read_manifest(self.path)
+        sidecar = find_sidecar(self.path)
+        self.manifest: Manifest = sidecar.applied(manifest)
+        self.files: SearchFiles = sidecar.files
+        self.notes: tuple[str, ...] = ()
+        self._identity = identity(self.files.folder)
         self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
         self._zones: dict[str, Zones] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}
-        check_stamp(path)
 
     def __repr__(self) -> str:
         return f"<geoindex {self.path}: {self.manifest.counts['entities']:,} entities>"
@@ -74,16 +91,29 @@ class Index:
     @cached_property
     def tag_lists(self) -> TagLists:
         """Which rows have which tags."""
-        try:
-            return TagLists(self._files)
-        except _READ_ERRORS as error:
-            raise self._damaged(error) from error
+        return self._mapped(lambda: TagLists(self.files))
 
     def _open_rows(self, table: str) -> Rows:
+        return self._mapped(lambda: Rows(self.files.rows(table)))
+
+    def _mapped(self, open_file: Callable[[], T]) -> T:
+        """Open a search file of the index that was opened, not of another that took its place."""
         try:
-            return Rows(self._files.rows(table))
+            found = open_file()
         except _READ_ERRORS as error:
+            self._check_place()
             raise self._damaged(error) from error
+        self._check_place()
+        return found
+
+    def _check_place(self) -> None:
+        try:
+            is_same = identity(self.files.folder) == self._identity
+        except OSError:
+            is_same = False
+        if not is_same:
+            msg = f"{self.path} was replaced while it was open; open it again"
+            raise IndexDamagedError(msg)
 
     def _damaged(self, error: Exception) -> IndexDamagedError:
         return IndexDamagedError(f"{self.path}: a search file is damaged ({error}). Build it again")
@@ -106,7 +136,8 @@ class Index:
         Returns
         -------
         vectors
-            Unit rows, shape ``(n, dim)``, of cells ``(n, region_dim)``; not to be written to.
+            Unit rows, shape ``(n, dim)``, of cells ``(n, region_dim)``, of float32 or, where the
+            index was built so, float16; not to be written to.
 
         Raises
         ------
@@ -152,7 +183,7 @@ class Index:
             if backend in BACKEND_OF.values() and BACKEND_OF.get(made) != backend:
                 raise UsageError(self._no_backend_text(table, backend))
             self._searchers[key] = open_searcher(
-                self.path, records, vectors, table=table, name=name, backend=backend
+                self.path, self.files, records, vectors, table=table, name=name, backend=backend
             )
         return self._searchers[key]
 
@@ -172,15 +203,11 @@ class Index:
         )
 
     def _load(self, table: str, name: str) -> NDArray[np.float32]:
-        path = self._files.vectors(table, name)
-        try:
-            # a plain view: every slice of a memmap object costs microseconds
-            matrix: NDArray[np.float32] = np.load(path, mmap_mode="r").view(np.ndarray)
-        except _READ_ERRORS as error:
-            raise self._damaged(error) from error
+        path = self.files.vectors(table, name)
+        matrix: NDArray[np.float32] = self._mapped(lambda: map_matrix(path))
         dim = self.manifest.encoder["dim" if table == ENTITIES else "region_dim"]
         shape = (len(self.rows_of(table)), dim)
-        if matrix.shape != shape or matrix.dtype != np.float32:
+        if matrix.shape != shape or matrix.dtype.name not in DTYPES:
             msg = f"{path.name} holds {matrix.dtype} {matrix.shape}, want float32 {shape}"
             raise self._damaged(ValueError(msg))
         return matrix

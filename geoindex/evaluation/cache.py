@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from geoindex.storage.workspace import fingerprint, write_json
+from geoindex.storage.filesystem import write_json
+from geoindex.storage.workspace import fingerprint
 
 _HERE = Path(__file__).parent
 #: From vectors, labels and folds to scores.

@@ -105,8 +105,8 @@ def write_predictions(
     OutputError
         If the output is taken, of another suffix or closed to us.
     """
+    from geoindex.storage.filesystem import writing
     from geoindex.storage.output_files import check_output_file, explained
-    from geoindex.storage.workspace import writing
 
     check_output_file(output, suffixes=SUFFIXES, overwrite=overwrite)
     suffix = output.suffix.lower()

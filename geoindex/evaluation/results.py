@@ -65,7 +65,7 @@ from typing import Any
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.score_heads import CHOSEN
-from geoindex.storage.workspace import write_json
+from geoindex.storage.filesystem import write_json
 
 FORMAT = "geoindex-evaluation"
 SCHEMA_VERSION = 3

@@ -26,10 +26,10 @@ from geoindex.imagery.patch_store import ImageFiles, coarse_vectors, region_vect
 from geoindex.imagery.pyramid import LEVELS, level_tokens
 from geoindex.imagery.read_patches import read_patches
 from geoindex.imagery.request import ImageryRequest, kept_source
-from geoindex.pipeline.sort import read_batches
 from geoindex.progress import Reporter
+from geoindex.storage.filesystem import read_batches, writing
 from geoindex.storage.layout import CELLS, SearchFiles
-from geoindex.storage.workspace import fingerprint, writing
+from geoindex.storage.workspace import fingerprint
 
 if TYPE_CHECKING:
     from encoder.images.base import ImageTokeniser

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.pyramid import told_of
 from geoindex.index import Index
-from geoindex.storage.layout import CELLS, search_files
+from geoindex.storage.layout import CELLS
 
 _PATCH_FILES = ("images", "image_places", "image_offsets")
 _NO_SPREAD = 1e-6
@@ -108,7 +108,7 @@ class Images:
                 f"geoindex build SOURCE -o {index.path} --imagery tiles/ --overwrite"
             )
             raise UsageError(msg)
-        self._files = ImageFiles(search_files(index.path).folder)
+        self._files = ImageFiles(index.files.folder)
 
     @cached_property
     def _level_1(self) -> Patches:

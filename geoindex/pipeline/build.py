@@ -1,11 +1,13 @@
-"""How does a map become an index? The stages, from sources to one folder.
+"""Build an index: the stages, from sources to one folder.
 
 ::
 
     sources -> read (one staged file each) -> order (entities.arrow, in cell order)
             -> tag lists -> tokens, own vectors -> cells -> images -> contextual and cell vectors
-            -> tables -> rename
+            -> tables -> search files -> rename
 
+The search files are made from the tables, as whoever opens a changed index does it
+(`geoindex.pipeline.sidecar`); what comes before the tables are files of the build alone.
 Everything happens in the workspace; only the last step touches the output. See
 `geoindex.storage.workspace` for what an interrupted build leaves behind.
 """
@@ -31,9 +33,13 @@ from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
 from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request
 from geoindex.pipeline.read import Staged, stage_sources
-from geoindex.pipeline.sort import order_rows, read_batches
+from geoindex.pipeline.sidecar import carry_images, write_sidecar
+from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
+from geoindex.search.ann_records import VECTORS
 from geoindex.search.build_ann import add_indexes, check_kind
+from geoindex.storage.consistency import table_versions, write_record
+from geoindex.storage.filesystem import exchange, read_batches
 from geoindex.storage.lance_tables import (
     cell_schema,
     entity_schema,
@@ -46,12 +52,10 @@ from geoindex.storage.layout import (
     SCHEMA_VERSION,
     SearchFiles,
     search_files,
-    table_path,
 )
 from geoindex.storage.manifest import Manifest
-from geoindex.storage.stamp import write_stamp
 from geoindex.storage.tag_index import write_tag_lists
-from geoindex.storage.workspace import Workspace, exchange, fingerprint
+from geoindex.storage.workspace import Workspace, fingerprint
 
 if TYPE_CHECKING:
     from encoder.protocol import Embedder
@@ -150,10 +154,9 @@ def _build(
     key = fingerprint(
         rows=rows_key, encoder=encoder.fingerprint, resolutions=list(resolutions), **seen
     )
-    workspace.forget(keep={"read", f"index-{key}", f"tokens-{key}", f"images-{key}"})
-    index = workspace.path(f"index-{key}")
-    files = search_files(index)
-    files.folder.mkdir(parents=True, exist_ok=True)
+    workspace.forget(keep={"read", f"index-{key}", f"rows-{key}", f"tokens-{key}", f"images-{key}"})
+    files = SearchFiles(workspace.path(f"rows-{key}"))
+    files.folder.mkdir(exist_ok=True)
 
     num_staged = _order(staged, files, workspace, reporter)
     home = _column(files, "cell")
@@ -180,16 +183,25 @@ def _build(
             files, encoder, folder, rows,
             home=home, levels=levels, images=seen_cells, reporter=reporter,
         )  # fmt: skip
-    _write_tables(index, files, encoder, reporter)
-    indexes = add_indexes(index, kind, reporter=reporter)
-    write_stamp(index)
     manifest = build_record(staged, files, encoder, resolutions, bbox)
     manifest.notes["too_wide"] = rows.num_too_wide
     manifest.notes["duplicates"] = num_staged - len(home)
-    manifest.indexes.update(indexes)
     manifest.settings.update(settings)
     if settings:
         manifest.notes["cells_without_imagery"] = settings["imagery"]["cells_without"]
+    index = workspace.path(f"index-{key}")
+    # a killed build may have left a part of it; Lance cannot go on where it was
+    shutil.rmtree(index, ignore_errors=True)
+    index.mkdir()
+    _write_tables(index, files, encoder, reporter)
+    search = search_files(index)
+    search.folder.mkdir()
+    with reporter.stage("indexes", len(VECTORS)) as advance:
+        write_sidecar(index, search, manifest, is_ours=True)
+        carry_images(files, search)
+        manifest.indexes.update(add_indexes(index, kind, reporter=reporter))
+        write_record(search, table_versions(index))
+        advance(len(VECTORS))
     manifest.write(index)
     del rows
     with suppress(OSError):
@@ -229,8 +241,6 @@ def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter
                 for column, name in names.items()
             }
             rows = with_vectors(read_batches(files.rows(table)), schemas[table], vectors)
-            # a killed build may have left a part of it; Lance cannot go on where it was
-            shutil.rmtree(table_path(index, table), ignore_errors=True)
             write_table(index, table, rows, schemas[table])
 
 

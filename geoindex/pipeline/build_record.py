@@ -1,4 +1,4 @@
-"""What does a build write down of itself? The manifest, from what was read and what was made."""
+"""Make the manifest of a build, from what was read and what was made."""
 
 import datetime as dt
 from collections import Counter
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from geoindex.geo.distance import BBox
 from geoindex.pipeline.read import Staged
-from geoindex.pipeline.sort import read_batches
-from geoindex.storage.layout import CELLS, ENTITIES, SearchFiles
+from geoindex.pipeline.sidecar import counts_of
+from geoindex.storage.layout import SearchFiles
 from geoindex.storage.manifest import Manifest, package_versions
-from geoindex.storage.tag_index import TagLists
 
 if TYPE_CHECKING:
     from encoder.protocol import Embedder
@@ -30,16 +29,6 @@ def build_record(
     """Return the manifest of a build whose rows and cells are there, not yet written."""
     left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
     notes = {reason: left_out.pop(reason, 0) for reason in _MENDED}
-    types = Counter(
-        osm_type
-        for batch in read_batches(files.rows(ENTITIES))
-        for osm_type in batch["osm_type"].to_pylist()
-    )
-    cells = Counter(
-        resolution
-        for batch in read_batches(files.rows(CELLS))
-        for resolution in batch["resolution"].to_pylist()
-    )
     return Manifest(
         sources=[item.info.as_dict() for item in staged],
         settings={
@@ -53,12 +42,7 @@ def build_record(
             "dim": encoder.dim,
             "region_dim": encoder.region_dim,
         },
-        counts={
-            "entities": sum(types.values()),
-            **{f"{name}s": types[name] for name in ("node", "way", "relation")},
-            "tags": TagLists(files).num_tags,
-            "cells": {str(resolution): cells[resolution] for resolution in resolutions},
-        },
+        counts=counts_of(files, resolutions),
         skipped=dict(sorted(left_out.items())),
         notes=notes,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""What are the vectors of every row and cell? The stages that call the encoder.
+"""Make the vectors of every row and cell: the stages that call the encoder.
 
 Tokens, own and contextual vectors are matrices on disk, filled run by run; an interrupted stage
 goes on after the last run that was whole.
@@ -21,12 +21,12 @@ from geoindex.encoders import entity_tokens, tag_codes, tiles_of
 from geoindex.geo.cell_members import MAX_CELLS, CellMembers, members_at, tile_rows, tile_runs
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import centres, parents, resolution_of
-from geoindex.pipeline.sort import read_batches
 from geoindex.progress import Reporter
+from geoindex.storage.filesystem import read_batches, writing
 from geoindex.storage.lance_tables import CELL_SCHEMA
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
 from geoindex.storage.tag_index import TagLists
-from geoindex.storage.workspace import Matrices, writing
+from geoindex.storage.workspace import Matrices
 
 if TYPE_CHECKING:
     from encoder.protocol import Embedder, EntityTokens, TagCodes

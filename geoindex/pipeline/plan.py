@@ -1,4 +1,4 @@
-"""May a build begin, and what would it do? All that is checked before any work is done."""
+"""Check a request before any work is done, and say what a build would do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
 from geoindex.geo.h3 import check_resolution
 from geoindex.pipeline.read import open_source
+from geoindex.storage.filesystem import local_path
 from geoindex.storage.manifest import is_index
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     ------
     OutputError
         If it is a file, a folder that is no index (never deleted), or an index without `overwrite`.
+    UsageError
+        If it is not on this machine.
     """
+    local_path(output)
     if output.is_dir():
         if not any(output.iterdir()):
             return

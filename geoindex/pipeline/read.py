@@ -1,4 +1,4 @@
-"""Which sources are there, and what do they hold? The first stage: sources to staged rows.
+"""Read sources: the first stage of a build, sources to staged rows.
 
 One staged file a source, named by the hash of all that decides its rows: a second build takes it
 as it is. A source must stay the same while it is read; if its size or time changes, that is said
@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,19 @@ from pathlib import Path
 import pyarrow as pa
 
 from geoindex._threads import one_ahead
-from geoindex.errors import SourceError
+from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.features.schema import ENTITY_SCHEMA, entity_batch
 from geoindex.geo.distance import BBox
+from geoindex.pipeline.sidecar import bring_up_to_date
 from geoindex.progress import Reporter
 from geoindex.sources import geoparquet
 from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
 from geoindex.sources.geoindex_source import IndexSource
 from geoindex.sources.osm import reader as osm
+from geoindex.storage.filesystem import local_path, write_json, writing
 from geoindex.storage.layout import SCHEMA_VERSION
 from geoindex.storage.manifest import is_index
-from geoindex.storage.workspace import Workspace, fingerprint, write_json, writing
+from geoindex.storage.workspace import Workspace, fingerprint
 
 # sorting, and reading tag by tag
 _NUM_MENDINGS = 2
@@ -48,13 +51,18 @@ def open_source(path: Path) -> Source:
     ------
     SourceError
         If there is no such file, or its name says nothing that we read.
+    UsageError
+        If it is not on this machine.
     """
+    local_path(path)
     name = path.name.lower()
     if not path.exists():
         msg = f"there is no file {path}. Example: geoindex build monaco.osm.pbf"
         raise SourceError(msg)
     if path.is_dir():
         if is_index(path):
+            with suppress(IndexDamagedError):  # of which reading its rows tells more
+                bring_up_to_date(path)
             return IndexSource(path)
         msg = f"{path} is a folder, no index; want files such as {path / 'monaco.osm.pbf'}"
         raise SourceError(msg)

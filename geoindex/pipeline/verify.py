@@ -1,44 +1,43 @@
-"""Is an index whole, and do its answers agree with brute force?
+"""Check that an index is whole, and that its answers agree with brute force.
 
-Each check reads the Lance tables anew and holds the search files, the manifest and the answers
-against them. Memory is one vector column of the entities.
+The search files are made anew from the Lance tables, beside the others, and every byte is compared;
+the manifest and the answers are held against the tables. Memory is one vector column of the
+entities.
 """
 
+import filecmp
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import shapely
 
 from geoindex.encoders import load_encoder
+from geoindex.errors import IndexDamagedError
 from geoindex.features.schema import content_hash
 from geoindex.geo.h3 import cells_at
 from geoindex.index import Index
+from geoindex.pipeline.sidecar import write_sidecar
 from geoindex.progress import Reporter, Silent
 from geoindex.queries.execute import execute
 from geoindex.queries.query import Query
 from geoindex.search.build_ann import measured_recall
+from geoindex.storage.consistency import cached_files
+from geoindex.storage.filesystem import new_folder
 from geoindex.storage.lance_tables import cell_schema, entity_schema, open_table, vector_matrix
-from geoindex.storage.layout import CELLS, ENTITIES
+from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.types import FOCUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UNIT_SLACK = 1e-3
 _K = 10
 # a product in float32 against ours in float64, rounded to six digits
 _SIMILARITY_SLACK = 1e-5
 # three standard deviations of the recall of 200 queries of ten
 _RECALL_SLACK = 0.03
-
-# table, column, and the focus that searches it
-_VECTOR_COLUMNS = (
-    (ENTITIES, "embedding", "context"),
-    (ENTITIES, "embedding_own", "own"),
-    (CELLS, "embedding", "context"),
-)
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,14 @@ def check_index(
         Chooses them.
     """
     reporter = reporter or Silent()
+    remade = _Remade(index)
     checks: list[Callable[[], Finding]] = [
         lambda: _schema(index),
         lambda: _counts(index),
-        lambda: _rows(index),
+        lambda: _rows(remade),
         lambda: _order(index),
         lambda: _hashes(index),
-        lambda: _vectors(index),
+        lambda: _vectors(remade),
         lambda: _encoder(index),
         lambda: _queries(index, num_queries, seed),
         lambda: _recall(index, seed),
@@ -87,11 +87,39 @@ def check_index(
     return findings
 
 
+class _Remade:
+    """What the search files differ in from those that the tables give now."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def differing(self, *, vectors: bool) -> list[str]:
+        """Return the names of files that differ: those of vectors, or the others."""
+        return [name for name in self._differing if name.endswith(".npy") is vectors]
+
+    @cached_property
+    def _differing(self) -> list[str]:
+        index, held = self._index, self._index.files
+        place = held if os.access(held.folder.parent, os.W_OK) else cached_files(index.path, {})
+        place.folder.parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(place.folder) as folder:
+            write_sidecar(index.path, SearchFiles(folder), index.manifest)
+            made = {path.name for path in folder.iterdir()}
+            here = {
+                path.name
+                for path in held.folder.iterdir()
+                if path != held.record and not path.name.startswith("image")
+            }
+            same = filecmp.cmpfiles(folder, held.folder, made & here, shallow=False)[0]
+            return sorted((made | here) - set(same))
+
+
 def _schema(index: Index) -> Finding:
     encoder = index.manifest.encoder
+    dtype = index.manifest.settings.get("vector_dtype", DTYPES[0])
     expected = {
-        ENTITIES: entity_schema(encoder["dim"]),
-        CELLS: cell_schema(encoder["region_dim"]),
+        ENTITIES: entity_schema(encoder["dim"], dtype),
+        CELLS: cell_schema(encoder["region_dim"], dtype),
     }
     faults = []
     for table, schema in expected.items():
@@ -119,26 +147,14 @@ def _counts(index: Index) -> Finding:
     return Finding("counts", f"{counts['entities']:,} entities", "; ".join(faults))
 
 
-def _rows(index: Index) -> Finding:
-    """Hold every column of the search files against the tables."""
-    faults = []
-    for table, rows in ((ENTITIES, index.entities), (CELLS, index.cells)):
-        names = rows.table.column_names
-        stored = open_table(index.path, table).to_table(columns=names)
-        faults += [
-            f"{table}.{name} differs from the table"
-            for name in names
-            if not _same(rows.table[name], stored[name])
-        ]
-    ids = index.entities.table["feature_id"]
-    num_unique = len(ids.unique())
-    if num_unique != len(ids):
-        faults.append(f"{len(ids) - num_unique} ids stand more than once")
+def _rows(remade: _Remade) -> Finding:
+    """Hold rows and tags of the search files against the tables."""
+    try:
+        names = remade.differing(vectors=False)
+    except IndexDamagedError as error:
+        return Finding("rows", "", str(error))
+    faults = [f"search/{name} differs from the table" for name in names]
     return Finding("rows", "search files equal the tables; ids are unique", "; ".join(faults))
-
-
-def _same(left: pa.ChunkedArray, right: pa.ChunkedArray) -> bool:
-    return bool(left.combine_chunks().equals(right.combine_chunks()))
 
 
 def _order(index: Index) -> Finding:
@@ -162,22 +178,13 @@ def _hashes(index: Index) -> Finding:
     return Finding("hashes", f"{len(index.entities):,} content hashes", fault)
 
 
-def _vectors(index: Index) -> Finding:
-    faults = []
-    for table, column, focus in _VECTOR_COLUMNS:
-        matrix = index.vectors(table, focus=focus)
-        start = 0
-        for batch in open_table(index.path, table).to_batches(columns=[column]):
-            stored = vector_matrix(batch[column])
-            held = matrix[start : start + len(stored)]
-            start += len(stored)
-            length = np.linalg.norm(stored, axis=1)
-            if not np.array_equal(stored, held):
-                faults.append(f"{table}.{column} differs from the search files")
-                break
-            if not np.all(np.abs(length - 1) < _UNIT_SLACK):
-                faults.append(f"{table}.{column} has vectors that are not of unit length")
-                break
+def _vectors(remade: _Remade) -> Finding:
+    """Hold vectors, their bounds and the tag lists of the search files against the tables."""
+    try:
+        names = remade.differing(vectors=True)
+    except IndexDamagedError as error:
+        return Finding("vectors", "", str(error))
+    faults = [f"search/{name} differs from the table" for name in names]
     return Finding(
         "vectors", "finite, of unit length, equal in tables and search files", "; ".join(faults)
     )
@@ -199,18 +206,23 @@ def _queries(index: Index, num_queries: int, seed: int) -> Finding:
     """Ask about some entities, and compare with a plain product over the Lance column."""
     rng = np.random.default_rng(seed)
     n = len(index.entities)
-    rows = rng.choice(n, min(num_queries, n), replace=False)
+    chosen = rng.choice(n, min(num_queries, n), replace=False)
     ids = index.entities.table["feature_id"].to_pylist()
     asked, faults = 0, []
     for focus in FOCUSES:
         column = {"context": "embedding", "own": "embedding_own"}[focus]
-        batches = open_table(index.path, ENTITIES).to_batches(columns=[column])
-        matrix = np.concatenate([vector_matrix(batch[column]) for batch in batches])
-        for row in rows:
-            similarity = matrix @ matrix[row]
+        table = open_table(index.path, ENTITIES).to_table(columns=["feature_id", column])
+        place = {name: row for row, name in enumerate(table["feature_id"].to_pylist())}
+        parts = [vector_matrix(chunk) for chunk in table[column].chunks]
+        del table
+        matrix = np.concatenate(parts).astype(np.float32)
+        length = np.linalg.norm(matrix, axis=1, keepdims=True)
+        matrix /= np.where(length > 0, length, 1)
+        for row in chosen:
+            similarity = matrix @ matrix[place[ids[row]]]
             query = Query(ids[row], k=_K, focus=focus)
             (hits,) = execute(index, [query], backend="exact")
-            similarity[row] = -np.inf
+            similarity[place[ids[row]]] = -np.inf
             expected = np.sort(similarity)[::-1][: len(hits)]
             found = np.array(hits.table["similarity"].to_pylist())
             asked += 1
@@ -239,8 +251,9 @@ def _recall(index: Index, seed: int) -> Finding:
             continue
         told = record["approximate"]["recall"]
         again = measured_recall(
-            index.path, record["approximate"], searcher.exact, table=table, name=name, seed=seed
-        )
+            index.path, index.files, record["approximate"], searcher.exact,
+            table=table, name=name, seed=seed,
+        )  # fmt: skip
         found.append(f"{key} {again['recall']:.3f} (built: {told:.3f})")
         if again["recall"] < told - _RECALL_SLACK:
             faults.append(f"recall of {key} is {again['recall']:.3f}, was {told:.3f} when built")

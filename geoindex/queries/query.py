@@ -529,8 +529,8 @@ class Query:
         OutputError
             If the file is there already, or cannot be written.
         """
+        from geoindex.storage.filesystem import writing
         from geoindex.storage.output_files import check_output_file, explained
-        from geoindex.storage.workspace import writing
 
         output = Path(path)
         check_output_file(output, suffixes=(".json",), overwrite=overwrite)

@@ -27,8 +27,8 @@ from geoindex.report.html import (
     place_url,
     plural,
 )
+from geoindex.storage.filesystem import writing
 from geoindex.storage.output_files import check_output_file, explained, real_path
-from geoindex.storage.workspace import writing
 
 SUFFIXES = (".html", ".htm")
 _MOST_TAGS = 24

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex._threads import one_thread
 from geoindex.search.pruning import ROUNDING, Codes
-from geoindex.search.similarity import SLACK, Neighbours, in_reach, ranked, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked, slack_of, unit_of
 
 # rows of 256 float32 in a block: 64 MB
 _BLOCK_ROWS = 65_536
@@ -80,7 +80,7 @@ def nearest(
         if rows is None:
             values = _products(vectors, narrow, passing)
             num_excluded = _banish(values, passing, exclude)
-            places = in_reach(values, k)
+            places = in_reach(values, k, slack_of(vectors))
             places = places[values[places] > -np.inf]
             rows = places if passing is None else passing[places]
     return Neighbours(*ranked(vectors, rows, unit, k), num_rows - num_excluded)
@@ -156,7 +156,7 @@ def _by_bounds(
 
     Changes `bounds`.
     """
-    taken, rough = [], np.zeros(0, np.float32)
+    taken, rough, slack = [], np.zeros(0, np.float32), slack_of(vectors)
     left: NDArray[np.int64] = _highest(bounds)
     size = max(_FIRST_ROWS, _GROWTH * k)
     while len(left):
@@ -169,13 +169,13 @@ def _by_bounds(
         if len(rough) >= k:
             # the k-th so far, less what it may be off by
             kth = np.partition(rough, len(rough) - k)[len(rough) - k]
-            floor = kth - np.float32(2 * SLACK + ROUNDING)
+            floor = kth - np.float32(2 * slack + ROUNDING)
         left = np.flatnonzero(bounds >= floor)
         if len(left) > _LEFT_SHARE * len(bounds):
             return None
         size *= _GROWTH
     rows = np.concatenate([np.zeros(0, np.int64), *taken])
-    return rows[in_reach(rough, k)]
+    return rows[in_reach(rough, k, slack)]
 
 
 def _highest(bounds: NDArray[np.float32]) -> NDArray[np.int64]:

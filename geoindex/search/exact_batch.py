@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.search.similarity import SLACK, Neighbours, in_reach, ranked_many, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked_many, slack_of, unit_of
 
 # found rows of all queries of a block before the floors are raised again: 48 MB
 _MOST_FOUND = 4_000_000
@@ -63,11 +63,13 @@ class Found:
     ----------
     num_queries, k
         How many queries, and how many rows each wants.
+    slack
+        How far a product may be from the similarity.
     """
 
-    def __init__(self, num_queries: int, k: int) -> None:
+    def __init__(self, num_queries: int, k: int, slack: float) -> None:
         self.floor = np.full(num_queries, LEAST)
-        self._k = k
+        self._k, self._slack = k, slack
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
         self._num_held = 0
 
@@ -93,7 +95,7 @@ class Found:
     def _raise_floors(self) -> None:
         kept = []
         for query, (rows, rough) in enumerate(self.by_query()):
-            best = in_reach(rough, self._k)
+            best = in_reach(rough, self._k, self._slack)
             kept.append((np.full(len(best), query), rows[best], rough[best]))
             if len(rough) >= self._k:
                 self.floor[query] = rough[best].min()
@@ -207,8 +209,9 @@ def _block(
     num_queries = len(unwanted)
     num_rows = len(sides[0].matrix) if passing is None else len(passing)
     banned = Banned(unwanted, passing)
-    found = Found(num_queries, k)
-    found.floor[:] = _floors(sides, k, passing, banned, num_rows)
+    slack = max(slack_of(side.matrix) for side in sides)
+    found = Found(num_queries, k, slack)
+    found.floor[:] = _floors(sides, k, passing, banned, num_rows, slack)
     # one piece of memory for all blocks: new pages cost as much as a fifth of a product
     held = np.empty((num_queries, _ROWS), np.float32)
     for start in range(0, num_rows, _ROWS):
@@ -217,7 +220,7 @@ def _block(
         products = _products(sides, rows, held if stop - start == _ROWS else None)
         banned.mark(products, np.arange(start, stop))
         found.add(products, start)
-    best = [places[in_reach(rough, k)] for places, rough in found.by_query()]
+    best = [places[in_reach(rough, k, slack)] for places, rough in found.by_query()]
     answers = ranked_many(
         [side.matrix for side in sides],
         best if passing is None else [passing[places] for places in best],
@@ -237,6 +240,7 @@ def _floors(
     passing: NDArray[np.int64] | None,
     banned: Banned,
     num_rows: int,
+    slack: float,
 ) -> NDArray[np.float32]:
     """Return for each query what its k-th row has at least; the least float where unknown."""
     wanted = min(max(num_rows // _SAMPLE_STRIDE, _SAMPLE_FACTOR * k), _MOST_SAMPLED)
@@ -247,4 +251,4 @@ def _floors(
     products = _products(sides, places if passing is None else passing[places])
     banned.mark(products, places)
     kth = np.partition(products, len(places) - k, axis=1)[:, len(places) - k]
-    return np.maximum(kth - np.float32(2 * SLACK), LEAST)
+    return np.maximum(kth - np.float32(2 * slack), LEAST)

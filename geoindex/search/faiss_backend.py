@@ -66,9 +66,9 @@ def make(
         if device == "cuda":
             notes = ["the hnsw graph is made on the CPU: only k-means of ivf runs on a GPU"]
         sample = 100_000
-    index.train(np.ascontiguousarray(vectors[:: max(1, n // sample)]))
+    index.train(np.ascontiguousarray(vectors[:: max(1, n // sample)], np.float32))
     for start in range(0, n, _BLOCK_ROWS):
-        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS]))
+        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS], np.float32))
     if kind == "ivf":
         index.clustering_index = None
     faiss.write_index(index, str(path))
@@ -141,7 +141,7 @@ class FaissRows:
         # a team of threads for one query waits more than it works
         num_threads = self._faiss.omp_get_max_threads()
         self._faiss.omp_set_num_threads(1)
-        found = self._index.search(query[None], count, params=params)[1][0]
+        found = self._index.search(query[None].astype(np.float32), count, params=params)[1][0]
         self._faiss.omp_set_num_threads(num_threads)
         return np.asarray(found[found >= 0], np.int64)
 

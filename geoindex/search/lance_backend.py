@@ -57,22 +57,34 @@ class LanceRows:
     Parameters
     ----------
     table
-        The folder of a table whose rows are in the order of ours.
+        The folder of a table.
     column
         The vector column.
     settings
         One of `settings_to_try`, for the `RECALL_K` nearest; more are looked for farther.
+    addresses
+        Address in the table and row of ours, ascending, shape ``(n, 2)``; None where rows are
+        numbered as they lie.
     """
 
     name = "lance"
     can_filter = False
 
-    def __init__(self, table: Path, column: str, settings: dict[str, int]) -> None:
+    def __init__(
+        self,
+        table: Path,
+        column: str,
+        settings: dict[str, int],
+        *,
+        addresses: NDArray[np.uint64] | None = None,
+    ) -> None:
         import lance
 
         self._dataset = lance.dataset(str(table))
         self._column = column
+        self._dtype = self._dataset.schema.field(column).type.value_type.to_pandas_dtype()
         self.settings = settings
+        self._addresses = addresses
         fragments = self._dataset.get_fragments()
         # a row's address is its fragment, then its place there
         self._fragment_ids = np.array([item.fragment_id for item in fragments], np.int64)
@@ -88,7 +100,7 @@ class LanceRows:
             raise ValueError(msg)
         nearest: dict[str, Any] = {
             "column": self._column,
-            "q": query,
+            "q": query.astype(self._dtype),
             "k": 2 * k,
             "nprobes": math.ceil(self.settings["nprobes"] * max(1, k / RECALL_K) ** 0.5),
             "refine_factor": self.settings["refine_factor"],
@@ -97,6 +109,9 @@ class LanceRows:
             columns=["_distance"], nearest=nearest, with_row_address=True
         )
         addresses = found["_rowaddr"].to_numpy().astype(np.int64)
+        if self._addresses is not None:
+            found_at = np.searchsorted(self._addresses[:, 0], addresses.astype(np.uint64))
+            return self._addresses[found_at, 1].astype(np.int64)
         # fragments are numbered as they were written
         place = np.searchsorted(self._fragment_ids, addresses >> 32)
         rows: NDArray[np.int64] = self._starts[place] + (addresses & 0xFFFFFFFF)

@@ -14,10 +14,11 @@ hold most of the length, as those of embeddings do.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from geoindex.storage.filesystem import map_matrix, new_matrix, release
 
 # fewer rows are read whole in less time than it takes to choose: some 2 ms
 MIN_ROWS = 20_000
@@ -64,22 +65,21 @@ def make_codes(vectors: NDArray[np.float32], rows_path: Path, axes_path: Path) -
     axes = _axes(vectors)
     np.save(axes_path, axes)
     shape = (len(vectors), axes.shape[1] + 1)
-    codes = np.lib.format.open_memmap(rows_path, mode="w+", dtype=np.float32, shape=shape)
+    codes = new_matrix(rows_path, np.float32, shape)
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
         length = np.sqrt((block * block).sum(axis=1, keepdims=True))
         # bounds are of the cosine, whatever float32 made of unit length
         block /= np.where(length > 0, length, 1)
         codes[start : start + _BLOCK_ROWS] = _encoded(block, axes)
-    codes.flush()
-    del codes
+        release(vectors)
+        release(codes)
     return open_codes(rows_path, axes_path)
 
 
 def open_codes(rows_path: Path, axes_path: Path) -> Codes:
     """Open what `make_codes` wrote, the rows memory-mapped."""
-    rows: NDArray[np.float32] = np.load(rows_path, mmap_mode="r").view(np.ndarray)
-    return Codes(rows, np.load(axes_path))
+    return Codes(map_matrix(rows_path), np.load(axes_path))
 
 
 def _axes(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -101,8 +101,3 @@ def _encoded(units: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[n
     # the square root of a rounding error may be large, but it only ever raises the bound
     tail = np.sqrt(left.clip(0))
     return np.concatenate([head, tail[..., None]], axis=-1).astype(np.float32)
-
-
-def describe(codes: Codes) -> dict[str, Any]:
-    """Return what a manifest says of codes."""
-    return {"dims": codes.rows.shape[1], "bytes": int(codes.rows.nbytes)}

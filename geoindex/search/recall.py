@@ -1,4 +1,4 @@
-"""How much of the exact answer does an approximate search find? Measured on held queries.
+"""Measure how much of the exact answer an approximate search finds, on held queries.
 
 Queries are rows of the table, chosen by a seed, that may not answer themselves: what `--like` asks.
 Those that settings are chosen by are not those that recall is told of.

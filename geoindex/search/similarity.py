@@ -7,6 +7,7 @@ row, so to the smaller cell, then id.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ _MEASURED_ROWS = 8192
 _ALIKE_ROWS = 1024
 # more than float32 can be off in a product of unit vectors of some thousand dims
 SLACK = 1e-4
+# how far the length of a stored vector may be from 1: half a step of float16 is 2**-12 to 2**-11 of
+# a number, and of its smallest numbers 2**-25
+_UNIT_SLACK = {"float32": SLACK / 2, "float16": SLACK / 2 + 2.0**-11}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,16 @@ class Neighbours:
     recall: float | None = None
     backend: str = "exact"
     instead: str = ""
+
+
+def unit_slack(dtype: np.dtype[Any]) -> float:
+    """Return how far from 1 the length of a vector of this type may be."""
+    return _UNIT_SLACK.get(dtype.name, SLACK / 2)
+
+
+def slack_of(vectors: NDArray[np.floating]) -> float:
+    """Return more than a product of float32 with stored vectors can differ from the cosine."""
+    return unit_slack(vectors.dtype) + SLACK / 2
 
 
 def unit_of(query: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -98,12 +112,12 @@ def _cosines(block: NDArray[np.float32], unit: NDArray[np.float64]) -> NDArray[n
     return found
 
 
-def in_reach(rough: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Return the places of all that may be among the k greatest, each off by at most `SLACK`."""
+def in_reach(rough: NDArray[np.float32], k: int, slack: float = SLACK) -> NDArray[np.int64]:
+    """Return the places of all that may be among the k greatest, each off by at most `slack`."""
     if len(rough) <= k:
         return np.arange(len(rough))
     least = np.partition(rough, len(rough) - k)[len(rough) - k]
-    return np.flatnonzero(rough >= least - np.float32(2 * SLACK))
+    return np.flatnonzero(rough >= least - np.float32(2 * slack))
 
 
 def ranked(

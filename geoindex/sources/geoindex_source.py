@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from geoindex.errors import SourceError
 from geoindex.sources.base import RawEntities, SourceInfo, file_hash
-from geoindex.storage.layout import ENTITIES, search_files
+from geoindex.storage.consistency import current_files
+from geoindex.storage.layout import ENTITIES
 from geoindex.storage.manifest import read_manifest
 
 #: matrices that tell two indexes of the same entities apart
@@ -32,7 +33,7 @@ class IndexSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files = search_files(path)
+        self._files = current_files(path)
 
     def describe(self) -> SourceInfo:
         """Hash what the index holds of the map and of imagery; its vectors do not matter.

@@ -1,4 +1,4 @@
-"""How do NumPy arrays become Arrow columns, and back? By their buffers, without pandas.
+"""Turn NumPy arrays into Arrow columns and back, by their buffers, without pandas.
 
 ``pyarrow.array``, ``pyarrow.scalar`` and ``to_numpy`` import pandas where it is installed, a tenth
 of a second that a query of a few milliseconds would wait for.

@@ -1,4 +1,4 @@
-"""How is a table with geometries written? As GeoParquet 1.1.0, from a stream of record batches.
+"""Write a table with geometries as GeoParquet 1.1.0, from a stream of record batches.
 
 The `geometry` column is ISO WKB, longitude first, OGC:CRS84 (stated as PROJJSON, though it is also
 what a reader must assume). Beside it stands the struct column `bbox` that the footer names as its
@@ -14,9 +14,8 @@ what plain encoding needs under ZSTD and reads faster.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geoindex.geo.antimeridian import BBOX, SIDES, Extent, bbox_column, bbox_field, bboxes
+from geoindex.storage.filesystem import writing
 from geoindex.storage.output_files import check_output_file, explained, real_path
 
 SUFFIXES = (".parquet", ".geoparquet")
@@ -115,8 +115,7 @@ class GeoParquetFile:
         self._extent = Extent()
         self._types: set[str] = set()
         with explained(output):
-            place.unlink(missing_ok=True)
-            self._sink = place.open("xb")
+            self._sink = place.open("wb")
         self._writer = pq.ParquetWriter(
             self._sink, self.schema, compression="zstd", **_encodings(self.schema)
         )
@@ -209,10 +208,9 @@ def new_geoparquet(
     See `write_geoparquet` for the parameters and what is raised.
     """
     check_output_file(output, suffixes=SUFFIXES, overwrite=overwrite)
-    place = real_path(output)
-    # two exports to one name must not write into one another
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}.unfinished")
-    try:
+    with ExitStack() as stack:
+        with explained(output):
+            unfinished = stack.enter_context(writing(real_path(output)))
         file = GeoParquetFile(unfinished, schema, output=output, row_group_rows=row_group_rows)
         try:
             yield file
@@ -221,10 +219,7 @@ def new_geoparquet(
             file.abandon()
             raise
         with explained(output):
-            unfinished.replace(place)
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
+            stack.close()
 
 
 def _with_bbox_field(schema: pa.Schema) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""What do the Lance tables hold, and how are they written and read?
+"""Write and read the Lance tables.
 
 Tables are written and read with pylance: LanceDB opens the same folders, and takes three times as
 long to import (docs/decisions/0002-lance-without-lancedb.md).
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from geoindex.errors import IndexDamagedError
 from geoindex.features.schema import ENTITY_FIELDS
+from geoindex.storage.filesystem import release
 from geoindex.storage.layout import table_path
-from geoindex.storage.workspace import release
 
 CELL_FIELDS = (
     pa.field("cell", pa.uint64(), nullable=False),
@@ -32,33 +32,42 @@ CELL_FIELDS = (
 CELL_SCHEMA = pa.schema(CELL_FIELDS)
 
 
-def vector_field(name: str, dim: int) -> pa.Field:
+_ARROW_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
+
+
+def vector_type(dtype: str, dim: int) -> pa.DataType:
+    """Return the type of a vector column."""
+    return pa.list_(_ARROW_TYPES[dtype], dim)
+
+
+def vector_field(name: str, dim: int, dtype: str = "float32") -> pa.Field:
     """Return the field of a vector column."""
-    return pa.field(name, pa.list_(pa.float32(), dim), nullable=False)
+    return pa.field(name, vector_type(dtype, dim), nullable=False)
 
 
-def entity_schema(dim: int) -> pa.Schema:
+def entity_schema(dim: int, dtype: str = "float32") -> pa.Schema:
     """Return the schema of the entities table."""
-    return pa.schema(
-        [*ENTITY_FIELDS, vector_field("embedding", dim), vector_field("embedding_own", dim)]
-    )
+    vectors = [vector_field(name, dim, dtype) for name in ("embedding", "embedding_own")]
+    return pa.schema([*ENTITY_FIELDS, *vectors])
 
 
-def cell_schema(region_dim: int) -> pa.Schema:
+def cell_schema(region_dim: int, dtype: str = "float32") -> pa.Schema:
     """Return the schema of the cells table."""
-    return pa.schema([*CELL_FIELDS, vector_field("embedding", region_dim)])
+    return pa.schema([*CELL_FIELDS, vector_field("embedding", region_dim, dtype)])
 
 
-def vector_array(vectors: NDArray[np.float32]) -> pa.FixedSizeListArray:
+def vector_array(vectors: NDArray[np.floating], kind: pa.DataType) -> pa.FixedSizeListArray:
     """Return a matrix as an Arrow vector column, without a copy where rows are contiguous."""
-    flat = np.ascontiguousarray(vectors, np.float32).ravel()
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
+    dtype = np.dtype(kind.value_type.to_pandas_dtype())
+    flat = np.ascontiguousarray(vectors, dtype).ravel()
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
 
 
-def vector_matrix(column: pa.FixedSizeListArray) -> NDArray[np.float32]:
-    """Return an Arrow vector column as a matrix of float32."""
+def vector_matrix(column: pa.FixedSizeListArray) -> NDArray[Any]:
+    """Return an Arrow vector column as a matrix of its type."""
     dim = column.type.list_size
-    return np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(-1, dim)
+    flat: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, dim)
 
 
 def with_vectors(
@@ -68,7 +77,9 @@ def with_vectors(
     start = 0
     for batch in batches:
         rows = slice(start, start + batch.num_rows)
-        vectors = [vector_array(matrix[rows]) for matrix in columns.values()]
+        vectors = [
+            vector_array(matrix[rows], schema.field(name).type) for name, matrix in columns.items()
+        ]
         yield pa.RecordBatch.from_arrays([*batch.columns, *vectors], schema=schema)
         start += batch.num_rows
         for matrix in columns.values():

@@ -1,4 +1,4 @@
-"""Where does everything lie inside an index? Names of files, and the versions of their forms.
+"""Name the files of an index, and the versions of their forms.
 
 ::
 
@@ -6,18 +6,19 @@
     ├── manifest.json        what was built, from what, with what; written last
     ├── entities.lance/      the tables: a LanceDB database that opens without geoindex
     ├── cells.lance/
-    ├── search/              made from the tables, laid out for memory mapping
-    │   ├── stamp.json           the versions of the tables, the sizes of the files below
+    ├── search/              the sidecar: made from the tables, laid out for memory mapping
+    │   ├── sidecar.json         the versions of the tables, the sizes of the files below
     │   ├── entities.arrow       all columns but the vectors, in uncompressed batches
     │   ├── entities.embedding.npy, entities.own.npy
+    │   ├── entities.embedding.codes.npy, ...axes.npy    short rows: `geoindex.search.pruning`
+    │   ├── entities.addresses.npy       where the rows are in the table, if in another order
     │   ├── tags.arrow           every key=value once, sorted
     │   ├── tag_codes.npy, tag_offsets.npy               row -> tags
     │   ├── posting_rows.npy, posting_offsets.npy        tag -> rows
     │   ├── cells.arrow, cells.embedding.npy
     │   └── images*.npy, image_*.npy     with imagery: `geoindex.imagery.patch_store`
-    └── indexes/             speeds the search; made from the vectors, may be missing
-        ├── entities.embedding.codes.npy, ...axes.npy    short rows: `geoindex.search.pruning`
-        └── entities.embedding.faiss                     approximate, where asked for
+    └── indexes/             approximate indexes, where asked for
+        └── entities.embedding.faiss
 """
 
 from pathlib import Path
@@ -28,42 +29,29 @@ INDEX_FORMAT = "geoindex"
 MANIFEST = "manifest.json"
 ENTITIES = "entities"
 CELLS = "cells"
+#: Of the numbers of vectors.
+DTYPES = ("float32", "float16")
 # every batch of entities.arrow but the last has this many rows
 SEARCH_BATCH_ROWS = 32_768
 
 
 class SearchFiles(NamedTuple):
-    """The paths of the search files of one index."""
+    """The paths of the search files of one index, wherever they lie."""
 
     folder: Path
 
     @property
-    def stamp(self) -> Path:
-        """The versions of the tables and the sizes of the files; see `geoindex.storage.stamp`."""
-        return self.folder / "stamp.json"
+    def record(self) -> Path:
+        """What the files were made from, and their sizes; see `geoindex.storage.consistency`."""
+        return self.folder / "sidecar.json"
 
     def rows(self, table: str) -> Path:
         """All columns but the vectors."""
         return self.folder / f"{table}.arrow"
 
     def vectors(self, table: str, column: str) -> Path:
-        """One vector column, a matrix of float32."""
+        """One vector column, a matrix."""
         return self.folder / f"{table}.{column}.npy"
-
-    @property
-    def tags(self) -> Path:
-        """Every tag once, sorted by key and value."""
-        return self.folder / "tags.arrow"
-
-    def array(self, name: str) -> Path:
-        """One of the integer arrays."""
-        return self.folder / f"{name}.npy"
-
-
-class IndexFiles(NamedTuple):
-    """The paths of what speeds the search of one index."""
-
-    folder: Path
 
     def codes(self, table: str, column: str) -> Path:
         """Return the codes of one vector column."""
@@ -73,9 +61,18 @@ class IndexFiles(NamedTuple):
         """Return the axes of these codes."""
         return self.folder / f"{table}.{column}.axes.npy"
 
-    def faiss(self, table: str, column: str) -> Path:
-        """Return the approximate index of one vector column."""
-        return self.folder / f"{table}.{column}.faiss"
+    def addresses(self, table: str) -> Path:
+        """Return the addresses of rows in the table; not there where they tell nothing."""
+        return self.folder / f"{table}.addresses.npy"
+
+    @property
+    def tags(self) -> Path:
+        """Every tag once, sorted by key and value."""
+        return self.folder / "tags.arrow"
+
+    def array(self, name: str) -> Path:
+        """One of the integer arrays."""
+        return self.folder / f"{name}.npy"
 
 
 def table_path(index: Path, table: str) -> Path:
@@ -88,6 +85,6 @@ def search_files(index: Path) -> SearchFiles:
     return SearchFiles(index / "search")
 
 
-def index_files(index: Path) -> IndexFiles:
-    """Return the paths of what speeds the search of an index."""
-    return IndexFiles(index / "indexes")
+def faiss_path(index: Path, table: str, column: str) -> Path:
+    """Return the path of the approximate index of one vector column."""
+    return index / "indexes" / f"{table}.{column}.faiss"

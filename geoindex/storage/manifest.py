@@ -1,4 +1,4 @@
-"""What was built, from what, with what? The manifest of an index, and whether it can be opened."""
+"""Write and read the manifest of an index: what was built, from what, with what."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -8,8 +8,8 @@ from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import IndexDamagedError
+from geoindex.storage.filesystem import local_path, write_json
 from geoindex.storage.layout import INDEX_FORMAT, MANIFEST, SCHEMA_VERSION
-from geoindex.storage.workspace import write_json
 
 # those whose version can change the vectors or the answers
 _PACKAGES = ("h3", "numpy", "osmium", "pyarrow", "pylance", "shapely", "tokenizers")
@@ -89,8 +89,10 @@ def read_manifest(index: Path) -> Manifest:
     ------
     IndexDamagedError
         If there is no index, its manifest cannot be read, or it is of another schema version.
+    UsageError
+        If it is not on this machine.
     """
-    path = index / MANIFEST
+    path = local_path(index) / MANIFEST
     if not index.exists():
         msg = f"there is no index {index}. Make one with: geoindex build monaco.osm.pbf -o {index}"
         raise IndexDamagedError(msg)

@@ -1,4 +1,4 @@
-"""May a file be written there? What is asked before, and what a refusal of the system means."""
+"""Check that a file may be written, and explain what the system refuses."""
 
 import errno
 import os

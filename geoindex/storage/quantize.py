@@ -1,4 +1,4 @@
-"""How are vectors written that need not be exact? Float32, float16 or int8, and back.
+"""Write vectors that need not be exact, as float32, float16 or int8, and read them back.
 
 ``value * scale + offset`` gives a vector back, with an offset of zero. float16 is the nearest
 half-precision number, its scale 1. int8 has one scale for all columns and rows, the largest value

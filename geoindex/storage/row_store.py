@@ -1,6 +1,8 @@
-"""What stands in row i? The rows of one table, all columns but the vectors, memory-mapped."""
+"""Write and read the rows of one table: all columns but the vectors, in one Arrow file."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.storage.arrow_buffers import number_column, numbers_from, text_column
+from geoindex.storage.filesystem import map_table, new_arrow, read_batches
 from geoindex.storage.layout import SEARCH_BATCH_ROWS
+
+# some 100 MB of rows; more where there would be more files than a process may open
+_BUCKET_ROWS = 8 * SEARCH_BATCH_ROWS
+_MAX_BUCKETS = 128
+_POSITION = pa.field("position", pa.int64())
 
 
 class Rows:
@@ -33,7 +41,7 @@ class Rows:
     """
 
     def __init__(self, path: Path) -> None:
-        self.table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self.table: pa.Table = map_table(path)
         self._batches: list[pa.RecordBatch] = self.table.to_batches()
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         self._columns: dict[str, NDArray[Any]] = {}
@@ -91,3 +99,105 @@ class Rows:
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
         return pa.Table.from_batches(picked).combine_chunks().take(number_column(place))
+
+
+def write_in_order(
+    batches: Iterable[pa.RecordBatch],
+    position: NDArray[np.int64],
+    target: Path,
+    schema: pa.Schema,
+    *,
+    scratch: Path,
+    advance: Callable[[int], None],
+) -> None:
+    """Write each row at its place, in batches of `SEARCH_BATCH_ROWS` rows.
+
+    Parameters
+    ----------
+    position
+        Of every row of the batches: its place among those that are kept, -1 for none.
+    scratch, advance
+        A folder for what does not fit in memory, deleted in the end; and what is called with the
+        number of rows written.
+    """
+    num_rows = int(position.max(initial=-1)) + 1
+    with new_arrow(target, schema) as out:
+        if num_rows == len(position) and np.array_equal(position, np.arange(num_rows)):
+            for batch in _even(batches, schema):
+                out.write_batch(batch)
+                advance(batch.num_rows)
+            return
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        bucket_rows = _bucket_rows(num_rows)
+        for bucket in _distribute(batches, position, scratch, bucket_rows, num_rows, schema):
+            rows = pa.Table.from_batches(read_batches(bucket))
+            rows = rows.take(pc.sort_indices(rows["position"])).drop(["position"])
+            for start in range(0, rows.num_rows, SEARCH_BATCH_ROWS):
+                batch = _fresh(rows.slice(start, SEARCH_BATCH_ROWS))
+                out.write_batch(batch)
+                advance(batch.num_rows)
+            del rows
+            bucket.unlink()
+        shutil.rmtree(scratch)
+
+
+def _even(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of `SEARCH_BATCH_ROWS`, but the last."""
+    waiting: list[pa.RecordBatch] = []
+    num_waiting = 0
+    for batch in batches:
+        waiting.append(batch)
+        num_waiting += batch.num_rows
+        while num_waiting >= SEARCH_BATCH_ROWS:
+            rows = pa.Table.from_batches(waiting, schema=schema)
+            yield _fresh(rows.slice(0, SEARCH_BATCH_ROWS))
+            waiting = rows.slice(SEARCH_BATCH_ROWS).to_batches()
+            num_waiting -= SEARCH_BATCH_ROWS
+    if num_waiting:
+        yield _fresh(pa.Table.from_batches(waiting, schema=schema))
+
+
+def _fresh(rows: pa.Table) -> pa.RecordBatch:
+    """Return rows as one batch that is a slice of nothing: the same rows give the same bytes.
+
+    What follows a slice would be written for padding.
+    """
+    batches = rows.to_batches()
+    # of one batch alone, Arrow makes no copy
+    return pa.concat_batches([batches[0].slice(0, 0), *batches])
+
+
+def _bucket_rows(num_rows: int) -> int:
+    least = -(-num_rows // _MAX_BUCKETS)
+    return max(_BUCKET_ROWS, -(-least // SEARCH_BATCH_ROWS) * SEARCH_BATCH_ROWS)
+
+
+def _distribute(
+    batches: Iterable[pa.RecordBatch],
+    position: NDArray[np.int64],
+    scratch: Path,
+    bucket_rows: int,
+    num_rows: int,
+    schema: pa.Schema,
+) -> list[Path]:
+    """Write each row, with its position, to the file of the bucket that it falls in."""
+    paths = [scratch / f"{i:03}.arrow" for i in range(-(-num_rows // bucket_rows))]
+    start = 0
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(
+                pa.ipc.new_file(
+                    stack.enter_context(pa.OSFile(str(path), "wb")), schema.append(_POSITION)
+                )
+            )
+            for path in paths
+        ]
+        for batch in batches:
+            places = position[start : start + batch.num_rows]
+            start += batch.num_rows
+            with_place = batch.append_column(_POSITION, pa.array(places))
+            bucket = np.where(places >= 0, places // bucket_rows, -1)
+            for i in np.unique(bucket[bucket >= 0]):
+                files[i].write_batch(with_place.take(pa.array(np.flatnonzero(bucket == i))))
+    return paths

@@ -1,4 +1,4 @@
-"""Which rows have which tags? Every ``key=value`` once, sorted, with lists in both directions.
+"""Index the tags of rows: every ``key=value`` once, sorted, with lists in both directions.
 
 A tag's code is its place in the sorted list, so the tags of one key have neighbouring codes and
 their rows lie end to end: "has the key" reads one slice.
@@ -12,20 +12,38 @@ tag_offsets.npy        int64, n + 1: row i has ``tag_codes[tag_offsets[i]:tag_of
 posting_rows.npy       int64: the rows of code 0, ascending, then of code 1 ...
 posting_offsets.npy    int64, u + 1: code c has ``posting_rows[posting_offsets[c]:...[c + 1]]``
 =====================  ==========================================================================
+
+They are made outside memory: the tags of each batch are sorted and written, the sorted runs are
+merged, and what remains in memory is one number a different tag.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from geoindex.storage.filesystem import (
+    map_matrix,
+    map_table,
+    new_arrow,
+    new_folder,
+    new_matrix,
+    release,
+    writing,
+)
 from geoindex.storage.layout import SearchFiles
-from geoindex.storage.workspace import writing
 
 # parts a key from its value where both are one string; it stands in neither, and sorts before all
 _SEPARATOR = "\0"
+_TAGS = pa.schema([pa.field("key", pa.string()), pa.field("value", pa.string())])
+# different tags of a batch of tags.arrow: readers are quickest with one
+_BATCH_TAGS = 1 << 20
+# texts of each run that are held while runs are merged
+_RUN_TEXTS = 1024
 
 
 def write_tag_lists(
@@ -38,51 +56,121 @@ def write_tag_lists(
     batches
         Of the entities, in row order; only `tags` is read.
     """
-    seen: dict[str, int] = {}
-    counts: list[NDArray[np.int64]] = []
-    codes: list[NDArray[np.int32]] = []
-    for batch in batches:
-        tags = batch["tags"]
-        counts.append(np.diff(tags.offsets.to_numpy()).astype(np.int64))
+    with new_folder(files.tags) as scratch:
+        runs = _Runs(scratch)
+        for batch in batches:
+            runs.add(batch["tags"])
+            advance(batch.num_rows)
+        num_tags = runs.merge(files.tags)
+        _write_lists(runs, files, num_tags)
+
+
+class _Runs:
+    """The tags of each batch, sorted, on the disk.
+
+    Parameters
+    ----------
+    scratch
+        An empty folder.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        # of each batch: how many rows, tags and different tags it has
+        self.sizes: list[tuple[int, int, int]] = []
+
+    def add(self, tags: pa.MapArray) -> None:
+        """Sort the tags of a batch of rows."""
+        counts = np.diff(tags.offsets.to_numpy()).astype(np.int32)
         # map slices keep their parent's children: take only what the offsets span
         low, high = tags.offsets[0].as_py(), tags.offsets[-1].as_py()
         keys, values = tags.keys[low:high], tags.items[low:high]
         joined = pc.binary_join_element_wise(keys, values, _SEPARATOR).dictionary_encode()
-        here = [seen.setdefault(text, len(seen)) for text in joined.dictionary.to_pylist()]
-        codes.append(np.array(here, np.int32)[joined.indices.to_numpy()])
-        advance(batch.num_rows)
-    by_text = sorted(seen)
-    # from the order in which tags were met to their sorted place
-    place = np.empty(len(seen), np.int32)
-    place[[seen[text] for text in by_text]] = np.arange(len(seen), dtype=np.int32)
-    all_codes = place[np.concatenate(codes)] if codes else np.zeros(0, np.int32)
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([[0], *counts])[1:])]).astype(np.int64)
-    _write(files, by_text, all_codes, offsets)
+        order = pc.sort_indices(joined.dictionary)
+        rank = np.empty(len(order), np.int32)
+        rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
+        path = self._path("texts", len(self.sizes))
+        with new_arrow(path, pa.schema([pa.field("text", pa.string())])) as out:
+            out.write_batch(pa.record_batch([joined.dictionary.take(order)], names=["text"]))
+        np.save(self._path("counts", len(self.sizes)), counts)
+        np.save(self._path("local", len(self.sizes)), rank[joined.indices.to_numpy()])
+        self.sizes.append((len(counts), high - low, len(order)))
+
+    def merge(self, tags: Path) -> int:
+        """Write every tag once, sorted; return how many there are."""
+        codes = [
+            new_matrix(self._path("codes", i), np.int32, (num_texts,))
+            for i, (_, _, num_texts) in enumerate(self.sizes)
+        ]
+        places = [0] * len(codes)
+        code, last, held = -1, None, []
+        with new_arrow(tags, _TAGS) as out:
+            for text, run in heapq.merge(*map(self._texts, range(len(codes)))):
+                if text != last:
+                    code, last = code + 1, text
+                    held.append(text)
+                    if len(held) == _BATCH_TAGS:
+                        out.write_batch(_tag_batch(held))
+                        held = []
+                codes[run][places[run]] = code
+                places[run] += 1
+            if held or code < 0:
+                out.write_batch(_tag_batch(held))
+        return code + 1
+
+    def batches(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Yield for each batch how many tags its rows have, and their codes."""
+        for i in range(len(self.sizes)):
+            codes = map_matrix(self._path("codes", i))
+            yield np.load(self._path("counts", i)), codes[np.load(self._path("local", i))]
+
+    def _texts(self, run: int) -> Iterator[tuple[str, int]]:
+        texts = map_table(self._path("texts", run))["text"]
+        for start in range(0, len(texts), _RUN_TEXTS):
+            for text in texts.slice(start, _RUN_TEXTS).to_pylist():
+                yield text, run
+
+    def _path(self, name: str, run: int) -> Path:
+        return self._scratch / f"{name}-{run}.npy"
 
 
-def _write(
-    files: SearchFiles,
-    texts: Sequence[str],
-    codes: NDArray[np.int32],
-    offsets: NDArray[np.int64],
-) -> None:
+def _tag_batch(texts: list[str]) -> pa.RecordBatch:
     parts = [text.split(_SEPARATOR, 1) for text in texts]
-    table = pa.table(
-        {
-            "key": pa.array([key for key, _ in parts], pa.string()),
-            "value": pa.array([value for _, value in parts], pa.string()),
-        }
-    )
-    with pa.OSFile(str(files.tags), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-        out.write_table(table)
-    row_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(texts)))])
-    np.save(files.array("tag_codes"), codes)
-    np.save(files.array("tag_offsets"), offsets)
-    np.save(files.array("posting_rows"), row_of[np.argsort(codes, kind="stable")].astype(np.int64))
+    columns = [pa.array([part[side] for part in parts], pa.string()) for side in (0, 1)]
+    return pa.RecordBatch.from_arrays(columns, schema=_TAGS)
+
+
+def _write_lists(runs: _Runs, files: SearchFiles, num_tags: int) -> None:
+    num_rows = sum(size[0] for size in runs.sizes)
+    total = sum(size[1] for size in runs.sizes)
+    all_codes = new_matrix(files.array("tag_codes"), np.int32, (total,))
+    offsets = new_matrix(files.array("tag_offsets"), np.int64, (num_rows + 1,))
+    sizes = np.zeros(num_tags, np.int64)
+    row, at = 0, 0
+    for counts, codes in runs.batches():
+        all_codes[at : at + len(codes)] = codes
+        offsets[row + 1 : row + len(counts) + 1] = at + np.cumsum(counts, dtype=np.int64)
+        here, numbers = np.unique(codes, return_counts=True)
+        sizes[here] += numbers
+        row, at = row + len(counts), at + len(codes)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    rows = new_matrix(files.array("posting_rows"), np.int64, (total,))
+    # where the next row of each tag goes
+    free, row = starts[:-1].copy(), 0
+    for counts, codes in runs.batches():
+        order = np.argsort(codes, kind="stable")
+        here, first, numbers = np.unique(codes[order], return_index=True, return_counts=True)
+        within = np.arange(len(codes)) - np.repeat(first, numbers)
+        rows[np.repeat(free[here], numbers) + within] = np.repeat(
+            np.arange(row, row + len(counts)), counts
+        )[order]
+        free[here] += numbers
+        row += len(counts)
+        for array in (all_codes, offsets, rows):
+            release(array)
     # written last, and whole or not at all: the mark that the lists are complete
     with writing(files.array("posting_offsets")) as unfinished, unfinished.open("wb") as file:
-        np.save(file, starts.astype(np.int64))
+        np.save(file, starts)
 
 
 class TagLists:
@@ -95,11 +183,11 @@ class TagLists:
     """
 
     def __init__(self, files: SearchFiles) -> None:
-        self._table = pa.ipc.open_file(pa.memory_map(str(files.tags))).read_all().combine_chunks()
-        self.codes: NDArray[np.int32] = np.load(files.array("tag_codes"), mmap_mode="r")
-        self.offsets: NDArray[np.int64] = np.load(files.array("tag_offsets"), mmap_mode="r")
-        self._rows: NDArray[np.int64] = np.load(files.array("posting_rows"), mmap_mode="r")
-        self._starts: NDArray[np.int64] = np.load(files.array("posting_offsets"), mmap_mode="r")
+        self._table = map_table(files.tags)
+        self.codes: NDArray[np.int32] = map_matrix(files.array("tag_codes"))
+        self.offsets: NDArray[np.int64] = map_matrix(files.array("tag_offsets"))
+        self._rows: NDArray[np.int64] = map_matrix(files.array("posting_rows"))
+        self._starts: NDArray[np.int64] = map_matrix(files.array("posting_offsets"))
 
     @property
     def num_tags(self) -> int:

@@ -1,4 +1,4 @@
-"""What has an unfinished build done already?
+"""Keep what an unfinished build has done, for the next one to go on from.
 
 A build works in a hidden folder beside its output (``.monaco.geoindex.work``) and renames at the
 very end, so that a killed build leaves the previous index as it was. What it has done stays in the
@@ -8,43 +8,27 @@ fits and makes the rest anew.
 
 import hashlib
 import json
-import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geoindex.errors import GeoindexError, OutputError
+from geoindex.storage.filesystem import new_matrix, release, write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def fingerprint(**parts: Any) -> str:
     """Hash plain values (BLAKE2b, 8 bytes, hex); the same for the same values, in any order."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that the file is either whole or not there."""
-    with writing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` when all went well and vanishes when not."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
 
 
 @contextmanager
@@ -73,13 +57,17 @@ class Workspace:
         Raises
         ------
         OutputError
-            If the folder cannot be made.
+            If the folder cannot be made, or is a link: what it leads to is not ours to empty.
         GeoindexError
             If another build holds it.
         """
+        if self.folder.is_symlink():
+            msg = f"{self.folder} is a link; delete it, or choose another --output"
+            raise OutputError(msg)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / "lock").open("w")
+            flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+            lock = os.fdopen(os.open(self.folder / "lock", flags, 0o666), "w")
         except OSError as error:
             msg = f"cannot write to {self.folder.parent}: {error.strerror}. Choose another --output"
             raise OutputError(msg) from error
@@ -105,21 +93,12 @@ class Workspace:
         """Delete what is of no use to this build: top-level names that are not in `keep`."""
         for path in self.folder.iterdir():
             if path.name not in keep and path.name != "lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                is_folder = path.is_dir() and not path.is_symlink()
+                shutil.rmtree(path) if is_folder else path.unlink()
 
     def remove(self) -> None:
         """Delete the folder: the build is done."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def release(array: NDArray[Any]) -> None:
-    """Let go of the pages that a memory-mapped array holds; what it holds stays on disk.
-
-    Otherwise a build's memory grows with the map: the system counts every page ever touched.
-    """
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class Matrices:
@@ -152,11 +131,10 @@ class Matrices:
         if progress.exists() and all(path.exists() for path in shapes):
             kept = json.loads(progress.read_text("utf-8"))
             self.done = kept["done"] if kept["boot"] == self._boot else 0
-        mode = "r+" if self.done else "w+"
         self.arrays: list[NDArray[Any]] = [
-            np.lib.format.open_memmap(
-                path, mode=mode, dtype=(dtypes or {}).get(path, np.float32), shape=shape
-            )
+            np.lib.format.open_memmap(path, mode="r+")
+            if self.done
+            else new_matrix(path, (dtypes or {}).get(path, np.float32), shape)
             for path, shape in shapes.items()
         ]
 
@@ -176,30 +154,3 @@ def _boot_id() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return None
-
-
-def exchange(new: Path, place: Path) -> None:
-    """Put the folder `new` at `place`, whatever was there going to where `new` was.
-
-    On Linux in one step (``renameat2`` with ``RENAME_EXCHANGE``), elsewhere in two renames: a
-    computer that stops between them leaves the old index under ``.NAME.work``.
-    """
-    if not place.exists():
-        new.rename(place)
-        return
-    if _exchanged(new, place):
-        return
-    aside = new.with_name("replaced")
-    place.rename(aside)
-    new.rename(place)
-
-
-def _exchanged(left: Path, right: Path) -> bool:
-    import ctypes
-
-    at_cwd, rename_exchange = -100, 2
-    try:
-        rename: Callable[..., int] = ctypes.CDLL(None).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    return rename(at_cwd, os.fsencode(left), at_cwd, os.fsencode(right), rename_exchange) == 0

@@ -1,4 +1,4 @@
-"""Which rows lie in a place? Blocks of rows, each with the box round its points.
+"""Find the rows in a place, by blocks of rows, each with the box round its points.
 
 Rows are in cell order, so the points of a block lie close together. A block whose box is off the
 place is passed over, one whose box lies in it passes whole, and only the points of the others are

@@ -21,7 +21,9 @@ HOSTILE = "\x1b[2J\x1b]0;title\x07 a\rb\nc\td \u202eevil\u2066 \x9b1m é"
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
-    name = "".join(f"&#{ord(letter)};" if ord(letter) >= 9 else "" for letter in "a\rb\nc\td é\u202ex")
+    name = "".join(
+        f"&#{ord(letter)};" if ord(letter) >= 9 else "" for letter in "a\rb\nc\td é\u202ex"
+    )
     nodes = "".join(
         f'<node id="{i}" version="1" lat="60.{i}" lon="24.{i}"><tag k="amenity" v="cafe"/>'
         f'<tag k="name" v="{text}"/></node>'

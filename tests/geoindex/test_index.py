@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
 from geoindex.index import Index
+from geoindex.storage.consistency import TablesChangedError
 from geoindex.storage.layout import SCHEMA_VERSION, search_files, table_path
 
 
@@ -65,7 +66,7 @@ def test_a_search_file_that_is_missing(small_index, copy):
         assert_damaged(copy, name)
         aside.rename(path)
     shutil.rmtree(copy / "search")
-    assert_damaged(copy, "stamp.json cannot be read")
+    assert_damaged(copy, "sidecar.json cannot be read")
 
 
 @pytest.mark.parametrize("name", ["entities.arrow", "tags.arrow", "own", "tag_offsets"])
@@ -75,10 +76,12 @@ def test_a_search_file_of_the_same_size_that_holds_nothing(copy, name):
     assert_damaged(copy, "a search file is damaged")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"tables": {}, "files": 3}', "[" * 100_000])
-def test_a_stamp_that_is_none(copy, text):
-    search_files(copy).stamp.write_text(text)
-    assert_damaged(copy, "stamp.json")
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"tables": {}, "files": 3, "changed": {}}', "[" * 100_000]
+)
+def test_a_record_that_is_none(copy, text):
+    search_files(copy).record.write_text(text)
+    assert_damaged(copy, "sidecar.json")
 
 
 @pytest.mark.parametrize("table", ["entities", "cells"])
@@ -92,7 +95,8 @@ def test_a_table_that_somebody_changed(copy, table, change):
         dataset.delete(f"cell = {rows['cell'][0].as_py()}")
     else:
         lance.write_dataset(rows, dataset.uri, mode="overwrite")
-    assert_damaged(copy, "tables were changed")
+    with pytest.raises(TablesChangedError, match="tables were changed"):
+        Index(copy)
 
 
 def test_a_table_that_is_missing(copy):

@@ -26,11 +26,12 @@ from geoindex.geo.cover import touching
 from geoindex.index import Index
 from geoindex.pipeline.plan import check_resolutions
 from geoindex.pipeline.read import Staged, open_source, stage_sources
-from geoindex.pipeline.sort import order_rows, read_batches
+from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
+from geoindex.storage.filesystem import exchange, read_batches, write_json
 from geoindex.storage.layout import ENTITIES, SCHEMA_VERSION, search_files
 from geoindex.storage.tag_index import TagLists, write_tag_lists
-from geoindex.storage.workspace import Workspace, exchange, fingerprint, write_json
+from geoindex.storage.workspace import Workspace, fingerprint
 from trainer.data.cache import CACHE_VERSION, META, TokenCache
 from trainer.data.duplicates import link_entities
 from trainer.data.image_cache import check_same_tokens, write_images

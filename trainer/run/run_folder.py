@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from encoder.geojepa.model import GeoJEPA
 from geoindex.errors import OutputError
-from geoindex.storage.workspace import exchange, write_json, writing
+from geoindex.storage.filesystem import exchange, write_json, writing
 
 _STATE = "state.safetensors"
 _COUNTERS = "counters.json"

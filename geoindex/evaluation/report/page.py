@@ -34,8 +34,8 @@ from geoindex.report.html import (
     number,
     table,
 )
+from geoindex.storage.filesystem import writing
 from geoindex.storage.output_files import check_output_file, explained, real_path
-from geoindex.storage.workspace import writing
 
 _DEFAULT_RESOLUTION = 9
 

@@ -24,7 +24,9 @@ from tests.support.reporters import RecordingReporter
 def content(index: Path) -> dict[str, bytes]:
     """Return the bytes of the search files: rows, vectors and tags."""
     folder = search_files(index).folder
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "stamp.json"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "sidecar.json"
+    }
 
 
 KILLED = """

@@ -15,8 +15,9 @@ import pytest
 from geoindex.errors import SourceError
 from geoindex.geo.distance import BBox
 from geoindex.pipeline.read import Staged, open_source, stage_sources
-from geoindex.pipeline.sort import order_rows, read_batches
+from geoindex.pipeline.sort import order_rows
 from geoindex.sources.osm.reader import OsmSource
+from geoindex.storage.filesystem import read_batches
 from geoindex.storage.workspace import Workspace
 from tests.support.maps import write_small_map
 from tests.support.osm_files import (

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoindex.features.schema import ENTITY_SCHEMA
-from geoindex.pipeline import sort
 from geoindex.pipeline.read import Staged
-from geoindex.pipeline.sort import order_rows, read_batches
+from geoindex.pipeline.sort import order_rows
 from geoindex.sources.base import SourceInfo
+from geoindex.storage import row_store
+from geoindex.storage.filesystem import read_batches
 
 # cell, number of the id, version
 ROWS = st.lists(
@@ -106,8 +107,8 @@ def test_sources_in_any_order_give_the_same_rows(tmp_path: Path) -> None:
 def test_buckets_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = staged(tmp_path / "a.arrow", [(n * 7 % 11, n, 1) for n in range(50)])
     whole = ordered([source], tmp_path)
-    monkeypatch.setattr(sort, "SEARCH_BATCH_ROWS", 4)
-    monkeypatch.setattr(sort, "_BUCKET_ROWS", 8)
+    monkeypatch.setattr(row_store, "SEARCH_BATCH_ROWS", 4)
+    monkeypatch.setattr(row_store, "_BUCKET_ROWS", 8)
     assert ordered([source], tmp_path) == whole
     sizes = [batch.num_rows for batch in read_batches(tmp_path / "rows.arrow")]
     assert sizes == [4] * 12 + [2]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import geoindex
 from geoindex.geo.distance import LonLat
+from geoindex.pipeline import sidecar
 from geoindex.queries.resolve import Question
-from geoindex.search import build_ann, exact
+from geoindex.search import exact
 from tests.geoindex.filters.test_apply import filters_near, passes, some_cells, some_points
 
 IS_FUZZ = settings.default.max_examples >= 1000
@@ -27,7 +28,7 @@ def coded(small_map, tmp_path_factory):
     """Build the small map with codes, and have few rows searched as many are."""
     output = tmp_path_factory.mktemp("indexes") / "coded.geoindex"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_ann, "MIN_ROWS", 10)
+        patch.setattr(sidecar, "MIN_ROWS", 10)
         geoindex.build(small_map, output, resolution=(8, 9), encoder="tagpool")
         for name, value in (
             ("_FIRST_ROWS", 2), ("_LEAST_FACTOR", 1), ("_GROUPED_ROWS", 20), ("_GROUP_ROWS", 4),

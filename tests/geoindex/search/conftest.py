@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import geoindex
-from geoindex.search import build_ann
+from geoindex.pipeline import sidecar
 from tests.support.maps import write_places
 
 
@@ -14,8 +14,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The places, with codes though they are few, without an approximate index."""
     folder = tmp_path_factory.mktemp("places")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_ann, "MIN_ROWS", 1000)
+        patch.setattr(sidecar, "MIN_ROWS", 1000)
         geoindex.build(
             write_places(folder / "places.parquet"), folder / "plain.geoindex", encoder="tagpool"
         )
     return folder / "plain.geoindex"
+
+
+@pytest.fixture(autouse=True)
+def codes_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes search files anew makes codes as `plain` has them."""
+    monkeypatch.setattr(sidecar, "MIN_ROWS", 1000)

@@ -141,7 +141,7 @@ def test_a_symbolic_link_stays_one(tmp_path):
 def test_a_full_device_is_explained(tmp_path, monkeypatch):
     opened = Path.open
     monkeypatch.setattr(
-        Path, "open", lambda path, mode: opened(Path("/dev/full") if mode == "xb" else path, "wb")
+        Path, "open", lambda path, mode: opened(Path("/dev/full") if mode == "wb" else path, "wb")
     )
     with pytest.raises(GeoindexError, match=r"no room left for .*hits\.parquet .No space left"):
         write(tmp_path / "hits.parquet", batch("POINT (1 2)"))

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoindex.storage.workspace import Matrices, fingerprint, writing
+from geoindex.errors import OutputError
+from geoindex.storage.filesystem import writing
+from geoindex.storage.workspace import Matrices, Workspace, fingerprint
 
 
 def filled(folder: Path) -> Matrices:
@@ -69,3 +71,25 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 def test_fingerprints_do_not_depend_on_order() -> None:
     assert fingerprint(a=1, b=[2]) == fingerprint(b=[2], a=1) != fingerprint(a=1, b=[3])
+
+
+def test_a_workspace_that_is_a_link_is_refused_and_not_emptied(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "me.jpg").write_bytes(b"dear")
+    workspace = Workspace(tmp_path / "town.geoindex")
+    workspace.folder.symlink_to(photos)
+    with pytest.raises(OutputError, match="is a link"), workspace.locked():
+        pass
+    assert (photos / "me.jpg").read_bytes() == b"dear"
+
+
+def test_a_link_in_a_workspace_is_deleted_and_not_followed(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    workspace = Workspace(tmp_path / "town.geoindex")
+    with workspace.locked():
+        (workspace.folder / "old").symlink_to(photos)
+        workspace.forget(set())
+        assert not (workspace.folder / "old").is_symlink()
+    assert photos.is_dir()
