@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from geoindex.errors import InvalidPlaceError
+from geoindex.geo.earth import EQUATORIAL_RADIUS_M, MEAN_RADIUS_M
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-EARTH_RADIUS_M = 6_371_008.8  # mean radius of WGS 84
 # half of the longest way round: the equator's
-MAX_RADIUS_M = math.pi * 6_378_137.0
+MAX_RADIUS_M = math.pi * EQUATORIAL_RADIUS_M
 _METRES = {"": 1.0, "m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "nmi": 1852.0}
 _RADIUS = re.compile(r"([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
 _BBOX_EXAMPLE = "Example: 12.98,55.59,13.02,55.61"
@@ -223,7 +223,7 @@ def haversine_m(
     turn = np.radians(lon - centre.lon)
     chord = np.sin((phi - centre_phi) / 2) ** 2
     chord += np.cos(phi) * math.cos(centre_phi) * np.sin(turn / 2) ** 2
-    metres: NDArray[np.float64] = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    metres: NDArray[np.float64] = 2 * MEAN_RADIUS_M * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
     return metres
 
 
