@@ -1,4 +1,4 @@
-"""What an id names: an OpenStreetMap entity, a GERS entity, or an H3 cell.
+"""Parse and pack ids: of OpenStreetMap entities, GERS entities and H3 cells.
 
 All the ways in which people write an OSM id are read; one is printed: ``way/1234``.
 """

@@ -1,4 +1,4 @@
-"""What is an entity? Raw entities of any source become rows of the `entities` table.
+"""Make rows of the `entities` table of raw entities: point, bbox, cell and hash.
 
 Coordinates are degrees, EPSG:4326, longitude first. An entity's point (`lon`, `lat`) always lies
 on the entity: a node's place, the middle of a line by length, and for an area its centroid or,
@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
+from geoindex.features.raw import RawEntities
 from geoindex.features.tags import TAGS_TYPE, joined
 from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import cells_at
-from geoindex.sources.base import RawEntities
 
 ENTITY_FIELDS = (
     pa.field("feature_id", pa.string(), nullable=False),

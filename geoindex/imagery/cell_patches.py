@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from encoder.images.base import ImageTokeniser
     from encoder.protocol import Embedder, TilePatches
+    from geoindex.geo.cell_members import Level
     from geoindex.imagery.build_patches import ImageStage
-    from geoindex.pipeline.embed import Level
 
 
 class CellImages:

@@ -17,7 +17,8 @@ import numpy as np
 import osmium
 
 from geoindex.features.kinds import kind_of
-from geoindex.sources.base import BATCH_ROWS, RawEntities, UnsortedSourceError
+from geoindex.features.raw import RawEntities
+from geoindex.sources.base import BATCH_ROWS, UnsortedSourceError
 from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
 
 AREA_RELATIONS = frozenset({"multipolygon", "boundary"})

@@ -26,8 +26,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.features.kinds import are_areas, kinds_of
+from geoindex.features.raw import RawEntities
 from geoindex.features.tags import tag_map, tag_map_of
-from geoindex.sources.base import RawEntities, UnsortedSourceError
+from geoindex.sources.base import UnsortedSourceError
 
 # what osmium must write for `parse_xml`: versions, but no times, users and changesets
 FORMAT = "osm,add_metadata=version"

@@ -28,9 +28,9 @@ from pathlib import Path
 import osmium
 
 from geoindex.errors import SourceError
+from geoindex.features.raw import RawEntities
 from geoindex.sources.base import (
     BadTextError,
-    RawEntities,
     SourceInfo,
     UnsortedSourceError,
     file_hash,

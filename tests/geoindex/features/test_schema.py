@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geoindex.features.kinds import kinds_of
+from geoindex.features.raw import RawEntities
 from geoindex.features.schema import ENTITY_SCHEMA, content_hash, entity_batch
 from geoindex.features.tags import tag_map_of
 from geoindex.geo.distance import BBox
-from geoindex.sources.base import RawEntities
 from geoindex.sources.osm.reader import OsmSource
 from tests.geoindex.osm_objects import real_maps
 from tests.osm_files import write_small_map
