@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import base_cells, cells_at, centres, check_resolution, children, parents, ring
 
@@ -145,8 +146,9 @@ def touching(
     Parameters
     ----------
     geometries
-        Shapely geometries of any kind, degrees, within -180 to 180; shape ``(n,)``. None
-        and empty ones have their home cell alone. They are left prepared or not, as before.
+        Shapely geometries of any kind, degrees, within -180 to 180; shape ``(n,)``. What crosses
+        the antimeridian is cut there. None and empty ones have their home cell alone. They are
+        left prepared or not, as before.
     home_cells
         The cell of each entity's point, of `resolution` or finer; shape ``(n,)``.
     resolution
@@ -164,7 +166,7 @@ def touching(
 
     resolution = check_resolution(resolution)
     home = parents(home_cells, resolution)
-    geometries = np.asarray(geometries, object)
+    geometries = cut(np.asarray(geometries, object))
     rows = np.arange(home.size, dtype=np.int64)
     # type 0 is a point; -1 is None
     rest = rows[(shapely.get_type_id(geometries) > 0) & ~shapely.is_empty(geometries)]

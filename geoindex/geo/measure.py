@@ -148,8 +148,10 @@ def areas_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     import shapely
     from pyproj import Geod
 
+    from geoindex.geo.antimeridian import singles
+
     geod = Geod(ellps="WGS84")
-    single, owner = _singles(geometries)
+    single, owner = singles(geometries)
     is_polygon = shapely.get_type_id(single) == _POLYGON
     rings, of_polygon = shapely.get_rings(single[is_polygon], return_index=True)
     # the first ring of a polygon is the outer one
@@ -166,25 +168,16 @@ def lengths_m(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     import shapely
     from pyproj import Geod
 
+    from geoindex.geo.antimeridian import singles
+
     geod = Geod(ellps="WGS84")
-    single, owner = _singles(geometries)
+    single, owner = singles(geometries)
     type_id = shapely.get_type_id(single)
     is_polygon = type_id == _POLYGON
     single[is_polygon] = shapely.get_exterior_ring(single[is_polygon])
     is_long = is_polygon | np.isin(type_id, _LINES)
     metres = [geod.line_length(*shapely.get_coordinates(line).T) for line in single[is_long]]
     return _summed(np.array(metres), owner[is_long], len(geometries))
-
-
-def _singles(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
-    """Return points, lines and polygons, and whose they are; a collection may hold collections."""
-    import shapely
-
-    single, owner = shapely.get_parts(geometries, return_index=True)
-    while (shapely.get_type_id(single) > _POLYGON).any():
-        single, of_part = shapely.get_parts(single, return_index=True)
-        owner = owner[of_part]
-    return single, owner
 
 
 def _summed(values: NDArray[np.float64], owner: NDArray[np.intp], n: int) -> NDArray[np.float64]:
