@@ -37,7 +37,7 @@ class SourceInfo:
 
 
 class UnsortedSourceError(SourceError):
-    """The objects are not in the order that areas and ways need: nodes, ways, relations by id."""
+    """The file cannot be read as a stream of nodes, ways and relations by id, each once."""
 
 
 class BadTextError(SourceError):
@@ -56,6 +56,22 @@ class Source(Protocol):
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in batches of at most `BATCH_ROWS`, counting what is left out."""
         ...
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be read twice, as a source is: to describe it, and for its entities.
+
+    Raises
+    ------
+    SourceError
+        If it is a pipe, a socket or a device.
+    """
+    if not path.is_file():
+        msg = (
+            f"{path} is no regular file, and a source is read more than once. Write it to a file "
+            f"first: cat {path} > map{''.join(path.suffixes[-2:])}"
+        )
+        raise SourceError(msg)
 
 
 def file_hash(path: Path) -> str:
