@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from encoder.earth import ECCENTRICITY2, EQUATORIAL_RADIUS_M
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 FIRST_COLLECTION_TYPE = 4  # shapely.GeometryType: MULTIPOINT, and all above, hold parts
 HALF_EARTH_DEG = 180.0
-WGS84_RADIUS_M = 6_378_137.0
-WGS84_ECCENTRICITY2 = 6.694_379_990_141_317e-3
 # about 2 MB for the widest arrays of the Fourier sums: they stay in the cache
 COORDINATES_A_CHUNK = 16_384
 POINT, LINE, POLYGON = 0, 1, 2
@@ -158,9 +158,9 @@ def local_frames(geometries: NDArray[np.object_]) -> LocalFrames:
     origin_deg = (bounds[:, :2] + bounds[:, 2:]) / 2
     lat = np.radians(origin_deg[:, 1])
     # radii of curvature along the parallel's normal section (N) and the meridian (M)
-    flattening = 1.0 - WGS84_ECCENTRICITY2 * np.sin(lat) ** 2
-    normal_m = WGS84_RADIUS_M / np.sqrt(flattening)
-    meridian_m = normal_m * (1.0 - WGS84_ECCENTRICITY2) / flattening
+    flattening = 1.0 - ECCENTRICITY2 * np.sin(lat) ** 2
+    normal_m = EQUATORIAL_RADIUS_M / np.sqrt(flattening)
+    meridian_m = normal_m * (1.0 - ECCENTRICITY2) / flattening
     m_per_rad = np.column_stack((normal_m * np.cos(lat), meridian_m))
     return LocalFrames(origin_deg, np.radians(m_per_rad))
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from geoindex.errors import InvalidIdError, InvalidLabelsError, NotInIndexError
 from geoindex.evaluation.labels import Labels
 from geoindex.features.ids import OsmId, parse_id
+from geoindex.geo import antimeridian
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, parse_cell, resolution_of
@@ -160,7 +161,7 @@ def _covered(polygons: NDArray[Any], cells: NDArray[np.uint64]) -> Pairs:
     """Return which polygon covers what share of which cell."""
     import shapely
 
-    whole = shapely.make_valid(polygons)
+    whole = shapely.make_valid(antimeridian.cut(polygons))
     outlines = boundaries(cells)
     tree = shapely.STRtree(outlines)
     labels, rows = tree.query(whole, predicate="intersects")

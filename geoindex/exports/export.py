@@ -1,4 +1,4 @@
-"""How does an index become one file that everybody can read? As GeoParquet with two more keys.
+"""Export entities or cells with their vectors as GeoParquet with two more keys.
 
 Entities or cells, in the order of the index: by H3 cell, and cells by resolution first. Vectors
 are of unit length. As float16 or int8 they are so up to the error that the footer states, and

@@ -1,4 +1,4 @@
-"""What does an exported file say about itself? The footer keys ``emb`` and ``geoindex``.
+"""Describe an exported file in the footer keys ``emb`` and ``geoindex``.
 
 ``emb`` follows geoembeddings.org, the STAC embeddings extension 0.0.1: the members of a collection,
 and `emb:quantization`, which the extension has in items, because a file is both. Its `emb:type`

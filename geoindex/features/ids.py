@@ -1,4 +1,4 @@
-"""What an id names: an OpenStreetMap entity, a GERS entity, or an H3 cell.
+"""Parse ids: of OpenStreetMap entities, GERS entities and H3 cells.
 
 All the ways in which people write an OSM id are read; one is printed: ``way/1234``.
 """
@@ -6,27 +6,19 @@ All the ways in which people write an OSM id are read; one is printed: ``way/123
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
-
-import numpy as np
 
 from geoindex.errors import InvalidIdError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import ArrayLike, NDArray
-
 OsmType: TypeAlias = Literal["node", "way", "relation"]
 
-#: In the order of OSM files, which is also the order of packed keys.
+#: In the order of OSM files.
 OSM_TYPES: tuple[OsmType, ...] = ("node", "way", "relation")
-#: OSM counts to some 10^10; the two bits of the type must still fit beside the id.
-MAX_OSM_ID = 1 << 60
+#: OSM counts from 1 to some 10^10, but editors number downwards from -1 what is not uploaded yet,
+#: and made maps from wherever they like: whatever a file can hold is an id.
+MIN_OSM_ID, MAX_OSM_ID = -(1 << 63), (1 << 63) - 1
 
-_TYPE_SHIFT = np.uint64(61)
-_ID_BITS = np.uint64((1 << 61) - 1)
 _SHORT = {osm_type[0]: osm_type for osm_type in OSM_TYPES}
 _OSM_ID = re.compile(
     r"(?P<osm_type>node|way|relation|[nwr])(?P<between>\s*/\s*|\s+|)"
@@ -131,52 +123,6 @@ def parse_id(text: str) -> FeatureId:
     return reference
 
 
-def pack(osm_type: Iterable[str] | ArrayLike, osm_id: ArrayLike) -> NDArray[np.uint64]:
-    """Pack types and ids into integers that sort as OSM files do: type, then id.
-
-    Parameters
-    ----------
-    osm_type
-        ``"node"``, ``"way"`` or ``"relation"``, shape ``(n,)`` or one for all.
-    osm_id
-        1 to 2^60, shape ``(n,)``.
-
-    Returns
-    -------
-    keys
-        Shape ``(n,)``: the type (0, 1, 2) in the upper three bits, the id below.
-
-    Raises
-    ------
-    InvalidIdError
-        If a type or an id is none.
-    """
-    types = np.atleast_1d(np.asarray(osm_type, dtype=str))
-    ids = np.atleast_1d(np.asarray(osm_id, dtype=np.int64))
-    code = np.full(types.shape, -1, np.int64)
-    for number, name in enumerate(OSM_TYPES):
-        code[types == name] = number
-    if (code < 0).any():
-        msg = f"osm_type is {str(types[code < 0][0])!r}; want node, way or relation"
-        raise InvalidIdError(msg)
-    is_wrong = (ids < 1) | (ids > MAX_OSM_ID)
-    if is_wrong.any():
-        msg = f"osm_id is {int(ids[is_wrong][0])}; want 1 to 2^60. Example: 1234"
-        raise InvalidIdError(msg)
-    return (code.astype(np.uint64) << _TYPE_SHIFT) | ids.astype(np.uint64)
-
-
-def unpack(keys: ArrayLike) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
-    """Return the types and ids that `pack` made these keys of, each of shape ``(n,)``."""
-    keys = np.atleast_1d(np.asarray(keys, np.uint64))
-    names = np.array(OSM_TYPES)
-    code = (keys >> _TYPE_SHIFT).astype(np.int64)
-    if code.size and code.max() >= len(OSM_TYPES):
-        msg = f"{int(keys[code.argmax()])} is no packed OSM id; pack() makes them"
-        raise InvalidIdError(msg)
-    return names[code], (keys & _ID_BITS).astype(np.int64)
-
-
 def _parse_address(text: str) -> OsmId:
     parts = urlsplit(text if "://" in text else f"https://{text}")
     host = (parts.hostname or "").removeprefix("www.")
@@ -200,15 +146,9 @@ def _osm_id(match: re.Match[str], text: str) -> OsmId:
     # a number of thousands of digits is refused before int() labours over it
     number = match["digits"]
     osm_id = int(number) if len(number) < 25 else MAX_OSM_ID + 1
-    if osm_id < 0:
-        msg = (
-            f"{text!r} has a negative id: editors number entities so before they are uploaded. "
-            f"Want an id of 1 or more. Example: {osm_type}/{-osm_id}"
-        )
-        raise InvalidIdError(msg)
-    if not 1 <= osm_id <= MAX_OSM_ID:
+    if not MIN_OSM_ID <= osm_id <= MAX_OSM_ID:
         shown = text if len(text) < 60 else f"{text[:57]}..."
-        msg = f"{shown!r} has an id outside 1 to 2^60. Example: {osm_type}/1234"
+        msg = f"{shown!r} has an id of more than 64 bits. Example: {osm_type}/1234"
         raise InvalidIdError(msg)
     version = match["version"]
     if version is not None and (len(version) > 9 or int(version) < 1):

@@ -1,4 +1,4 @@
-"""Which tags make an entity, which of them is its kind, and is a closed way an area?
+"""Rules of tags: what is an entity, which tag is its kind, and when a closed way is an area.
 
 An entity is kept when at least one of its keys is a main key (`MAIN_KEYS`) whose value is not
 ``no``. What is left out so has an address, a note or a survey mark, but is no place of its own;
@@ -8,8 +8,8 @@ Rules are written for one entity (`kind_of`, `is_area`) and applied to batches (
 `are_areas`); the tests hold the two to be the same.
 
 `MAIN_KEYS` is the OpenStreetMap wiki's "Map features" list, ordered: where an entity has several,
-the first names it (a shop in a building is a shop). ``yes`` says less than any word, so a key
-whose value is ``yes`` names the entity only when no other main key does.
+the first names it (a shop in a building is a shop). ``yes`` means less than any other value, so
+a key whose value is ``yes`` names the entity only when no other main key does.
 
 Closed ways follow the wiki's "Polygon features" table: `AREA_KEYS`, with the exceptions it lists.
 """
@@ -60,7 +60,7 @@ AREA_KEYS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "railway": (frozenset({"station", "turntable", "roundhouse", "platform"}), _ALL),
     "waterway": (frozenset({"riverbank", "dock", "boatyard", "dam"}), _ALL),
 }  # fmt: skip
-# with these a closed leisure way is a course to run on, unless it says area=yes
+# with these a closed leisure way is a course to run on, unless it has area=yes
 _LINEAR_LEISURE = frozenset({"track", "slipway"})
 
 
@@ -101,9 +101,9 @@ def is_area(tags: Mapping[str, str]) -> bool:
     >>> is_area({"highway": "pedestrian", "area": "yes"})
     True
     """
-    said = tags.get("area")
-    if said is not None:
-        return said != "no"
+    area = tags.get("area")
+    if area is not None:
+        return area != "no"
     return any(_implies_area(key, value) for key, value in tags.items())
 
 
@@ -138,15 +138,15 @@ def are_areas(tags: pa.MapArray) -> NDArray[np.bool_]:
     row = np.repeat(np.arange(len(counts)), counts)
     areas = np.zeros(len(counts), bool)
     at = np.flatnonzero(pc.is_in(keys, pa.array([*AREA_KEYS])).to_numpy(zero_copy_only=False))
-    # a batch has few different tags: ask the rule once for each
+    # a batch has few different tags: apply the rule once to each
     texts = pc.binary_join_element_wise(keys.take(pa.array(at)), values.take(pa.array(at)), "=")
     coded = texts.dictionary_encode()
     implied = np.array(
         [_implies_area(*text.split("=", 1)) for text in coded.dictionary.to_pylist()], bool
     )
     areas[row[at[implied[coded.indices.to_numpy()]]]] = True
-    said = np.flatnonzero(pc.equal(keys, "area").to_numpy(zero_copy_only=False))
-    areas[row[said]] = pc.not_equal(values.take(pa.array(said)), "no").to_numpy(
+    explicit = np.flatnonzero(pc.equal(keys, "area").to_numpy(zero_copy_only=False))
+    areas[row[explicit]] = pc.not_equal(values.take(pa.array(explicit)), "no").to_numpy(
         zero_copy_only=False
     )
     return areas

@@ -1,17 +1,16 @@
-"""What is an entity? Raw entities of any source become rows of the `entities` table.
+"""Make rows of the `entities` table of raw entities: point, bbox, cell and hash.
 
 Coordinates are degrees, EPSG:4326, longitude first. An entity's point (`lon`, `lat`) always lies
 on the entity: a node's place, the middle of a line by length, and for an area its centroid or,
 where that lies outside, a point within. It decides the entity's cell.
 
-An area that crosses itself is made valid (GEOS ``make_valid``) and counted as ``repaired``. One
-whose longitudes span more than 180 degrees crosses the antimeridian: its bbox then has
-``xmin > xmax``, as RFC 7946 (section 5.2) has it.
+An area that crosses itself is made valid (GEOS ``make_valid``) and counted as ``repaired``. What
+crosses the antimeridian (`geoindex.geo.antimeridian`) is stored as it comes, in one piece; its bbox
+has ``xmin > xmax``.
 """
 
 import hashlib
 from collections import Counter
-from dataclasses import astuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +18,17 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
+from geoindex.features.raw import RawEntities
 from geoindex.features.tags import TAGS_TYPE, joined
+from geoindex.geo.antimeridian import (
+    SIDES,
+    bboxes,
+    cut,
+    in_one_piece,
+    wrapped,
+)
 from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import cells_at
-from geoindex.sources.base import RawEntities
 
 ENTITY_FIELDS = (
     pa.field("feature_id", pa.string(), nullable=False),
@@ -35,7 +41,7 @@ ENTITY_FIELDS = (
     pa.field("geometry", pa.binary(), nullable=False),
     pa.field("lon", pa.float64(), nullable=False),
     pa.field("lat", pa.float64(), nullable=False),
-    *(pa.field(side, pa.float64(), nullable=False) for side in ("xmin", "ymin", "xmax", "ymax")),
+    *(pa.field(side, pa.float64(), nullable=False) for side in SIDES),
     pa.field("cell", pa.uint64(), nullable=False),
     pa.field("content_hash", pa.string(), nullable=False),
 )
@@ -70,8 +76,7 @@ def entity_batch(
     keep = _usable(geometries, skipped)
     if bbox is not None:
         meets = np.zeros(len(geometries), bool)
-        for box in _boxes(bbox):
-            meets |= shapely.intersects(geometries, box)
+        meets[keep] = _meets(geometries[keep], bbox)
         skipped["outside_bbox"] += int((keep & ~meets).sum())
         keep &= meets
     if not keep.all():
@@ -79,7 +84,7 @@ def entity_batch(
         raw, geometries = raw.take(rows), geometries[rows]
     geometries = _repaired(geometries, skipped)
     wkb = shapely.to_wkb(geometries, byte_order=1)
-    lon, lat = _points(geometries)
+    lon, lat = _points(in_one_piece(geometries))
     columns = [
         raw.feature_id,
         raw.osm_type,
@@ -91,7 +96,7 @@ def entity_batch(
         pa.array(wkb, pa.binary()),
         lon,
         lat,
-        *_bboxes(geometries).T,
+        *bboxes(geometries).T,
         cells_at(lon, lat, resolution=resolution),
         pa.array(_content_hashes(raw.tags, wkb), pa.string()),
     ]
@@ -136,11 +141,12 @@ def _usable(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[n
     return ~missing & inside
 
 
-def _boxes(bbox: BBox) -> list[shapely.Geometry]:
-    west, south, east, north = astuple(bbox)
-    if not bbox.crosses_antimeridian:
-        return [shapely.box(west, south, east, north)]
-    return [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+def _meets(geometries: NDArray[np.object_], bbox: BBox) -> NDArray[np.bool_]:
+    west, south, east, north = bbox
+    sides = [(west, 180), (-180, east)] if bbox.crosses_antimeridian else [(west, east)]
+    boxes = [shapely.box(low, south, high, north) for low, high in sides]
+    meets: NDArray[np.bool_] = shapely.intersects(cut(geometries), shapely.union_all(boxes))
+    return meets
 
 
 def _repaired(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[np.object_]:
@@ -152,39 +158,22 @@ def _repaired(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray
         & (shapely.get_num_geometries(geometries[areas]) == 1)
     ]
     geometries[single] = shapely.get_geometry(geometries[single], 0)
-    broken = areas[~shapely.is_valid(geometries[areas])]
+    whole = in_one_piece(geometries[areas])
+    is_broken = ~shapely.is_valid(whole)
+    broken, whole = areas[is_broken], whole[is_broken]
     if broken.size:
         # what has no area at all becomes the line that it is
-        geometries[broken] = shapely.make_valid(
-            geometries[broken], method="structure", keep_collapsed=True
-        )
+        whole = shapely.make_valid(whole, method="structure", keep_collapsed=True)
         # GEOS 3.14 leaves a few rings that touch themselves invalid all the same
-        still = broken[~shapely.is_valid(geometries[broken])]
-        geometries[still] = shapely.make_valid(geometries[still])
+        still = ~shapely.is_valid(whole)
+        whole[still] = shapely.make_valid(whole[still])
+        geometries[broken] = wrapped(whole)
         skipped["repaired"] += int(broken.size)
     return geometries
 
 
-def _crossing(geometries: NDArray[np.object_]) -> NDArray[np.intp]:
-    """Return the rows that cross the antimeridian: narrower when western longitudes move east."""
-    bounds = shapely.bounds(geometries)
-    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180)
-    moved = shapely.bounds(_unwrapped(geometries[wide]))
-    return wide[moved[:, 2] - moved[:, 0] <= 180] if wide.size else wide
-
-
-def _unwrapped(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    moved = shapely.transform(
-        geometries, lambda points: points + np.where(points[:, :1] < 0, [[360.0, 0.0]], 0.0)
-    )
-    return np.asarray(moved, dtype=object)
-
-
 def _points(geometries: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    crossing = _crossing(geometries)
-    if crossing.size:
-        geometries = geometries.copy()
-        geometries[crossing] = _unwrapped(geometries[crossing])
+    """Return a point of each geometry, itself in one piece: longitudes may exceed 180."""
     types = shapely.get_type_id(geometries)
     points = shapely.centroid(geometries)
     lines = types == shapely.GeometryType.LINESTRING
@@ -197,13 +186,3 @@ def _points(geometries: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArr
     within = shapely.point_on_surface(geometries[outside])
     lon[outside], lat[outside] = shapely.get_x(within), shapely.get_y(within)
     return np.where(lon > 180, lon - 360, lon), lat
-
-
-def _bboxes(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
-    bounds = np.asarray(shapely.bounds(geometries))
-    crossing = _crossing(geometries)
-    if crossing.size:
-        moved = shapely.bounds(_unwrapped(geometries[crossing]))
-        moved[:, 2] -= 360
-        bounds[crossing] = moved
-    return bounds

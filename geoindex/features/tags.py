@@ -1,4 +1,4 @@
-"""How are the tags of many entities held? As an Arrow map: by row, sorted by key, each key once.
+"""Tags of many entities as one Arrow map: by row, sorted by key, each key once.
 
 Sorted means by Unicode code point, which is also the order of the UTF-8 bytes. Where an object
 bears a key twice, which editors refuse but files may hold, the last one counts.

@@ -1,33 +1,33 @@
-"""What becomes of geometries that cross the antimeridian? Read as one piece, written as two.
+"""Geometries across the antimeridian: find them, unwrap them, cut them in two, bound them.
 
-Degrees, longitude first, -180 to 180. A ring that runs from 179 on to -179 crosses if it is
-narrower once the western longitudes are moved east (RFC 7946, section 3.1.9, cuts such in two).
+Degrees, longitude first, -180 to 180. A ring that runs from 179 on to -179 crosses: it is narrower
+once its western longitudes are moved east by a full turn (RFC 7946, section 3.1.9, cuts such in
+two). What is drawn round a pole or round the whole Earth does not cross, though some of its
+sides run from -180 to 180: moved east it would shrink to a line, or it has a side along the pole.
 
-What box holds each geometry? The `bbox` column of GeoParquet, and the box of a whole file.
-
-Degrees, longitude first. What crosses the antimeridian has ``xmin > xmax``, as RFC 7946 (section
-5.2) has it and GeoParquet allows; the ground round a pole does not cross it.
+The bbox of what crosses has ``xmin > xmax``, as RFC 7946 (section 5.2) has it and GeoParquet
+allows.
 """
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+BBOX = "bbox"
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 _HALF_TURN, _FULL_TURN = 180.0, 360.0
+_POLYGON = 3  # GEOS numbers the kinds; above 3 are collections
 
 
 def crossing(geometries: NDArray[np.object_]) -> NDArray[np.intp]:
-    """Return the rows that cross: wider than half a turn, and narrower once unwrapped."""
-    import shapely
-
-    bounds = shapely.bounds(geometries)
-    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > _HALF_TURN)
-    if not wide.size:
-        return wide
-    moved = shapely.bounds(unwrapped(geometries[wide]))
-    width = moved[:, 2] - moved[:, 0]
-    # a band round the Earth, all corners on the antimeridian, would shrink to a line
-    return wide[(width > 0) & (width <= _HALF_TURN)]
+    """Return the rows that cross the antimeridian, ascending."""
+    rows = np.flatnonzero(_widths(geometries) > _HALF_TURN)
+    if rows.size:
+        rows = rows[_widths(unwrapped(geometries[rows])) <= _HALF_TURN]
+    parts, owner = singles(geometries[rows])
+    is_wide = _widths(parts) > _HALF_TURN
+    is_around = np.array([_goes_around(part) for part in parts[is_wide]], np.bool_)
+    return np.delete(rows, np.unique(owner[is_wide][is_around]))
 
 
 def unwrapped(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -38,6 +38,27 @@ def unwrapped(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
         geometries, lambda points: points + np.where(points[:, :1] < 0, [[_FULL_TURN, 0.0]], 0.0)
     )
     return moved
+
+
+def wrapped(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return the geometries with longitudes beyond 180 moved a full turn west."""
+    import shapely
+
+    moved: NDArray[np.object_] = shapely.transform(
+        geometries,
+        lambda points: points - np.where(points[:, :1] > _HALF_TURN, [[_FULL_TURN, 0.0]], 0.0),
+    )
+    return moved
+
+
+def in_one_piece(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return the geometries, those that cross unwrapped: they run beyond 180."""
+    rows = crossing(geometries)
+    if not rows.size:
+        return geometries
+    whole = geometries.copy()
+    whole[rows] = unwrapped(geometries[rows])
+    return whole
 
 
 def close_to(geometries: NDArray[np.object_], lon: float) -> NDArray[np.object_]:
@@ -52,9 +73,7 @@ def close_to(geometries: NDArray[np.object_], lon: float) -> NDArray[np.object_]
     """
     import shapely
 
-    whole = geometries.copy()
-    rows = crossing(geometries)
-    whole[rows] = unwrapped(geometries[rows])
+    whole = in_one_piece(geometries).copy()
     bounds = shapely.bounds(whole)
     turns = np.array([0.0, -_FULL_TURN, _FULL_TURN])
     west, east = bounds[:, :1] + turns, bounds[:, 2:3] + turns
@@ -70,9 +89,14 @@ def cut(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     """Return the geometries, those that cross cut in two as RFC 7946 wants."""
     import shapely
 
+    rows = crossing(geometries)
+    if not rows.size:
+        return geometries
     found = geometries.copy()
-    for row in crossing(geometries).tolist():
+    for row in rows.tolist():
         whole = unwrapped(geometries[row : row + 1])[0]
+        if not shapely.is_valid(whole):
+            whole = shapely.make_valid(whole, method="structure", keep_collapsed=True)
         east = shapely.intersection(whole, shapely.box(0, -90, _HALF_TURN, 90))
         west = shapely.intersection(whole, shapely.box(_HALF_TURN, -90, _FULL_TURN, 90))
         sides = [east, _moved(west, -_FULL_TURN)]
@@ -80,22 +104,6 @@ def cut(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
         solid = [side for side in sides if _dimension(side) == _dimension(whole)]
         found[row] = shapely.union_all(solid)
     return found
-
-
-def _dimension(geometry: object) -> int:
-    import shapely
-
-    return -1 if shapely.is_empty(geometry) else int(shapely.get_dimensions(geometry))
-
-
-def _moved(geometry: object, degrees: float) -> object:
-    import shapely
-
-    return shapely.transform(geometry, lambda points: points + np.array([[degrees, 0.0]]))
-
-
-BBOX = "bbox"
-SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def bbox_field(*, nullable: bool) -> pa.Field:
@@ -117,11 +125,8 @@ def bboxes(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     found = np.array(shapely.bounds(geometries), np.float64).reshape(-1, 4)
     rows = crossing(geometries)
     if rows.size:
-        moved = shapely.bounds(unwrapped(geometries[rows]))
-        moved[:, 2] -= 360
-        # a band round the Earth, all corners on the antimeridian, does not shrink to a line
-        is_part = moved[:, 2] + 360 > moved[:, 0]
-        found[rows[is_part]] = moved[is_part]
+        found[rows] = shapely.bounds(unwrapped(geometries[rows]))
+        found[rows, 2] -= _FULL_TURN
     return found
 
 
@@ -168,3 +173,50 @@ class Extent:
             if not self._crosses_prime:
                 west, east = float(self._moved[0]), float(self._moved[2]) - 360
         return [west, south, east, north]
+
+
+def _widths(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return how many degrees of longitude each spans; NaN where there is nothing."""
+    import shapely
+
+    bounds = shapely.bounds(geometries)
+    width: NDArray[np.float64] = bounds[:, 2] - bounds[:, 0]
+    return width
+
+
+def singles(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
+    """Return points, lines and polygons, and whose they are; a collection may hold collections."""
+    import shapely
+
+    single, owner = shapely.get_parts(geometries, return_index=True)
+    while (shapely.get_type_id(single) > _POLYGON).any():
+        single, of_part = shapely.get_parts(single, return_index=True)
+        owner = owner[of_part]
+    return single, owner
+
+
+def _goes_around(part: object) -> bool:
+    """Tell whether a wide line or polygon goes round the Earth or a pole, as it is drawn."""
+    import shapely
+
+    lon, lat = shapely.get_coordinates(part).T
+    along_pole = (np.abs(np.diff(lon)) == _FULL_TURN) & (np.abs(lat[1:]) == 90)
+    if along_pole.any():
+        return True
+    moved = unwrapped(np.array([part], object))
+    if shapely.get_type_id(part) < _POLYGON:
+        return not _widths(moved)[0] > 0
+    # what crosses itself may have an area all the same
+    return not shapely.area(moved)[0] and not shapely.area(shapely.make_valid(moved))[0]
+
+
+def _dimension(geometry: object) -> int:
+    import shapely
+
+    return -1 if shapely.is_empty(geometry) else int(shapely.get_dimensions(geometry))
+
+
+def _moved(geometry: object, degrees: float) -> object:
+    import shapely
+
+    return shapely.transform(geometry, lambda points: points + np.array([[degrees, 0.0]]))

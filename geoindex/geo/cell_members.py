@@ -1,4 +1,4 @@
-"""Which entities does each cell hold, and which lie around it?
+"""The entities that each cell holds, and those that lie around it.
 
 An entity belongs to every cell that its geometry touches; one that touches more than
 `MAX_CELLS` cells (a country, a river) belongs to its home cell alone and is counted. Its
@@ -38,8 +38,16 @@ class CellMembers:
 
     @cached_property
     def around(self) -> "Around":
-        """The cells around each cell: to ask for rings costs as much as to sort their members."""
+        """The cells around each cell: rings cost as much as sorting their members."""
         return _around(self.cells)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The cells of one resolution, and the rows that touch each."""
+
+    resolution: int
+    members: CellMembers
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What ground a cell covers, as polygons in plain longitude and latitude.
+"""The outlines of cells, as polygons in plain longitude and latitude.
 
 A cell's sides are arcs of great circles. Drawn as straight lines in degrees they are off
 by millimetres at resolution 9, but by kilometres for coarse cells or close to a pole:
@@ -24,7 +24,7 @@ _MAX_PARTS = 128
 
 
 def boundaries(cells: ArrayLike) -> NDArray[np.object_]:
-    """Return the ground of each cell: a valid polygon, or two at the antimeridian.
+    """Return the outline of each cell: a valid polygon, or two at the antimeridian.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _split(ring: NDArray[np.float64]) -> object:
     parts = []
     for turn in (-360.0, 0.0, 360.0):
         world = shapely.box(-180.0 + turn, -90.0, 180.0 + turn, 90.0)
-        # the cut may leave lines and points where the ground only meets the antimeridian
+        # the cut may leave lines and points where the outline only meets the antimeridian
         cut = shapely.get_parts(shapely.intersection(unrolled, world))
         cut = cut[shapely.area(cut) > 0]
         parts.extend(shapely.transform(cut, lambda xy, turn=turn: xy - [turn, 0.0]))

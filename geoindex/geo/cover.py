@@ -1,21 +1,18 @@
-"""Which cells an entity's geometry touches.
+"""Find the cells that a geometry touches.
 
-A geometry touches a cell where it shares a point with the cell's ground
+A geometry touches a cell where it shares a point with the cell's outline
 (`geoindex.geo.cell_polygons`), both drawn straight in degrees; the border belongs to both sides.
 The home cell, the one of the entity's point, always counts.
 
 Most entities are decided in bulk. A point has its home cell alone. A geometry whose bbox
-lies in the home cell's ground touches no other: nothing is approximated, since ground,
-bbox and geometry are all drawn in the same plane. The rest descends: from the few cells round
-its middle, at a resolution whose cells are larger than it, to ever finer ones, dropping
-those whose cap (`geoindex.geo.cover`) is off the geometry.
+lies in the home cell touches no other: nothing is approximated, since outline, bbox and geometry
+are all drawn in the same plane. The rest descends: from the few cells round its middle, at a
+resolution whose cells are larger than it, to ever finer ones, dropping those whose cap is off the
+geometry.
 
-How far a cell and all its descendants can reach, as boxes of longitude and latitude.
-
-A finer cell sticks out over the border of its parent, so a search that descends from
-coarse to fine cells must not judge a parent by its own outline. It judges by a cap: the
-circle round the parent's centre that holds the outlines of all descendants, and by the
-box round that circle.
+A finer cell sticks out over the border of its parent, so the descent must not judge a parent by
+its own outline. It judges by a cap: the circle round the parent's centre that holds the outlines
+of all descendants, and by the box round that circle.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import base_cells, cells_at, centres, check_resolution, children, parents, ring
 
@@ -148,15 +146,16 @@ def touching(
     Parameters
     ----------
     geometries
-        Shapely geometries of any kind, degrees, within -180 to 180; shape ``(n,)``. None
-        and empty ones have their home cell alone. They are left prepared or not, as before.
+        Shapely geometries of any kind, degrees, within -180 to 180; shape ``(n,)``. What crosses
+        the antimeridian is cut there. None and empty ones have their home cell alone. They are
+        left prepared or not, as before.
     home_cells
         The cell of each entity's point, of `resolution` or finer; shape ``(n,)``.
     resolution
         0 to 15.
     max_cells
         Geometries that touch more belong to their home cell alone: a country's border
-        says nothing about the ground it crosses.
+        tells nothing of what it crosses.
 
     Raises
     ------
@@ -167,11 +166,11 @@ def touching(
 
     resolution = check_resolution(resolution)
     home = parents(home_cells, resolution)
-    geometries = np.asarray(geometries, object)
+    geometries = cut(np.asarray(geometries, object))
     rows = np.arange(home.size, dtype=np.int64)
     # type 0 is a point; -1 is None
     rest = rows[(shapely.get_type_id(geometries) > 0) & ~shapely.is_empty(geometries)]
-    rest = rest[~_is_in_ground(geometries[rest], home[rest])]
+    rest = rest[~_is_in_cell(geometries[rest], home[rest])]
     wide = _Descent(geometries[rest], resolution, max_cells).run()
 
     pair_row = np.concatenate([rows, rest[wide.row_index]])
@@ -183,15 +182,15 @@ def touching(
     return Touching(pair_row[is_new], pair_cell[is_new], rest[wide.too_wide])
 
 
-def _is_in_ground(geometries: NDArray[np.object_], home: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say which bbox lies inside the ground of its home cell, off the border."""
+def _is_in_cell(geometries: NDArray[np.object_], home: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say which bbox lies inside its home cell, off the border."""
     import shapely
 
     cells, place = np.unique(home, return_inverse=True)
-    ground = boundaries(cells)
-    shapely.prepare(ground)
+    outlines = boundaries(cells)
+    shapely.prepare(outlines)
     inside: NDArray[np.bool_] = shapely.contains_properly(
-        ground[place], shapely.box(*shapely.bounds(geometries).T)
+        outlines[place], shapely.box(*shapely.bounds(geometries).T)
     )
     return inside
 
@@ -236,11 +235,11 @@ class _Descent:
             keep = touch_boxes(self.geometries[row], boxes)
             row, cell = row[keep], cell[keep]
         cells, place = np.unique(cell, return_inverse=True)
-        ground = boundaries(cells)
+        outlines = boundaries(cells)
         # half of the candidates fall to a comparison of bboxes, at a tenth of the cost
-        near = _do_overlap(shapely.bounds(self.geometries)[row], shapely.bounds(ground)[place])
+        near = _do_overlap(shapely.bounds(self.geometries)[row], shapely.bounds(outlines)[place])
         row, cell, place = row[near], cell[near], place[near]
-        keep = shapely.intersects(self.geometries[row], ground[place])
+        keep = shapely.intersects(self.geometries[row], outlines[place])
         return self._without_too_wide(row[keep], cell[keep], self.max_cells)
 
     def _starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -248,7 +247,7 @@ class _Descent:
 
         Let s be the distance from a cell's centre to its corners there. A touched point lies
         within the half diagonal d of the middle, the centre of its cell's ancestor within
-        1.1 s of that point (`geoindex.geo.cover`), the middle within s of its own cell's centre:
+        1.1 s of that point, the middle within s of its own cell's centre:
         together 2.1 s + d. Cells two steps off have their centres 3 s away or more, three
         steps off 4.5 s. So d up to 0.4 s for k = 1, and 1.7 s for k = 2, leave half an s of
         room and more for the distortion of H3's cells.

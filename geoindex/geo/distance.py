@@ -1,4 +1,4 @@
-"""Where a query looks: bbox, point, radius, and which points lie in them.
+"""Points, boxes and radii: parse them, check them, and find the points that lie in them.
 
 Degrees, EPSG:4326, longitude first. Distances are geodesics on the WGS 84 ellipsoid,
 in metres. An entity is judged by its point (``lon``, ``lat``), not by its outline.
@@ -8,24 +8,22 @@ Polygons of ``--within`` are read by `geoindex.geo.polygon_io`.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from geoindex.errors import InvalidPlaceError
+from geoindex.geo.earth import EQUATORIAL_RADIUS_M, MEAN_RADIUS_M
+from geoindex.geo.measure import METRES, number_with_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
-EARTH_RADIUS_M = 6_371_008.8  # mean radius of WGS 84
 # half of the longest way round: the equator's
-MAX_RADIUS_M = math.pi * 6_378_137.0
-_METRES = {"": 1.0, "m": 1.0, "km": 1000.0, "mi": 1609.344, "ft": 0.3048, "nmi": 1852.0}
-_RADIUS = re.compile(r"([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+MAX_RADIUS_M = math.pi * EQUATORIAL_RADIUS_M
 _BBOX_EXAMPLE = "Example: 12.98,55.59,13.02,55.61"
 
 
@@ -119,7 +117,7 @@ def check_point(lon: float, lat: float) -> LonLat:
 
 
 def parse_radius(text: str) -> float:
-    """Parse a distance: a number and m (also when nothing is said), km, mi, ft or nmi.
+    """Parse a distance: a number and m (also without a unit), km, mi, ft or nmi.
 
     Returns
     -------
@@ -131,15 +129,11 @@ def parse_radius(text: str) -> float:
     InvalidPlaceError
         If it is no such distance.
     """
-    match = _RADIUS.fullmatch(text.strip())
-    try:
-        number, unit = (float(match[1]), match[2].lower()) if match else (math.nan, "")
-    except ValueError:
-        number, unit = math.nan, ""
-    if math.isnan(number) or unit not in _METRES:
+    radius_m = number_with_unit(text, METRES)
+    if math.isnan(radius_m):
         msg = f"want a distance in m, km, mi, ft or nmi, got {text!r}. Example: 500m"
         raise InvalidPlaceError(msg)
-    return check_radius(number * _METRES[unit], shown=text)
+    return check_radius(radius_m, shown=text)
 
 
 def check_radius(radius_m: float, *, shown: str | None = None) -> float:
@@ -223,7 +217,7 @@ def haversine_m(
     turn = np.radians(lon - centre.lon)
     chord = np.sin((phi - centre_phi) / 2) ** 2
     chord += np.cos(phi) * math.cos(centre_phi) * np.sin(turn / 2) ** 2
-    metres: NDArray[np.float64] = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    metres: NDArray[np.float64] = 2 * MEAN_RADIUS_M * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
     return metres
 
 

@@ -1,4 +1,4 @@
-"""Where a cell lies, who its parents, children and neighbours are, and which ids it holds.
+"""H3 cells: where they lie, their parents, children, neighbours, and the ids that they hold.
 
 Coordinates are degrees, EPSG:4326, longitude first. h3 takes latitude first; this
 module alone calls it, so the order turns round in one place. Cells are H3's 64-bit

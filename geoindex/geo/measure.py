@@ -1,10 +1,11 @@
-"""How large is an entity, how long? Geodesic measures on the WGS 84 ellipsoid, and their ranges.
+"""Geodesic areas and lengths on the WGS 84 ellipsoid, and ranges of them.
 
 Area, m²: of polygons, their holes taken out; points and lines have none. Length, m: of lines along
 them, of polygons round their outer rings; points have none. What has no measure is in no range.
-Sides are geodesics. Measured when asked, nothing is stored: about 10 µs an entity.
+Sides are geodesics. Measured per query, nothing is stored: about 10 µs an entity.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -15,9 +16,9 @@ from geoindex.errors import UsageError
 
 _POLYGON = 3
 _LINES = (1, 2)  # GEOS: a line, a ring
-_M2 = {"": 1.0, "m2": 1.0, "m²": 1.0, "ha": 1e4, "km2": 1e6, "km²": 1e6}
-_M = {"": 1.0, "m": 1.0, "km": 1e3, "mi": 1609.344, "ft": 0.3048, "nmi": 1852.0}
-_MEASURE = re.compile(r"([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*[2²]?)", re.IGNORECASE)
+SQUARE_METRES = {"": 1.0, "m2": 1.0, "m²": 1.0, "ha": 1e4, "km2": 1e6, "km²": 1e6}
+METRES = {"": 1.0, "m": 1.0, "km": 1e3, "mi": 1609.344, "ft": 0.3048, "nmi": 1852.0}
+_MEASURE = re.compile(r"([+-]?[0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]*[2²]?)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def parse_area(text: str) -> float:
     UsageError
         If it is none.
     """
-    return _parse(text, _M2, "an area in m2, ha or km2", "500m2")
+    return _parse(text, SQUARE_METRES, "an area in m2, ha or km2", "500m2")
 
 
 def parse_length(text: str) -> float:
@@ -81,20 +82,27 @@ def parse_length(text: str) -> float:
     UsageError
         If it is none.
     """
-    return _parse(text, _M, "a length in m, km, mi, ft or nmi", "1.5km")
+    return _parse(text, METRES, "a length in m, km, mi, ft or nmi", "1.5km")
+
+
+def number_with_unit(text: str, units: dict[str, float]) -> float:
+    """Return a number times its unit, ``1.5km``; NaN where the text is none."""
+    match = _MEASURE.fullmatch(text.strip())
+    unit = units.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        return math.nan
+    try:
+        return float(match[1]) * unit
+    except ValueError:
+        return math.nan
 
 
 def _parse(text: str, units: dict[str, float], what: str, example: str) -> float:
-    match = _MEASURE.fullmatch(text.strip())
-    unit = units.get(match[2].lower()) if match else None
-    try:
-        number = float(match[1]) if match else np.nan
-    except ValueError:
-        number = np.nan
-    if unit is None or not 0 <= number < np.inf:
+    value = number_with_unit(text, units)
+    if not 0 <= value < math.inf:
         msg = f"want {what}, 0 or more, got {text!r}. Example: {example}"
         raise UsageError(msg)
-    return number * unit
+    return value
 
 
 def areas_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -102,8 +110,10 @@ def areas_m2(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     import shapely
     from pyproj import Geod
 
+    from geoindex.geo.antimeridian import singles
+
     geod = Geod(ellps="WGS84")
-    single, owner = _singles(geometries)
+    single, owner = singles(geometries)
     is_polygon = shapely.get_type_id(single) == _POLYGON
     rings, of_polygon = shapely.get_rings(single[is_polygon], return_index=True)
     # the first ring of a polygon is the outer one
@@ -120,25 +130,16 @@ def lengths_m(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     import shapely
     from pyproj import Geod
 
+    from geoindex.geo.antimeridian import singles
+
     geod = Geod(ellps="WGS84")
-    single, owner = _singles(geometries)
+    single, owner = singles(geometries)
     type_id = shapely.get_type_id(single)
     is_polygon = type_id == _POLYGON
     single[is_polygon] = shapely.get_exterior_ring(single[is_polygon])
     is_long = is_polygon | np.isin(type_id, _LINES)
     metres = [geod.line_length(*shapely.get_coordinates(line).T) for line in single[is_long]]
     return _summed(np.array(metres), owner[is_long], len(geometries))
-
-
-def _singles(geometries: NDArray[np.object_]) -> tuple[NDArray[np.object_], NDArray[np.intp]]:
-    """Return points, lines and polygons, and whose they are; a collection may hold collections."""
-    import shapely
-
-    single, owner = shapely.get_parts(geometries, return_index=True)
-    while (shapely.get_type_id(single) > _POLYGON).any():
-        single, of_part = shapely.get_parts(single, return_index=True)
-        owner = owner[of_part]
-    return single, owner
 
 
 def _summed(values: NDArray[np.float64], owner: NDArray[np.intp], n: int) -> NDArray[np.float64]:

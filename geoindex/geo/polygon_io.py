@@ -1,6 +1,8 @@
-"""Which polygon ``--within`` names: WKT, or a file of one of five formats.
+"""Read the area of ``--within``: WKT, or a file of one of five formats.
 
-Every polygon in a file counts; together they make one area, in degrees, longitude first.
+Every polygon of every layer of a file counts; together they make one area, in degrees, longitude
+first. A ring from 179 to -179 crosses the antimeridian (`geoindex.geo.antimeridian`) and is cut
+there.
 GeoJSON and WKT are read by shapely alone. GeoPackage, GeoParquet, Shapefile and what else
 GDAL knows are read by geopandas, and brought to EPSG:4326 from any other system.
 """
@@ -16,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from geoindex.errors import InvalidPlaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import geopandas
     import shapely
 
 _WKT = re.compile(
@@ -159,26 +164,38 @@ def _geometries(document: Any) -> list[dict[str, Any]]:
 
 
 def _from_geopandas(path: Path) -> list[shapely.Geometry]:
-    import geopandas
-
     try:
-        if path.suffix.lower() in {".parquet", ".geoparquet", ".pq"}:
-            table = geopandas.read_parquet(path)
-        else:
-            table = geopandas.read_file(path)
-        if table.crs is not None:
-            table = table.to_crs("EPSG:4326")
-        return [geometry for geometry in table.geometry if geometry is not None]
+        tables = [_lon_lat(table) for table in _tables(path)]
+        return [geometry for table in tables for geometry in table if geometry is not None]
     except Exception as error:  # noqa: BLE001 - GDAL, pyarrow and PROJ each have their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         msg = f"{path} cannot be read as polygons: {reason}. {_EXAMPLE}"
         raise InvalidPlaceError(msg) from None
 
 
+def _tables(path: Path) -> Iterator[geopandas.GeoSeries]:
+    """Yield the geometries of each layer of a file; most kinds of file have one."""
+    import geopandas
+    import pyogrio
+
+    if path.suffix.lower() in {".parquet", ".geoparquet", ".pq"}:
+        yield geopandas.read_parquet(path).geometry
+        return
+    for layer, kind in pyogrio.list_layers(path):
+        if kind is not None:
+            yield geopandas.read_file(path, layer=layer).geometry
+
+
+def _lon_lat(geometries: geopandas.GeoSeries) -> geopandas.GeoSeries:
+    return geometries if geometries.crs is None else geometries.to_crs("EPSG:4326")
+
+
 def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
     """Join the polygons of a source into one valid area."""
     import numpy as np
     import shapely
+
+    from geoindex.geo.antimeridian import cut, in_one_piece, wrapped
 
     # one level at a time: a collection may hold collections
     parts = np.array(geometries, object)
@@ -190,16 +207,18 @@ def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
         msg = f"{name} holds no polygon, but {', '.join(kinds) or 'nothing'}. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
     _check_on_earth(polygons, name)
-    is_broken = ~shapely.is_valid(polygons)
+    whole = in_one_piece(polygons)
+    is_broken = ~shapely.is_valid(whole)
     if is_broken.any():
-        reason = shapely.is_valid_reason(polygons[is_broken][0])
+        reason = shapely.is_valid_reason(whole[is_broken][0])
         warnings.warn(f"{name}: {reason}; the polygon was made valid", stacklevel=3)
-        polygons = shapely.make_valid(polygons, method="structure", keep_collapsed=False)
-    whole = shapely.union_all(polygons)
-    if not shapely.area(whole) > 0:
+        mended = shapely.make_valid(whole[is_broken], method="structure", keep_collapsed=False)
+        polygons[is_broken] = wrapped(mended)
+    area = shapely.union_all(cut(polygons))
+    if not shapely.area(area) > 0:
         msg = f"{name} has polygons without an area. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
-    return whole
+    return area
 
 
 def _check_on_earth(polygons: Any, name: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import tile_patches
 from geoindex.geo.cell_members import ranges
+from geoindex.geo.earth import TILE_METRES_PER_DEGREE
 from geoindex.geo.h3 import centres, parents
 from geoindex.imagery.patch_store import ImageFiles
 from geoindex.progress import Reporter
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
     from encoder.images.base import ImageTokeniser
     from encoder.protocol import Embedder, TilePatches
+    from geoindex.geo.cell_members import Level
     from geoindex.imagery.build_patches import ImageStage
-    from geoindex.pipeline.embed import Level
-
-_METRES_PER_DEGREE = 111_195.0
 
 
 class CellImages:
@@ -115,6 +114,6 @@ def _shift_m(cells: NDArray[np.uint64], tiles: NDArray[np.uint64]) -> NDArray[np
     lon, lat = centres(cells)
     tile_lon, tile_lat = centres(tiles)
     east = ((lon - tile_lon + 180) % 360 - 180) * np.cos(np.radians(tile_lat))
-    both = np.column_stack([east, lat - tile_lat]) * _METRES_PER_DEGREE
+    both = np.column_stack([east, lat - tile_lat]) * TILE_METRES_PER_DEGREE
     shift: NDArray[np.float32] = both.astype(np.float32)
     return shift

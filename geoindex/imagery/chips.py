@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex._threads import made_ahead
-from geoindex.geo.distance import EARTH_RADIUS_M
+from geoindex.geo.earth import MEAN_RADIUS_M
 from geoindex.geo.h3 import centres, corners
 from geoindex.imagery.base import Chip, ChipFrame, Imagery, check_gsd
 
@@ -97,7 +97,7 @@ def _away_m(
     west, south, east, north = map(np.radians, (lon, lat, *lon_lat.T))
     half = np.sin((north - south) / 2) ** 2
     half += np.cos(south) * np.cos(north) * np.sin((east - west) / 2) ** 2
-    return 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half))
+    return 2 * MEAN_RADIUS_M * np.arcsin(np.sqrt(half))
 
 
 def _two_digits_up(value: float) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import SourceError
+from geoindex.geo.earth import EQUATORIAL_RADIUS_M
 from geoindex.imagery.base import (
     TILE_SUFFIXES,
     Chip,
@@ -31,8 +32,7 @@ from geoindex.imagery.base import (
 from geoindex.imagery.stretch import full_range, parse_stretch
 from geoindex.imagery.warp import warp
 
-EARTH_RADIUS_M = 6_378_137.0
-EQUATOR_M = 2 * pi * EARTH_RADIUS_M
+EQUATOR_M = 2 * pi * EQUATORIAL_RADIUS_M
 TILE_PX = 256
 _OPAQUE = 128
 # decoded tiles of 256 px: 16 MB

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import AmbiguousNameError, NotInIndexError, UsageError
 from geoindex.features.ids import CellId
-from geoindex.geo.antimeridian import close_to
+from geoindex.geo.antimeridian import close_to, cut
 from geoindex.geo.distance import LonLat, distances_m, haversine_m
 from geoindex.geo.h3 import format_cell
 from geoindex.index import Index
@@ -118,7 +118,8 @@ def _kind(index: Index, row: int) -> str:
 def _geometry(index: Index, row: int) -> Any:
     import shapely
 
-    return shapely.from_wkb(index.entities.table["geometry"][row].as_py())
+    wkb = index.entities.table["geometry"][row].as_py()
+    return cut(np.array([shapely.from_wkb(wkb)], object))[0]
 
 
 def _is_area(geometry: Any) -> bool:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from geoindex._threads import made_ahead, num_threads, one_ahead
 from geoindex.encoders import entity_tokens, tag_codes, tiles_of
-from geoindex.geo.cell_members import MAX_CELLS, CellMembers, members_at, tile_rows, tile_runs
+from geoindex.geo.cell_members import (
+    MAX_CELLS,
+    CellMembers,
+    Level,
+    members_at,
+    tile_rows,
+    tile_runs,
+)
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.progress import Reporter
@@ -140,14 +147,6 @@ def _save_touching(path: Path, batch: _Tokenised) -> None:
 
 def _pairs_path(folder: Path, i: int) -> Path:
     return folder / f"touching-{i:05}.npz"
-
-
-@dataclass(frozen=True)
-class Level:
-    """The cells of one resolution, and the rows that touch each."""
-
-    resolution: int
-    members: CellMembers
 
 
 def levels_of(rows: RowTokens, resolutions: Sequence[int]) -> list[Level]:

@@ -1,1 +1,1 @@
-"""What is on the map? One file a kind of source; all keep the promise of `base.Source`."""
+"""Maps in: one file a kind of source, all with the promise of `base.Source`."""

@@ -1,21 +1,18 @@
-"""What every source promises: a description, and raw entities in batches.
+"""The promise of every source: a description, and raw entities in batches.
 
-A source reads; it does not judge. Kind, cell, bbox and hash are the same for all sources and are
-made in `geoindex.features.schema`.
+A source only reads. Point, cell, bbox and hash are the same for all sources and are made in
+`geoindex.features.schema`.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import Any, Protocol
 
 from geoindex.errors import SourceError
+from geoindex.features.raw import RawEntities
 
 BATCH_ROWS = 32_768
 _HASH_CHUNK_BYTES = 1 << 22
@@ -39,36 +36,8 @@ class SourceInfo:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class RawEntities:
-    """Some entities as a source has them, in columns of one length.
-
-    `wkb` holds bytes, EPSG:4326, longitude first. `version` is null where
-    the source knows none; `osm_type` and `osm_id` are null for what is not of OpenStreetMap.
-    `tags` are sorted by key, as `geoindex.features.tags.tag_map` makes them.
-    """
-
-    feature_id: pa.StringArray
-    osm_type: pa.StringArray
-    osm_id: pa.Int64Array
-    version: pa.Int32Array
-    kind: pa.StringArray
-    tags: pa.MapArray
-    wkb: NDArray[np.object_]
-
-    def take(self, rows: NDArray[np.intp]) -> Self:
-        """Return some of the entities, in the order of `rows`."""
-        places = pa.array(rows)
-        names = [field.name for field in fields(self) if field.name != "wkb"]
-        columns = {name: getattr(self, name).take(places) for name in names}
-        return type(self)(**columns, wkb=self.wkb[rows])
-
-    def __len__(self) -> int:
-        return len(self.wkb)
-
-
 class UnsortedSourceError(SourceError):
-    """The objects are not in the order that areas and ways need: nodes, ways, relations by id."""
+    """The file cannot be read as a stream of nodes, ways and relations by id, each once."""
 
 
 class BadTextError(SourceError):
@@ -87,6 +56,22 @@ class Source(Protocol):
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in batches of at most `BATCH_ROWS`, counting what is left out."""
         ...
+
+
+def check_file(path: Path) -> None:
+    """Refuse what cannot be read twice, as a source is: to describe it, and for its entities.
+
+    Raises
+    ------
+    SourceError
+        If it is a pipe, a socket or a device.
+    """
+    if not path.is_file():
+        msg = (
+            f"{path} is no regular file, and a source is read more than once. Write it to a file "
+            f"first: cat {path} > map{''.join(path.suffixes[-2:])}"
+        )
+        raise SourceError(msg)
 
 
 def file_hash(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""Read entities from a geoindex: its rows are entities as they were read once, with their tags.
+"""Read entities from a geoindex.
 
-So an index can be embedded anew by another encoder, without the file it came from; and a run that
-trains on imagery finds the patch tokens beside the entities.
+Its rows are entities as they were read once, with their tags. So an index can be embedded anew by
+another encoder, without the file it came from; and a run that trains on imagery finds the patch
+tokens beside the entities.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from geoindex.errors import SourceError
-from geoindex.sources.base import RawEntities, SourceInfo, file_hash
+from geoindex.features.raw import RawEntities
+from geoindex.sources.base import SourceInfo, file_hash
 from geoindex.storage.consistency import current_files
 from geoindex.storage.layout import ENTITIES
 from geoindex.storage.manifest import read_manifest
 
-#: matrices that tell two indexes of the same entities apart
+#: matrices by which two indexes of the same entities differ
 _IMAGE_FILES = ("images", "image_places", "image_offsets")
 
 

@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from geoindex.errors import InvalidIdError, SourceError
 from geoindex.features.ids import OsmId, parse_id
 from geoindex.features.kinds import kinds_of
+from geoindex.features.raw import RawEntities
 from geoindex.features.tags import tag_map_of
-from geoindex.sources.base import BATCH_ROWS, RawEntities, SourceInfo, file_hash
+from geoindex.sources.base import BATCH_ROWS, SourceInfo, file_hash
 from geoindex.sources.osm.reader import ATTRIBUTION, LICENCE
 
 SUFFIXES = (".parquet", ".geoparquet")

@@ -14,6 +14,7 @@ what plain encoding needs under ZSTD and reads faster.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ from geoindex.storage.output_files import check_output_file, explained, real_pat
 SUFFIXES = (".parquet", ".geoparquet")
 MAX_ROW_GROUP_ROWS = 100_000
 _VERSION = "1.1.0"
+# where Arrow's readers find the types and the metadata of columns
+_ARROW_SCHEMA = "ARROW:schema"
 _GEOMETRY = "geometry"
 # shapely's type ids 0 to 7; a ring is written as a line
 _TYPE_NAMES = (
@@ -117,7 +120,11 @@ class GeoParquetFile:
         with explained(output):
             self._sink = place.open("wb")
         self._writer = pq.ParquetWriter(
-            self._sink, self.schema, compression="zstd", **_encodings(self.schema)
+            self._sink,
+            self.schema,
+            compression="zstd",
+            store_schema=False,  # `finish` stores it, with the keys that are known then
+            **_encodings(self.schema),
         )
 
     @property
@@ -151,6 +158,9 @@ class GeoParquetFile:
         texts = {"geo": json.dumps(self._geo())}
         for key, value in self.metadata.items():
             texts[key] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        # readers of Parquet take the keys of the footer, those of Arrow the keys of its schema
+        arrow_schema = self.schema.with_metadata(texts).serialize().to_pybytes()
+        texts[_ARROW_SCHEMA] = b64encode(arrow_schema).decode()
         self._writer.add_key_value_metadata(texts)
         with explained(self._output):
             self._writer.close()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from geoindex.geo.distance import (
-    EARTH_RADIUS_M,
     BBox,
     LonLat,
     haversine_m,
@@ -24,6 +23,7 @@ from geoindex.geo.distance import (
     within_geometry,
     within_radius,
 )
+from geoindex.geo.earth import MEAN_RADIUS_M
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +164,7 @@ class InRadius:
         )
         reach = np.radians(zones.north - zones.south) / 2
         reach += np.radians(zones.east - zones.west) / 2 * np.cos(np.radians(nearest_equator))
-        reach_m = EARTH_RADIUS_M * reach + _SLACK_M
+        reach_m = MEAN_RADIUS_M * reach + _SLACK_M
         away_m = haversine_m(lon, lat, self.centre)
         # the sphere is off by less than 0.6 %; points within 1 % are measured on the ellipsoid
         may = away_m - reach_m <= self.radius_m * 1.01

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoder.earth import TILE_METRES_PER_DEGREE
 from encoder.geojepa.batch import TokenBatch
 from trainer.data.batch import Batch, View
 from trainer.data.cache import TokenCache
@@ -16,8 +17,6 @@ from trainer.data.sample_entities import Drawn
 from trainer.masks.patches import draw_patch_masks
 from trainer.masks.sample import draw_masks
 from trainer.masks.types import MaskConfig, Masks, RaggedTiles
-
-_METRES_PER_DEGREE = 111_195.0
 
 
 def make_batch(
@@ -124,9 +123,9 @@ def _bbox_m(bbox: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[
     """Return boxes in metres from the centres of their tiles, shape ``(N, 4)``."""
     west, south, east, north = bbox.T
     lon, lat = centres.T
-    metres = _METRES_PER_DEGREE * np.cos(np.radians(lat))
+    metres = TILE_METRES_PER_DEGREE * np.cos(np.radians(lat))
     west_m = ((west - lon + 180) % 360 - 180) * metres
     # a box over the antimeridian has its west in the east
     east_m = west_m + ((east - west) % 360) * metres
-    south_m, north_m = ((side - lat) * _METRES_PER_DEGREE for side in (south, north))
+    south_m, north_m = ((side - lat) * TILE_METRES_PER_DEGREE for side in (south, north))
     return np.column_stack([west_m, south_m, east_m, north_m]).astype(np.float32)

@@ -15,6 +15,7 @@ import numpy as np
 
 from geoindex.errors import InvalidIdError
 from geoindex.evaluation.report.content import Content, name_row, unique
+from geoindex.geo.earth import TILE_METRES_PER_DEGREE
 from geoindex.geo.h3 import corners, parse_cell
 from geoindex.report.html import (
     OSM,
@@ -33,7 +34,6 @@ from geoindex.report.html import (
 )
 
 # one degree of latitude; a picture needs no ellipsoid
-_METRES_A_DEGREE = 111_195
 _SIDE, _EDGE, _LEAST_M = 300, 22, 500
 _SMALLEST, _LARGEST = 5.0, 11.0
 TOO_LOW, TOO_HIGH, WRONG = "low", "high", "wrong"
@@ -175,7 +175,8 @@ def _outline(cell: Any, lon0: float, lat0: float) -> Any:
 def _metres(lon: float, lat: float, lon0: float, lat0: float) -> tuple[float, float]:
     """Return metres east and north of a point; across the antimeridian it is the short way."""
     east = (lon - lon0 + 180) % 360 - 180
-    return east * math.cos(math.radians(lat0)) * _METRES_A_DEGREE, (lat - lat0) * _METRES_A_DEGREE
+    east *= math.cos(math.radians(lat0))
+    return east * TILE_METRES_PER_DEGREE, (lat - lat0) * TILE_METRES_PER_DEGREE
 
 
 def _grid(reach_m: float, per_m: float) -> Html:

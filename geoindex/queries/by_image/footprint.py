@@ -255,6 +255,7 @@ def quartered(
 # the ground of a large entity is looked for along pieces so many patches long, and where it has an
 # inside in boxes so many wide
 _PIECE_PATCHES, _BOX_PATCHES = 4, 32
+# of latitude, rounded: the height of a grid's rows decides how soon a patch is found, not which
 _DEGREE_M = 111_000.0
 
 

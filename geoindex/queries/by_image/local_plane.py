@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_AXIS_M, _ECCENTRICITY2 = 6_378_137.0, 0.00669437999014
+from geoindex.geo.earth import ECCENTRICITY2, EQUATORIAL_RADIUS_M
+
 _FULL_TURN, _HALF_TURN = 360.0, 180.0
 # at the poles a degree of longitude has no width
 _LEAST_COSINE = 1e-9
@@ -40,8 +41,8 @@ def places_about(
         ends = Geod(ellps="WGS84").fwd(lon[of], lat[of], azimuth, np.hypot(east_m, north_m))
         return np.column_stack(ends[:2])
     turn = np.radians(lat)
-    tan, eta2 = np.tan(turn), _ECCENTRICITY2 / (1 - _ECCENTRICITY2) * np.cos(turn) ** 2
-    radius = (_AXIS_M / np.sqrt(1 - _ECCENTRICITY2 * np.sin(turn) ** 2))[of]
+    tan, eta2 = np.tan(turn), ECCENTRICITY2 / (1 - ECCENTRICITY2) * np.cos(turn) ** 2
+    radius = (EQUATORIAL_RADIUS_M / np.sqrt(1 - ECCENTRICITY2 * np.sin(turn) ** 2))[of]
     u, v, t2 = north_m / radius, east_m / radius, tan * tan
     u2, v2 = u * u, v * v
     up = u - (tan / 2)[of] * v2 - (1.5 * eta2 * tan)[of] * u2
@@ -58,9 +59,9 @@ def places_about(
 def metres_per_degree(lat: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how many metres a degree east and a degree north are, shape ``(n, 2)``."""
     turn = np.radians(lat)
-    bent = 1 - _ECCENTRICITY2 * np.sin(turn) ** 2
-    east = np.maximum(np.cos(turn), _LEAST_COSINE) * _AXIS_M / np.sqrt(bent)
-    north = _AXIS_M * (1 - _ECCENTRICITY2) / bent**1.5
+    bent = 1 - ECCENTRICITY2 * np.sin(turn) ** 2
+    east = np.maximum(np.cos(turn), _LEAST_COSINE) * EQUATORIAL_RADIUS_M / np.sqrt(bent)
+    north = EQUATORIAL_RADIUS_M * (1 - ECCENTRICITY2) / bent**1.5
     return np.radians(np.column_stack([east, north]))
 
 

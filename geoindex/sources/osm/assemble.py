@@ -1,10 +1,8 @@
-"""Which nodes, ways and areas of an OpenStreetMap file are entities, and of what geometry?
+"""Pick the nodes, ways and areas of an OpenStreetMap file that are entities, with geometries.
 
-`geoindex.sources.osm.reader` says what is kept. A node or way passes Python once, for its
-geometry; its
-tags go as text through a small file to `geoindex.sources.osm.columns` and are judged a batch at a
-time.
-Areas of relations are few: their tags are fetched one by one.
+`geoindex.sources.osm.reader` lists what is kept. A node or way passes Python once, for its
+geometry; its tags go as text through a small file to `geoindex.sources.osm.columns` and are judged
+a batch at a time. Areas of relations are few: their tags are fetched one by one.
 """
 
 import tempfile
@@ -17,19 +15,25 @@ import numpy as np
 import osmium
 
 from geoindex.features.kinds import kind_of
-from geoindex.sources.base import BATCH_ROWS, RawEntities, UnsortedSourceError
+from geoindex.features.raw import RawEntities
+from geoindex.sources.base import BATCH_ROWS, UnsortedSourceError
 from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
+from geoindex.sources.osm.sort import MAX_PLAIN_ID, NODES_LATE
 
 AREA_RELATIONS = frozenset({"multipolygon", "boundary"})
-_LATE = "nodes come after ways"
 
 
 def area_relations(
-    file: osmium.io.File, skipped: Counter[str], *, check_text: bool
+    file: osmium.io.File, skipped: Counter[str], *, check_text: bool, is_sorted: bool
 ) -> dict[int, str]:
     """Read the relations that become areas, id to type, and count the others.
 
     An area comes before its relation in the stream, and osmium leaves `type` out of its tags.
+
+    Raises
+    ------
+    UnsortedSourceError
+        If they are out of order, or of ids that osmium makes no areas of.
     """
     found: dict[int, str] = {}
     ids = []
@@ -46,8 +50,20 @@ def area_relations(
             skipped["no_main_key"] += 1
         else:
             found[relation.id] = relation.tags["type"]
+            if not (is_sorted or relation.version or len(relation.members)):
+                msg = f"relation {relation.id} has tags but no members"
+                raise UnsortedSourceError(msg)
+            odd = (ref for ref in _ids_of_area(relation) if not 0 < ref <= MAX_PLAIN_ID)
+            if not is_sorted and (osm_id := next(odd, None)) is not None:
+                msg = f"relation {relation.id} has an id without areas, {osm_id}"
+                raise UnsortedSourceError(msg)
     IdOrder().check("relation", np.array(ids, np.int64))
     return found
+
+
+def _ids_of_area(relation: Any) -> Iterator[int]:
+    yield relation.id
+    yield from (member.ref for member in relation.members if member.type == "w")
 
 
 class ObjectReader:
@@ -64,6 +80,10 @@ class ObjectReader:
     check_text
         Whether to fetch every tag to see whether it is Unicode text, which triples the time;
         without, text that is none raises `UnicodeError`.
+    is_sorted
+        Whether all that a sorted copy can mend is mended.
+    has_places
+        Whether ways have the places of their nodes: then no index of nodes is kept.
     """
 
     def __init__(
@@ -73,15 +93,20 @@ class ObjectReader:
         skipped: Counter[str],
         *,
         check_text: bool,
+        is_sorted: bool,
+        has_places: bool,
     ) -> None:
         self._relations = relations
         self._skipped = skipped
         self._check_text = check_text
+        self._is_sorted = is_sorted
         self._wkb = osmium.geom.WKBFactory()
         self._saw_way = False
         self._index_bytes = 0
         self._missing: set[int] = set()
         self._processor = _processor(file, relations)
+        if has_places:
+            self._processor.with_locations(None)
 
     def batches(self) -> Iterator[RawEntities]:
         """Yield the entities in file order, but areas of relations in batches of their own."""
@@ -125,7 +150,7 @@ class ObjectReader:
         is_way = item.is_way()
         if is_way and not self._saw_way:
             self._saw_way = True
-            self._index_bytes = self._processor.node_location_storage.used_memory()
+            self._index_bytes = self._places_bytes()
         if not item.visible:
             self._skipped["deleted"] += 1
             return None
@@ -146,6 +171,10 @@ class ObjectReader:
         return None
 
     def _skip(self, item: Any) -> None:
+        is_bare = (not item.location.valid()) if item.is_node() else (not len(item.nodes))
+        if is_bare and not item.version and not self._is_sorted:
+            msg = f"{item.type_str()}{item.id} has tags but no place"
+            raise UnsortedSourceError(msg)
         if kind_of(dict(item.tags)) is None:
             self._skipped["no_main_key"] += 1
         elif item.is_node():
@@ -153,14 +182,20 @@ class ObjectReader:
         elif placeless := [node.ref for node in item.nodes if not node.location.valid()]:
             self._skipped["missing_nodes"] += 1
             self._missing.update(ref for ref in placeless if ref > 0)
+            if not self._is_sorted and min(placeless) <= 0:
+                msg = f"way {item.id} is over nodes that were never uploaded"
+                raise UnsortedSourceError(msg)
         else:
             self._skipped["degenerate"] += 1
 
     def _check_late(self) -> None:
         """Raise if a node came after a way: its place may have been wanted before."""
+        if self._saw_way and self._places_bytes() != self._index_bytes:
+            raise UnsortedSourceError(NODES_LATE)
+
+    def _places_bytes(self) -> int:
         places = self._processor.node_location_storage
-        if self._saw_way and places.used_memory() != self._index_bytes:
-            raise UnsortedSourceError(_LATE)
+        return 0 if places is None else int(places.used_memory())
 
     def _check_missing(self) -> None:
         """Raise if a node that ways missed is there after all.
@@ -168,8 +203,10 @@ class ObjectReader:
         The index grows with each node while it is sparse; when dense, only in blocks.
         """
         places = self._processor.node_location_storage
+        if places is None:
+            return
         if any(_has_place(places, osm_id) for osm_id in self._missing):
-            raise UnsortedSourceError(_LATE)
+            raise UnsortedSourceError(NODES_LATE)
 
     def _add_area(self, item: Any, areas: AreaBatch) -> None:
         relation_type = self._relations.get(item.orig_id())
@@ -186,15 +223,15 @@ class ObjectReader:
 
 def _processor(file: osmium.io.File, relations: Iterable[int]) -> Any:
     """Stream tagged nodes, ways and the areas of these relations, all else filtered in C++."""
-    # objects that were never uploaded have negative ids; osmium makes no areas of them
-    positive = [osm_id for osm_id in relations if osm_id > 0]
+    # osmium makes no areas of others
+    plain = [osm_id for osm_id in relations if 0 < osm_id <= MAX_PLAIN_ID]
     return (
         osmium.FileProcessor(file)
-        .with_areas(_only(positive, osmium.osm.RELATION))
+        .with_areas(_only(plain, osmium.osm.RELATION))
         .with_filter(osmium.filter.EmptyTagFilter())
         .with_filter(_only([], osmium.osm.RELATION))
         # osmium numbers the area of way n 2n, and that of relation n 2n + 1
-        .with_filter(_only([2 * osm_id + 1 for osm_id in positive], osmium.osm.AREA))
+        .with_filter(_only([2 * osm_id + 1 for osm_id in plain], osmium.osm.AREA))
     )
 
 

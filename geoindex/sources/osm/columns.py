@@ -1,11 +1,9 @@
-"""How does a batch of OpenStreetMap objects become raw entities? Judged by its tags, in columns.
+"""Make raw entities of batches of OpenStreetMap objects, in columns.
 
-What does a batch of nodes and ways say? Type, id, version and tags, from osmium's own XML.
-
-osmium writes tags as text some five times as fast as its Python binding hands them out one by
-one, so a batch goes through a small text file and is parsed here in columns. This reads what
-osmium writes, not XML at large: one element a line, attributes in one order, and in texts no
-line break and no quote. ::
+Type, id, version and tags of nodes and ways are parsed from osmium's own XML. osmium writes tags
+as text some five times as fast as its Python binding hands them out one by one, so a batch goes
+through a small text file and is parsed here in columns. This reads what osmium writes, not XML at
+large: one element a line, attributes in one order, and in texts no line break and no quote. ::
 
       <way id="1234" version="7">
         <nd ref="1"/>
@@ -26,8 +24,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.features.kinds import are_areas, kinds_of
+from geoindex.features.raw import RawEntities
 from geoindex.features.tags import tag_map, tag_map_of
-from geoindex.sources.base import RawEntities, UnsortedSourceError
+from geoindex.sources.base import UnsortedSourceError
 
 # what osmium must write for `parse_xml`: versions, but no times, users and changesets
 FORMAT = "osm,add_metadata=version"
@@ -38,7 +37,7 @@ _NO_PARTS = '""""'
 
 
 class ObjectColumns(NamedTuple):
-    """What the text says; one item an object.
+    """What stands in the text; one item an object.
 
     `osm_type` is ``node`` or ``way``; `version` is null where the file has none.
     """
@@ -145,7 +144,7 @@ class LineBatch:
         self._wkb.append(wkb)
 
     def raw(self) -> RawEntities:
-        """Return all as entities, closed ways as areas where their tags say so.
+        """Return all as entities, closed ways as areas where their tags make them so.
 
         `kind` is null for those that are none. Nothing can be added after.
 

@@ -7,7 +7,7 @@ Formats: ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``. What is kept, by doc
 - a closed way is an area or a line by its tags (`geoindex.features.kinds.is_area`);
 - relations of type ``multipolygon`` or ``boundary`` become areas, with holes, as osmium's
   assembler builds them;
-- other relations (routes, restrictions, sites) have no ground of their own: their members are
+- other relations (routes, restrictions, sites) have no geometry of their own: their members are
   entities, they are not.
 
 What is left out is counted: ``no_main_key``, ``missing_nodes`` (cut extracts), ``degenerate``
@@ -16,32 +16,44 @@ that do not close), ``relation_not_area``, ``deleted``, ``bad_coordinates`` (a n
 on the Earth), ``bad_text`` (tags that are not UTF-8).
 
 The file is read as a stream, twice where it has relations. Memory is one batch and osmium's index
-of node locations, 16 bytes a node.
+of node locations, 16 bytes a node; a PBF whose ways have the places of their nodes
+(``osmium add-locations-to-ways``) needs none. What is not in order is read from a copy:
+`geoindex.sources.osm.sort`.
 """
 
 import errno
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import osmium
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from geoindex.errors import SourceError
+from geoindex.features.raw import RawEntities
 from geoindex.sources.base import (
     BadTextError,
-    RawEntities,
     SourceInfo,
     UnsortedSourceError,
+    check_file,
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
+from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
 
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
 LICENCE = "ODbL-1.0"
 ATTRIBUTION = "© OpenStreetMap contributors"
+# of the header of a PBF: osmium numbers them from 0
+_ON_WAYS, _MOST_FEATURES = "LocationsOnWays", 8
 # pyosmium's InvalidLocationError is none of the others
 _OSMIUM_ERRORS = (RuntimeError, ValueError, osmium.InvalidLocationError)
+_UNPACKING_ERRORS = (EOFError, OSError, zlib.error)
 
 
 class OsmSource:
@@ -50,16 +62,29 @@ class OsmSource:
     Parameters
     ----------
     path
-        The file; its format is told by its suffix.
+        The file; its suffix names its format.
     check_text
         Whether to count objects whose tags are not UTF-8 as ``bad_text``, which triples the time;
         without, `read` raises `BadTextError` at the first.
+    is_sorted
+        Whether it is a copy that `sort_into` wrote.
+    originals
+        The ids that its objects have in the file that it is a copy of.
     """
 
-    def __init__(self, path: Path, *, check_text: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        check_text: bool = False,
+        is_sorted: bool = False,
+        originals: Originals | None = None,
+    ) -> None:
         self.path = path
         self._check_text = check_text
-        self._file = osmium.io.File(str(path), _format(path))
+        self._is_sorted = is_sorted
+        self._originals = originals
+        self._file = opened(path, _format(path))
 
     def describe(self) -> SourceInfo:
         """Read the header, and hash the file.
@@ -69,16 +94,13 @@ class OsmSource:
         SourceError
             If the file cannot be read, is empty, or is no OpenStreetMap file.
         """
+        check_file(self.path)
         digest = file_hash(self.path)
         size_bytes = self.path.stat().st_size
         if size_bytes == 0:
             msg = f"{self.path} is empty; want an OpenStreetMap file such as monaco.osm.pbf"
             raise SourceError(msg)
-        try:
-            with osmium.io.Reader(self._file, osmium.osm.osm_entity_bits.NOTHING) as reader:
-                header = reader.header()
-        except _OSMIUM_ERRORS as error:
-            raise self._told(error) from error
+        header = self._header()
         if header.has_multiple_object_versions:
             msg = (
                 f"{self.path} is a history file; want one moment of it. "
@@ -103,6 +125,19 @@ class OsmSource:
             bbox=bbox,
         )
 
+    def _header(self) -> Any:
+        try:
+            with osmium.io.Reader(self._file, osmium.osm.osm_entity_bits.NOTHING) as reader:
+                return reader.header()
+        except _OSMIUM_ERRORS as error:
+            raise self._explained(error) from error
+
+    @property
+    def _has_places_on_ways(self) -> bool:
+        header = self._header()
+        features = (header.get(f"pbf_optional_feature_{i}") for i in range(_MOST_FEATURES))
+        return _ON_WAYS in features
+
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in file order, areas of relations in batches of their own.
 
@@ -114,43 +149,50 @@ class OsmSource:
         Raises
         ------
         UnsortedSourceError
-            If ids are not in order or there twice, or nodes come after ways; `sort_into` mends it.
+            If ids are not in order or there twice, nodes come after ways, or an editor or a web
+            service wrote what osmium passes over; `sort_into` mends it.
         BadTextError
             If tags are not UTF-8; `checking_text` mends it.
         SourceError
             If the file is damaged.
         """
+        if not self._is_sorted and is_xml(self.path) and (reason := oddity(self.path)):
+            raise UnsortedSourceError(reason)
+        has_places = self._has_places_on_ways
+        check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
         try:
-            relations = area_relations(self._file, skipped, check_text=self._check_text)
-            reader = ObjectReader(self._file, relations, skipped, check_text=self._check_text)
-            yield from reader.batches()
+            relations = area_relations(self._file, skipped, **check)
+            reader = ObjectReader(self._file, relations, skipped, has_places=has_places, **check)
+            for raw in reader.batches():
+                yield raw if self._originals is None else _with_ids(raw, self._originals)
         except UnicodeError as error:
             msg = "some tags are not UTF-8"
             raise BadTextError(msg) from error
         except _OSMIUM_ERRORS as error:
-            raise self._told(error) from error
+            raise self._explained(error) from error
 
     def checking_text(self) -> "OsmSource":
         """Return the same source, read so that tags that are not UTF-8 are counted."""
-        return OsmSource(self.path, check_text=True)
+        return OsmSource(
+            self.path, check_text=True, is_sorted=self._is_sorted, originals=self._originals
+        )
 
     def sort_into(self, path: Path) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
 
         The objects are sorted in memory; for files that do not fit, use ``osmium sort``.
         """
-        merged = osmium.MergeInputReader()
         try:
-            merged.add_buffer(self.path.read_bytes(), _format(self.path))
-            # without `history` the mark of deleted objects is not written
-            copy = osmium.io.File(str(path), "osm.pbf,history=true")
-            with osmium.SimpleWriter(copy, overwrite=True) as writer:
-                merged.apply(writer, simplify=True)
+            originals = write_sorted(self.path, path, has_places=self._has_places_on_ways)
+        except _UNPACKING_ERRORS as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
+            raise self._explained(error) from error
         except _OSMIUM_ERRORS as error:
-            raise self._told(error) from error
-        return OsmSource(path, check_text=self._check_text)
+            raise self._explained(error) from error
+        return OsmSource(path, check_text=self._check_text, is_sorted=True, originals=originals)
 
-    def _told(self, error: Exception) -> Exception:
+    def _explained(self, error: Exception) -> Exception:
         """Return what to raise in place of an error of osmium's, which are of few classes."""
         text = str(error)
         if "out of order" in text or "twice in input" in text:
@@ -163,6 +205,17 @@ class OsmSource:
             f"`osmium fileinfo -e {self.path.name}` tells more"
         )
         return SourceError(msg)
+
+
+def _with_ids(raw: RawEntities, originals: Originals) -> RawEntities:
+    """Return entities with the ids that they had before they were numbered."""
+    kinds = raw.osm_type.to_numpy(zero_copy_only=False)
+    osm_ids = raw.osm_id.to_numpy().copy()
+    for kind, ids in originals.items():
+        osm_ids[kinds == kind] = ids[osm_ids[kinds == kind] - 1]
+    osm_id = pa.array(osm_ids, pa.int64())
+    feature_id = pc.binary_join_element_wise(raw.osm_type, osm_id.cast(pa.string()), "/")
+    return replace(raw, osm_id=osm_id, feature_id=feature_id)
 
 
 def _format(path: Path) -> str:

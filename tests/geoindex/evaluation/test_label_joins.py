@@ -125,6 +125,14 @@ def test_a_polygon_over_everything_labels_every_cell(small_index):
     assert join_labels(small_index, whole).rows.tolist() == rows.tolist()
 
 
+def test_a_ring_over_the_antimeridian_labels_the_cells_there(small_index):
+    ring = shapely.Polygon([(179.9, -80), (-179.9, -80), (-179.9, 80), (179.9, 80)])
+    joined = join_labels(small_index, labels("geometry", [ring], [7.0]))
+    lon = small_index.cells.column("lon")
+    assert len(joined.rows)
+    assert (np.abs(lon[joined.rows]) > 179.8).all()
+
+
 def test_what_is_said_again_counts_once_and_what_differs_is_settled(small_index):
     _, cells = cells_of(small_index)
     one, two, three = (format_cell(cell) for cell in cells[:3])

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from pyarrow import dataset
 
 import geoindex as gi
 from geoindex.errors import GeoindexError, InvalidResolutionError, OutputError, UsageError
@@ -139,6 +140,25 @@ def test_geopandas_reads_geometries_crs_and_tags(index, exported):
 def test_geopandas_filters_by_the_covering(exported):
     found = geopandas.read_parquet(exported, bbox=(7.4149, 43.7349, 7.41515, 43.73515))
     assert sorted(found.feature_id) == ["node/6", "node/7"]
+
+
+def test_the_keys_are_in_the_footer_and_in_the_arrow_schema(index, exported, tmp_path):
+    cells = tmp_path / "cells.parquet"
+    export_table(index, cells, table="cells")
+    for path in (exported, cells):
+        in_footer = pq.read_metadata(path).metadata
+        assert set(in_footer) == {b"geo", b"emb", b"geoindex", b"ARROW:schema"}
+        del in_footer[b"ARROW:schema"]
+        assert pq.read_schema(path).metadata == in_footer
+        assert pq.read_table(path).schema.metadata == in_footer
+        assert dataset.dataset(path).schema.metadata == in_footer
+        query = "SELECT key, value FROM parquet_kv_metadata(?)"
+        seen = dict(duckdb.execute(query, [str(path)]).fetchall())
+        assert in_footer.items() <= seen.items()
+        assert len(geopandas.read_parquet(path)) == pq.read_metadata(path).num_rows
+    # types that Parquet alone does not tell
+    assert pq.read_schema(exported).field("cell").type == pa.uint64()
+    assert pa.types.is_fixed_size_list(pq.read_schema(exported).field("embedding").type)
 
 
 # ---- gpio

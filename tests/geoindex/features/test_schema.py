@@ -13,10 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geoindex.features.kinds import kinds_of
+from geoindex.features.raw import RawEntities
 from geoindex.features.schema import ENTITY_SCHEMA, content_hash, entity_batch
 from geoindex.features.tags import tag_map_of
+from geoindex.geo.antimeridian import in_one_piece
 from geoindex.geo.distance import BBox
-from geoindex.sources.base import RawEntities
 from geoindex.sources.osm.reader import OsmSource
 from tests.support.maps import write_small_map
 from tests.support.osm_files import real_maps
@@ -188,6 +189,46 @@ def test_what_crosses_the_antimeridian_has_a_narrow_box() -> None:
     assert abs(batch["lon"][0].as_py()) == 180
     assert abs(batch["lon"][1].as_py()) == 180
     assert box_of(batch, 1) == (179.5, 0, -179.5, 0)
+
+
+CAP = shapely.box(-180, -90, 180, -60)
+
+
+def test_what_is_drawn_round_a_pole_has_a_box_as_wide_as_the_earth() -> None:
+    batch, _ = rows_of(CAP, shapely.box(-180, 80, 180, 90))
+    assert [box_of(batch, row) for row in (0, 1)] == [(-180, -90, 180, -60), (-180, 80, 180, 90)]
+    assert [batch["lat"][row].as_py() for row in (0, 1)] == [-75, 85]
+    assert stored(batch)[0].covers(shapely.Point(batch["lon"][0].as_py(), batch["lat"][0].as_py()))
+
+
+def test_what_crosses_is_stored_as_it_comes() -> None:
+    batch, skipped = rows_of(ISLAND, CAP)
+    assert stored(batch) == [ISLAND, CAP]
+    assert not skipped
+
+
+def test_what_crosses_the_antimeridian_and_itself_is_mended_in_one_piece() -> None:
+    # the corners of a bow tie: two triangles that meet at (180, 0.5)
+    batch, skipped = rows_of(shapely.Polygon([(179, 0), (-179, 1), (-179, 0), (179, 1)]))
+    assert skipped == {"repaired": 1}
+    assert box_of(batch) == (179, 0, -179, 1)
+    assert in_one_piece(np.array(stored(batch)))[0].area == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "kept"),
+    [
+        (BBox(0, -1, 1, 2), 0),
+        (BBox(178, 0, 179.5, 1), 1),
+        (BBox(-179.5, 0, -170, 1), 1),
+        (BBox(179.5, 0, -179.5, 1), 1),
+        (BBox(-178, 0, 178, 1), 0),
+        (BBox(179.5, 2, -179.5, 3), 0),
+    ],
+)
+def test_a_box_keeps_what_crosses_where_it_meets_it(bbox: BBox, kept: int) -> None:
+    batch, _ = rows_of(ISLAND, bbox=bbox)
+    assert batch.num_rows == kept
 
 
 def test_what_spans_the_world_has_a_wide_box() -> None:

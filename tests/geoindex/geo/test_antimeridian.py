@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoindex.geo.antimeridian import close_to, crossing, cut
+from geoindex.geo.antimeridian import bboxes, close_to, crossing, cut
 
 
 def wrapped(lon):
@@ -71,3 +71,72 @@ def test_a_box_just_across_is_brought_near():
     assert far.bounds[2] - far.bounds[0] == 20
     world = np.array([shapely.box(-180, 0, 180, 1)])
     assert close_to(world, 179.9)[0].bounds == (-180, 0, 180, 1)
+
+
+# --- at the poles and all around ----------------------------------------------------------------
+
+CAP = shapely.box(-180, -90, 180, -60)
+#: drawn round a pole: a side along the pole runs from -180 to 180
+DRAWN_ROUND_A_POLE = [
+    CAP,
+    shapely.box(-180, 80, 180, 90),
+    shapely.Polygon([(-180, -90), (-180, -80), (10, -70), (180, -80), (180, -90)]),
+    shapely.Polygon([(-180, -90), (-180, -80), (10, -70), (20, -70), (180, -80), (180, -90)]),
+    shapely.Polygon([(180, 90), (180, 70), (30, 60), (-180, 70), (-180, 90)]),
+]
+#: as wide as the Earth, or wider than half of it, whichever way they are read
+DRAWN_ALL_AROUND = [
+    shapely.box(-180, -10, 180, 10),
+    shapely.LineString([(-180, 10), (180, 10)]),
+    shapely.Polygon([(-170, 80), (-60, 80), (60, 80), (170, 80), (0, 85)]),
+    shapely.MultiPolygon([CAP, shapely.box(100, 0, 101, 1)]),
+    shapely.GeometryCollection([CAP, shapely.MultiPoint([(100, 0), (170, 0)])]),
+    shapely.MultiPolygon([shapely.box(-180, 0, -179, 1), shapely.box(-1, 0, 1, 1)]),
+]
+
+
+@pytest.mark.parametrize("geometry", DRAWN_ROUND_A_POLE + DRAWN_ALL_AROUND, ids=str)
+def test_what_goes_all_around_is_read_as_it_is_drawn(geometry):
+    assert crossing(np.array([geometry])).size == 0
+    assert cut(np.array([geometry]))[0].equals(geometry)
+    assert tuple(bboxes(np.array([geometry]))[0]) == geometry.bounds
+
+
+@pytest.mark.parametrize(
+    ("wkt", "box"),
+    [
+        ("MULTIPOLYGON (((179 0,180 0,180 1,179 0)),((-180 0,-179 0,-180 1,-180 0)))", (179, -179)),
+        ("POLYGON ((179 0,180 0,-180 0,-179 0,-179 1,-180 1,180 1,179 1,179 0))", (179, -179)),
+        ("MULTIPOINT (179 0,-179 0)", (179, -179)),
+        ("MULTILINESTRING ((180 0,180 5),(-180 5,-180 9))", (180, -180)),
+        ("GEOMETRYCOLLECTION (POINT (178 0),LINESTRING (179 0,-170 0))", (178, -170)),
+    ],
+)
+def test_what_crosses_may_have_parts_that_do_not(wkt, box):
+    geometry = shapely.from_wkt(wkt)
+    xmin, _, xmax, _ = bboxes(np.array([geometry]))[0]
+    assert (xmin, xmax) == box
+
+
+@st.composite
+def shapes_somewhere(draw):
+    """Return a hull of at most half a turn, in one piece beyond 180, and as a map has it."""
+    west, width = draw(st.floats(-180, 180)), draw(st.floats(0.5, 179))
+    spots = draw(st.lists(st.tuples(st.floats(0, 1), st.floats(-90, 90)), min_size=3, max_size=8))
+    whole = shapely.MultiPoint([(west + x * width, y) for x, y in spots]).convex_hull
+    return whole, shapely.transform(whole, lambda points: [(wrapped(x), y) for x, y in points])
+
+
+@given(shapes_somewhere(), st.floats(-180, 180), st.floats(-90, 90))
+def test_cut_or_not_a_shape_holds_what_shapely_says_of_it_in_one_piece(shapes, lon, lat):
+    whole, drawn = shapes
+    if whole.area < 1e-3 or drawn.is_empty or (abs(lat) == 90):
+        return
+    point = shapely.Point(lon, lat)
+    turns = [shapely.Point(lon + turn, lat) for turn in (-360, 0, 360)]
+    if min(whole.boundary.distance(turned) for turned in turns) < 1e-6:
+        return  # on the border rounding decides
+    assert cut(np.array([drawn]))[0].intersects(point) == any(map(whole.intersects, turns))
+    xmin, ymin, xmax, ymax = bboxes(np.array([drawn]))[0]
+    assert (xmax - xmin) % 360 == pytest.approx((whole.bounds[2] - whole.bounds[0]) % 360, abs=1e-9)
+    assert (ymin, ymax) == whole.bounds[1::2]

@@ -1,9 +1,7 @@
 """Places are read or clearly refused, and points are judged as shapely and pyproj judge them."""
 
-import json
 import math
 
-import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -25,7 +23,6 @@ from geoindex.geo.distance import (
     within_geometry,
     within_radius,
 )
-from geoindex.geo.polygon_io import parse_within
 
 SQUARE = "POLYGON((13 55,13.2 55,13.2 55.2,13 55.2,13 55))"
 lons = st.one_of(st.floats(-180, 180), st.sampled_from([-180.0, 180.0]))
@@ -149,87 +146,3 @@ def test_the_border_of_a_polygon_belongs_to_it():
         True,
         False,
     ]
-
-
-@pytest.mark.parametrize(
-    "wkt", [SQUARE, f"SRID=4326;{SQUARE}", f"GEOMETRYCOLLECTION({SQUARE},POINT(1 1))"]
-)
-def test_wkt_is_read(wkt):
-    assert parse_within(wkt).equals(shapely.from_wkt(SQUARE))
-
-
-@pytest.mark.parametrize("suffix", ["gpkg", "parquet", "shp", "geojson", "wkt"])
-def test_files_are_read_and_brought_to_degrees(tmp_path, suffix):
-    path = tmp_path / f"area.{suffix}"
-    table = geopandas.GeoDataFrame(geometry=[shapely.from_wkt(SQUARE)], crs="EPSG:4326")
-    if suffix == "wkt":
-        path.write_text(SQUARE)
-    elif suffix == "parquet":
-        table.to_crs("EPSG:3006").to_parquet(path)
-    else:
-        table.to_crs("EPSG:4326" if suffix == "geojson" else "EPSG:3006").to_file(path)
-    area = parse_within(path)
-    assert area.symmetric_difference(shapely.from_wkt(SQUARE)).area < 1e-6
-
-
-@pytest.mark.parametrize("kind", ["FeatureCollection", "Feature", "Geometry"])
-def test_every_kind_of_geojson_is_read(tmp_path, kind):
-    geometry = json.loads(shapely.to_geojson(shapely.from_wkt(SQUARE)))
-    feature = {"type": "Feature", "properties": {}, "geometry": geometry}
-    empty = {"type": "Feature", "properties": {}, "geometry": None}
-    collection = {"type": "FeatureCollection", "features": [feature, empty]}
-    path = tmp_path / "area.geojson"
-    path.write_text(
-        json.dumps(
-            {"FeatureCollection": collection, "Feature": feature, "Geometry": geometry}[kind]
-        )
-    )
-    assert parse_within(str(path)).equals(shapely.from_wkt(SQUARE))
-
-
-def test_a_ring_that_crosses_itself_is_made_valid_and_said():
-    with pytest.warns(UserWarning, match="made valid"):
-        area = parse_within("POLYGON((0 0,1 1,1 0,0 1,0 0))")
-    assert area.is_valid
-    assert area.area == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("empty.geojson", "", "is empty"),
-        ("bad.geojson", "{", "no valid JSON"),
-        ("odd.geojson", '{"type": "Polygon"}', "no valid GeoJSON"),
-        ("list.geojson", "[1]", "no valid GeoJSON"),
-        ("none.geojson", '{"type": "FeatureCollection", "features": []}', "no polygon"),
-        ("point.geojson", '{"type": "Point", "coordinates": [1, 2]}', "no polygon, but Point"),
-        ("bad.gpkg", "not a database", "cannot be read"),
-        ("bad.parquet", "not a table", "cannot be read"),
-        ("bad.wkt", "POLYGON((0 0", "no valid WKT"),
-    ],
-)
-def test_a_file_that_is_none(tmp_path, name, content, said):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(InvalidPlaceError, match=said):
-        parse_within(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("nowhere.geojson", "no such file"),
-        ("", "no such file"),
-        ("POLYGON((0 0, 1", "no valid WKT"),
-        ("POINT(1 2)", "no polygon, but Point"),
-        ("POLYGON EMPTY", "no polygon"),
-        ("POLYGON((0 0,1 1,0 0,0 0))", "without an area"),
-        ("POLYGON((55 100,55 101,56 101,55 100))", "swapped"),
-        ("POLYGON((170 0,190 0,180 1,170 0))", "antimeridian"),
-        ("POLYGON((500000 0,500001 0,500000 1,500000 0))", "in metres"),
-        (f"SRID=3006;{SQUARE}", "EPSG:3006"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:.*made valid")
-def test_a_text_that_is_none(text, said):
-    with pytest.raises(InvalidPlaceError, match=said):
-        parse_within(text)

@@ -53,7 +53,7 @@ def test_what_has_no_entity_says_the_nearest(small_index):
 
 @pytest.mark.parametrize(
     "text",
-    ["7", "", "-5", "way/", "w", "way/x", "n-3", "https://example.org/way/1", "891f1d48177ffff",
+    ["7", "", "-5", "way/", "w", "way/x", "n-3@0", "https://example.org/way/1", "891f1d48177ffff",
      "0123456789abcdef0123456789abcdef", "w1@0"],
 )  # fmt: skip
 def test_what_is_written_as_an_id_is_never_a_name(small_index, text):

@@ -1,5 +1,6 @@
 """What stands at a point is what a search of all geometries finds, also at 180° and the pole."""
 
+import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -108,3 +109,16 @@ def test_nothing_there_says_how_far_the_nearest_is(small_index):
     assert caught.value.exit_code == 3
     with pytest.raises(NotInIndexError, match=r"is \d{3} m away, at"):
         entity_at(small_index, LonLat(TOWN[0] - 0.005, TOWN[1] + 0.001))
+
+
+def test_what_is_drawn_round_a_pole_is_there(tmp_path):
+    cap = shapely.box(-180, -90, 180, -60)
+    table = geopandas.GeoDataFrame(
+        {"feature_id": ["cap"], "natural": ["glacier"]}, geometry=[cap], crs="EPSG:4326"
+    )
+    table.to_parquet(tmp_path / "cap.parquet")
+    index = geoindex.build(
+        tmp_path / "cap.parquet", tmp_path / "cap.geoindex", encoder="tagpool", resolution=5
+    )
+    for lon in (0, 180, -180, 77):
+        assert entity_at(index, LonLat(lon, -75)) == 0

@@ -5,6 +5,7 @@ geometry, and every other one is counted once. Held to osmium object by object, 
 and on real ones where a checkout has them.
 """
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,20 +269,6 @@ def test_a_triangle_is_an_area_and_two_points_are_a_line(tmp_path: Path) -> None
     assert found["way/2"].geometry.geom_type == "LineString"
 
 
-def test_objects_never_uploaded_are_read(tmp_path: Path) -> None:
-    path = write_osm(
-        tmp_path / "mine.osm",
-        node(-1, 1, 1, CAFE),
-        node(-2, 2, 1),
-        way(-1, [-1, -2], {"highway": "path"}),
-        relation(-1, [(-1, "outer")], MULTIPOLYGON),
-    )
-    found, skipped = read(path)
-    assert found["node/-1"].geometry == shapely.Point(1, 1)
-    # osmium keeps no places of such nodes
-    assert skipped == {"missing_nodes": 1, "incomplete_relation": 1}
-
-
 # --- order --------------------------------------------------------------------------------------
 
 TRIANGLE, REFS = ring(1, [(0, 0), (1, 0), (0, 1)])
@@ -381,10 +368,18 @@ def test_a_history_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_no_bad_source(tmp_path: Path) -> None:
-    told = OsmSource(tmp_path / "a.osm")._told(RuntimeError("write: No space left on device"))
+    told = OsmSource(tmp_path / "a.osm")._explained(RuntimeError("write: No space left on device"))
     assert isinstance(told, OSError)
 
 
 def test_objects_without_tags_are_no_entities(tmp_path: Path) -> None:
     assert read(write_osm(tmp_path / "bare.osm", node(1), node(2))) == ({}, {})
     assert read(write_osm(tmp_path / "none.osm")) == ({}, {})
+
+
+@pytest.mark.parametrize("suffix", [".osm.pbf", ".osm", ".osm.gz"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"pipe{suffix}"
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match=rf"no regular file.*> map{suffix}"):
+        OsmSource(path).describe()
