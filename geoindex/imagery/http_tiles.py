@@ -20,7 +20,7 @@ from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery.base import Imagery, ImageryOptions, need
+from geoindex.imagery.base import Imagery, ImageryOptions, require
 from geoindex.imagery.xyz_tiles import TiledImagery
 from geoindex.storage.workspace import fingerprint
 
@@ -83,7 +83,7 @@ class Fetcher:
     """
 
     def __init__(self, max_per_s: float, num_retries: int = 4, backoff_s: float = 0.5) -> None:
-        need("urllib3")
+        require("urllib3")
         import urllib3
 
         self._gap_s = 1 / max_per_s

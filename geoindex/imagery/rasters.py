@@ -27,7 +27,7 @@ from geoindex.imagery.base import (
     empty_chip,
     file_state,
     fingerprint_of,
-    need,
+    require,
 )
 from geoindex.imagery.stretch import (
     NONE,
@@ -294,7 +294,7 @@ class Extent(NamedTuple):
 
 def extent_of(path: Path) -> Extent | None:
     """Return where a raster lies; None of no place."""
-    need("rasterio")
+    require("rasterio")
     import rasterio
     from rasterio.errors import RasterioError
     from rasterio.warp import transform

@@ -1,4 +1,4 @@
-"""How do 16 bits become 8? Linearly, between two numbers that are the same for the whole source.
+"""Scale pixel values to 8 bit, by one linear stretch for the whole source.
 
 ===========  ====================================================================================
 ``auto``     8-bit sources stay as they are. Others: 0 is the 2nd and 255 the 98th percentile of
@@ -81,5 +81,5 @@ def auto_stretch(sample: NDArray[np.generic], is_valid: NDArray[np.bool_]) -> St
     if not values.size:
         return full_range(sample.dtype)
     low, high = np.percentile(values, [_LOW_PERCENT, _HIGH_PERCENT])
-    # ground of one colour has no range: leave it in the middle
+    # an image of one colour has no range: it is left in the middle
     return Stretch(float(low), float(high)) if low < high else Stretch(low - 1.0, low + 1.0)

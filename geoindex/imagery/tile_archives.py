@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geoindex.errors import SourceError
-from geoindex.imagery.base import Imagery, ImageryOptions, file_state, need
+from geoindex.imagery.base import Imagery, ImageryOptions, file_state, require
 from geoindex.imagery.xyz_tiles import TiledImagery
 
 _VECTOR_FORMATS = {"pbf", "mvt"}
@@ -32,7 +32,7 @@ def open_archive(name: str, options: ImageryOptions) -> Imagery:
     """
     if name.split("?", 1)[0].lower().endswith(".mbtiles"):
         return TiledImagery(name, MBTiles(_existing(name)), options)
-    need("pmtiles")
+    require("pmtiles")
     if name.startswith(("http://", "https://")):
         from geoindex.imagery.http_tiles import read_ranges
 

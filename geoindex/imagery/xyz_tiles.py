@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from geoindex.errors import SourceError
 from geoindex.imagery.base import (
-    TILE_SUFFIXES,
     Chip,
     ChipFrame,
     ImageryOptions,
@@ -31,6 +30,7 @@ from geoindex.imagery.base import (
 from geoindex.imagery.stretch import full_range, parse_stretch
 from geoindex.imagery.warp import warp
 
+TILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 EARTH_RADIUS_M = 6_378_137.0
 EQUATOR_M = 2 * pi * EARTH_RADIUS_M
 TILE_PX = 256

@@ -11,7 +11,7 @@ from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import GeoindexError
-from geoindex.imagery.base import Imagery, open_imagery
+from geoindex.imagery import Imagery, open_imagery
 from geoindex.imagery.request import kept_options
 from geoindex.index import Index
 from geoindex.queries.hits import Hits

@@ -15,12 +15,12 @@ from geoindex.api import GeoIndex
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.geo.h3 import cells_at, centres
-from geoindex.imagery.base import ImageryOptions, open_imagery
+from geoindex.imagery import ImageryOptions, open_imagery
 from geoindex.imagery.cell_mask import in_cell
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.rasters import RasterImagery
-from geoindex.imagery.request import imagery_request, kept_source
+from geoindex.imagery.request import imagery_request, manifest_source
 from geoindex.pipeline.build import build_index
 from geoindex.progress import Silent
 from geoindex.queries.by_image.query_image import read_picture, see
@@ -262,11 +262,11 @@ def test_options_need_imagery() -> None:
 
 def test_an_index_keeps_no_key(tmp_path: Path) -> None:
     url = "https://me:secret@tiles.example/{z}/{x}/{y}.png?key=secret"
-    assert kept_source(url) == "https://tiles.example/{z}/{x}/{y}.png"
-    assert kept_source("WMS:https://maps.example/?token=secret") == "WMS:https://maps.example/"
+    assert manifest_source(url) == "https://tiles.example/{z}/{x}/{y}.png"
+    assert manifest_source("WMS:https://maps.example/?token=secret") == "WMS:https://maps.example/"
     path = tmp_path / "a.tif"
     path.touch()
-    assert kept_source(str(path)) == str(path.resolve())
+    assert manifest_source(str(path)) == str(path.resolve())
 
 
 def test_a_cell_is_cut_into_patches_once() -> None:

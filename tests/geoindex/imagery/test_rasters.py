@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rasterio.shutil import copy
 
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, open_imagery
+from geoindex.imagery import Chip, ChipFrame, ImageryOptions, open_imagery
 from tests.imagery_files import (
     CENTRE,
     encoded,

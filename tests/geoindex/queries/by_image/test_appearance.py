@@ -19,7 +19,7 @@ from PIL import Image
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.errors import IndexDamagedError, UsageError
-from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
 from geoindex.queries.by_image.appearance import EntityLooks
