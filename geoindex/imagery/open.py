@@ -81,4 +81,6 @@ def raster_files(name: str) -> Sequence[str]:
 
 
 def _is_raster(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in RASTER_SUFFIXES
+    # hidden files and GDAL's notes beside a raster are none
+    is_other = path.name.startswith(".") or path.name.lower().endswith(".aux.xml")
+    return path.suffix.lower() in RASTER_SUFFIXES and not is_other and path.is_file()

@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.geo.distance import LonLat
-from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, empty_chip, require
+from geoindex.imagery.base import (
+    MAX_CHIP_PX,
+    Chip,
+    ChipFrame,
+    ImageryOptions,
+    empty_chip,
+    require,
+)
 from geoindex.imagery.patch_store import Images, scaled
 from geoindex.imagery.pyramid import level_for, level_settings
-from geoindex.imagery.rasters import RasterImagery, extent_of
+from geoindex.imagery.rasters import RasterImagery, bands_of, extent_of
 from geoindex.imagery.request import kept_options
 
 
@@ -149,7 +156,7 @@ def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
 
     built = kept_options(settings)
     with rasterio.open(image) as raster:
-        is_deep, count = raster.dtypes[0] != "uint8", raster.count
+        is_deep, count = not bands_of(raster).is_byte, raster.count
     fits = built.bands is not None and max(built.bands) <= count
     bands = built.bands if is_deep and fits else None
     was_deep = tuple(settings["stretched"]) != (0, 255)
@@ -159,11 +166,11 @@ def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
 
 def _plain_picture(image: Path, patch_px: int) -> Picture:
     """Return an image without a place, made whole patches wide by ground unknown."""
-    from geoindex.imagery.xyz_tiles import decode_tile
+    from geoindex.imagery.xyz_tiles import decode_tile, read_tile
 
     try:
-        seen = decode_tile(image.read_bytes())
-    except (OSError, ValueError, SyntaxError) as error:
+        seen = decode_tile(read_tile(image) or b"", most_px=MAX_CHIP_PX)
+    except (OSError, ValueError) as error:
         msg = f"{image} cannot be read: {error}. Want a GeoTIFF, or PNG, JPEG, WebP of 8 bit"
         raise SourceError(msg) from error
     high, wide = seen.is_valid.shape
