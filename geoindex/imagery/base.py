@@ -186,15 +186,17 @@ def require(*modules: str) -> None:
 
 @cache
 def _quieten() -> None:
-    """Silence rasterio's warning about arrays without a geotransform: one is passed with them.
+    """Silence warnings about what is dealt with: places passed beside arrays, alpha, large images.
 
-    It does so itself, but not where several threads warp.
+    rasterio does so itself, but not where several threads warp.
     """
     import warnings
 
-    from rasterio.errors import NotGeoreferencedWarning
+    from PIL.Image import DecompressionBombWarning
+    from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    for category in (NotGeoreferencedWarning, NodataShadowWarning, DecompressionBombWarning):
+        warnings.filterwarnings("ignore", category=category)
 
 
 def empty_chip(frame: ChipFrame) -> Chip:

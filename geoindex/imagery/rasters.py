@@ -419,16 +419,14 @@ def _valid(raster: Any, numbers: list[int], part: Any, shape: tuple[int, int]) -
         # neither nodata nor a mask nor alpha: there is nothing to read
         return np.ones(shape, np.bool_)
 
-    def masks(of: list[int]) -> NDArray[np.bool_]:
-        read = raster.read_masks(of, window=part, out_shape=(len(of), *shape))
-        opaque: NDArray[np.bool_] = read >= _OPAQUE
-        return opaque
+    def masks(of: list[int]) -> Any:
+        return raster.read_masks(of, window=part, out_shape=(len(of), *shape)) >= _OPAQUE
 
-    has_nodata = any(MaskFlags.nodata in flags[number - 1] for number in numbers)
-    if not has_nodata:
-        all_opaque: NDArray[np.bool_] = masks(numbers).all(axis=0)
-        return all_opaque
-    is_valid: NDArray[np.bool_] = masks(numbers).any(axis=0)
+    is_valid: NDArray[np.bool_]
+    if not any(MaskFlags.nodata in flags[number - 1] for number in numbers):
+        is_valid = masks(numbers).all(axis=0)
+        return is_valid
+    is_valid = masks(numbers).any(axis=0)
     named = list(raster.colorinterp)
     others = [
         number
@@ -436,11 +434,11 @@ def _valid(raster: Any, numbers: list[int], part: Any, shape: tuple[int, int]) -
         if number not in numbers and colour != ColorInterp.alpha
     ]
     if others and not is_valid.all():
-        is_valid = np.logical_or(is_valid, masks(others).any(axis=0))
+        is_valid |= masks(others).any(axis=0)
     if ColorInterp.alpha in named:
         # GDAL's own mask forgets alpha where there is nodata too
         alpha = raster.read(named.index(ColorInterp.alpha) + 1, window=part, out_shape=shape)
-        is_valid = np.logical_and(is_valid, alpha >= full_range(alpha.dtype).high / 2)
+        is_valid &= alpha >= full_range(alpha.dtype).high / 2
     return is_valid
 
 
