@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from math import ceil, cos, log2, pi, radians
 from pathlib import Path
 from stat import S_ISREG
@@ -186,23 +187,22 @@ class TiledImagery:
 
         zoom = self.zoom_for(frame)
         columns, rows = _tile_ranges(frame, zoom)
-        num_tiles = len(columns) * len(rows)
+        num_tiles, around, size = len(columns) * len(rows), 1 << zoom, 0
         self._check_number(num_tiles, 1, frame, zoom)
-        around = 1 << zoom
-        tiles = [[self._tile(zoom, x % around, y) for x in columns] for y in rows]
-        found = [tile for row in tiles for tile in row if tile is not None]
-        if not found:
+        for (i, y), (j, x) in product(enumerate(rows), enumerate(columns)):
+            tile = self._tile(zoom, x % around, y)
+            if tile is None:
+                continue
+            if not size:
+                size = tile.rgb.shape[-1]
+                self._check_number(num_tiles, size, frame, zoom)
+                rgb = np.zeros((3, len(rows) * size, len(columns) * size), np.uint8)
+                is_valid = np.zeros(rgb.shape[1:], np.bool_)
+            self._check_size(tile, size, zoom, x % around, y)
+            at = (slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
+            rgb[:, *at], is_valid[at] = tile.rgb, tile.is_valid
+        if not size:
             return empty_chip(frame)
-        size = found[0].rgb.shape[-1]
-        self._check_number(num_tiles, size, frame, zoom)
-        rgb = np.zeros((3, len(rows) * size, len(columns) * size), np.uint8)
-        is_valid = np.zeros(rgb.shape[1:], np.bool_)
-        for i, row in enumerate(tiles):
-            for j, tile in enumerate(row):
-                if tile is not None:
-                    self._check_size(tile, size, zoom, columns[j] % around, rows[i])
-                    at = (slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
-                    rgb[:, *at], is_valid[at] = tile.rgb, tile.is_valid
         tile_m = EQUATOR_M / around
         west = _x_of(frame.lon, zoom)
         pixel = tile_m / size
