@@ -35,12 +35,11 @@ def open_imagery(name: str | Path, options: ImageryOptions | None = None) -> Ima
     """
     text, options = str(name), options or ImageryOptions()
     require("rasterio", "PIL")
-    path = text.split("?", 1)[0].lower()
     if "{x}" in text:
         from geoindex.imagery.http_tiles import open_template
 
         return open_template(text, options)
-    if path.endswith((".mbtiles", ".pmtiles")):
+    if is_archive(text):
         from geoindex.imagery.tile_archives import open_archive
 
         return open_archive(text, options)
@@ -51,6 +50,11 @@ def open_imagery(name: str | Path, options: ImageryOptions | None = None) -> Ima
     from geoindex.imagery.rasters import RasterImagery
 
     return RasterImagery(text, raster_files(text), options)
+
+
+def is_archive(name: str) -> bool:
+    """Say whether a name is of an archive of tiles."""
+    return name.split("?", 1)[0].lower().endswith((".mbtiles", ".pmtiles"))
 
 
 def tile_zooms(folder: Path) -> dict[int, Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from geoindex.errors import UsageError
+from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.base import Imagery, ImageryOptions, check_gsd
 from geoindex.imagery.open import open_imagery
 
@@ -106,10 +106,19 @@ def manifest_source(source: str) -> str:
 
 
 def kept_options(settings: dict[str, Any]) -> ImageryOptions:
-    """Return the options of the manifest's `imagery` settings."""
-    bands = settings.get("bands")
-    return ImageryOptions(
-        None if bands is None else tuple(bands),
-        settings.get("stretch", "auto"),
-        settings.get("zoom"),
-    )
+    """Return the options of the manifest's `imagery` settings.
+
+    Raises
+    ------
+    IndexDamagedError
+        If they are none.
+    """
+    bands, zoom = settings.get("bands"), settings.get("zoom")
+    stretch = settings.get("stretch", "auto")
+    is_sound = isinstance(stretch, str) and (zoom is None or type(zoom) is int)
+    if bands is not None:
+        is_sound &= isinstance(bands, list) and all(type(band) is int for band in bands)
+    if not is_sound:
+        msg = f"the manifest's imagery is read by bands {bands}, zoom {zoom}, stretch {stretch}"
+        raise IndexDamagedError(msg)
+    return ImageryOptions(None if bands is None else tuple(bands), stretch, zoom)

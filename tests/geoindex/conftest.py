@@ -53,8 +53,9 @@ def request_for(ground: Path) -> ImageryRequest:
 
 
 @pytest.fixture(scope="session")
-def index(town: Path, ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
-    output = tmp_path_factory.mktemp("indexes") / "town.geoindex"
+def index(town: Path, ground: Path) -> GeoIndex:
+    # a page of hits opens imagery that lies beside the index
+    output = ground.parent / "town.geoindex"
     return geoindex.build(
         town, output, resolution=(9, RESOLUTION), encoder="tagpool", imagery=request_for(ground)
     )

@@ -20,7 +20,7 @@ from geoindex.imagery.cell_mask import in_cell
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.rasters import RasterImagery
-from geoindex.imagery.request import imagery_request, manifest_source
+from geoindex.imagery.request import imagery_request, kept_options, manifest_source
 from geoindex.pipeline.build import build_index
 from geoindex.progress import Silent
 from geoindex.queries.by_image.query_image import read_picture, see
@@ -258,6 +258,15 @@ def test_options_need_imagery() -> None:
     assert asked.options == ImageryOptions((4, 3, 2), "0,3000")
     with pytest.raises(UsageError, match="no image tokens"):
         load_image_tokeniser("nothing")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"bands": "abc"}, {"bands": ["4"]}, {"zoom": "19"}, {"zoom": [1]}, {"stretch": [1]}],
+)
+def test_odd_options_of_a_manifest(settings: dict[str, Any]) -> None:
+    with pytest.raises(IndexDamagedError, match="the manifest's imagery"):
+        kept_options(settings)
 
 
 def test_an_index_keeps_no_key(tmp_path: Path) -> None:
