@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.statistics import StatisticsTokens
 from geoindex.geo.h3 import cells_at
-from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.chips import ChipGrid, read_chips
 from geoindex.imagery.read_patches import read_patches
 

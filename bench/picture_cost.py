@@ -17,7 +17,7 @@ import numpy as np
 import geoindex
 from bench.pictures import written
 from geoindex.api import GeoIndex
-from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
 

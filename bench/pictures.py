@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.geo.h3 import centres
-from geoindex.imagery.base import ChipFrame, Imagery, open_imagery
+from geoindex.imagery import ChipFrame, Imagery, open_imagery
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
 from geoindex.queries.by_image.appearance import EntityLooks

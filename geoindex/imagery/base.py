@@ -1,18 +1,11 @@
-"""What does every imagery source promise? The chip of a piece of ground, in local metres.
+"""Define what every imagery source provides: chips, square images in local metres.
 
 A chip is a square image, north up, RGB, 8 bit, centred on a point: its grid lies in the azimuthal
 equidistant projection of that point, so that a pixel is `gsd_m` metres wide wherever on Earth it
-is, whatever the source's own reference system, rotation or pixel size. Beside it goes what of it
-is known: outside the source, under nodata and where alpha is low, a pixel is not valid and black.
-
-`open_imagery` tells by the name what it is::
-
-    tiles/ (z/x/y.png)  https://.../{z}/{x}/{y}.png    imagery_tiles, imagery_remote
-    town.mbtiles  town.pmtiles  https://.../a.pmtiles   imagery_archives
-    a.tif  a.vrt  wms.xml  WMTS:https://...  a folder   imagery_rasters: all that GDAL opens
+is, whatever the source's own reference system, rotation or pixel size. A mask of valid pixels goes
+with it: outside the source, under nodata and where alpha is low, a pixel is not valid and black.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,21 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.errors import MissingExtraError, SourceError, UsageError
+from geoindex.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from affine import Affine
 
 EXTRA = "imagery"
-TILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2", ".xml")
 # a chip of 8192 x 8192 is 200 MB
 MAX_CHIP_PX = 8192
 
 
 @dataclass(frozen=True)
 class ChipFrame:
-    """Which ground a chip covers, and in what pixels.
+    """The area a chip covers, and the size of its pixels.
 
     Attributes
     ----------
@@ -91,14 +82,14 @@ class ChipFrame:
 
 
 class Chip(NamedTuple):
-    """An image of some ground.
+    """An image of an area, and which of its pixels are valid.
 
     Attributes
     ----------
     rgb
         Shape ``(size, size, 3)``, uint8, row 0 in the north; 0 where not valid.
     is_valid
-        Shape ``(size, size)``: True where the source knows the ground.
+        Shape ``(size, size)``: True where the source has data.
     """
 
     rgb: NDArray[np.uint8]
@@ -107,13 +98,13 @@ class Chip(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageryOptions:
-    """How a source is read; the defaults fit a picture of the ground in 8 bit.
+    """How a source is read; the defaults fit an aerial image of 8 bit.
 
     Attributes
     ----------
     bands
-        Red, green and blue, from 1; None takes those the source calls so, else the first three.
-        One band stands for all three.
+        Red, green and blue, from 1; None takes those of that colour interpretation, else the
+        first three. One band stands for all three.
     stretch
         ``"auto"``, ``"none"`` or ``"LOW,HIGH"``; see `geoindex.imagery.stretch`.
     zoom
@@ -134,7 +125,7 @@ class ImageryOptions:
 
 
 class Imagery(Protocol):
-    """Something to cut chips from; safe to be called from several threads."""
+    """A source of chips; safe to be called from several threads."""
 
     @property
     def name(self) -> str:
@@ -142,91 +133,23 @@ class Imagery(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash what decides the chips: files by name, size and time, addresses by name."""
+        """Hash of what determines the chips: files by name, size and time, addresses by name."""
 
     @property
     def stretched(self) -> tuple[float, float]:
-        """What became 0 and 255; see `geoindex.imagery.stretch`."""
+        """Source values that become 0 and 255; see `geoindex.imagery.stretch`."""
 
     def gsd_at(self, lon: float, lat: float) -> float:
-        """Return the finest pixel the source has there, metres on the ground."""
+        """Return the ground sampling distance of the source there, metres a pixel."""
 
     def chip(self, frame: ChipFrame) -> Chip:
-        """Cut a chip; one without any valid pixel where the source has nothing.
+        """Cut a chip; one without any valid pixel where the source has no data.
 
         Raises
         ------
         SourceError
             If a file or tile cannot be read; names it.
         """
-
-
-def open_imagery(name: str | Path, options: ImageryOptions | None = None) -> Imagery:
-    """Open an imagery source.
-
-    Parameters
-    ----------
-    name
-        A file, a folder of tiles or of rasters, a URL or a template of tiles.
-    options
-        How to read it.
-
-    Raises
-    ------
-    SourceError
-        If there is no such file, or it is none that we read.
-    MissingExtraError
-        If the libraries are not installed.
-    """
-    text, options = str(name), options or ImageryOptions()
-    need("rasterio", "PIL")
-    path = text.split("?", 1)[0].lower()
-    if "{x}" in text:
-        from geoindex.imagery.http_tiles import open_template
-
-        return open_template(text, options)
-    if path.endswith((".mbtiles", ".pmtiles")):
-        from geoindex.imagery.tile_archives import open_archive
-
-        return open_archive(text, options)
-    if Path(text).is_dir() and (found := tile_zooms(Path(text))):
-        from geoindex.imagery.xyz_tiles import FolderTiles, TiledImagery
-
-        return TiledImagery(text, FolderTiles(Path(text), found), options)
-    from geoindex.imagery.rasters import RasterImagery
-
-    return RasterImagery(text, raster_files(text), options)
-
-
-def tile_zooms(folder: Path) -> dict[int, Path]:
-    """Return the zooms of a folder of tiles: its folders that are called by numbers."""
-    return {
-        int(path.name): path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name.isascii() and path.name.isdigit() and int(path.name) <= 30
-    }
-
-
-def raster_files(name: str) -> Sequence[str]:
-    """Return the rasters of a name: those of a folder, by name, else the name itself."""
-    folder = Path(name)
-    if not folder.is_dir():
-        if not folder.exists() and "://" not in name and ":" not in name and "<" not in name:
-            msg = f"there is no imagery {name}. Want a file, a folder or a URL such as aerial.tif"
-            raise SourceError(msg)
-        return [name]
-    found = [str(path) for path in sorted(folder.iterdir()) if _is_raster(path)]
-    if not found:
-        msg = (
-            f"{name} holds neither tiles (z/x/y.png) nor rasters ({', '.join(RASTER_SUFFIXES)}). "
-            "Example: --imagery tiles/ with tiles/19/315878/264074.png"
-        )
-        raise SourceError(msg)
-    return found
-
-
-def _is_raster(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in RASTER_SUFFIXES
 
 
 def check_gsd(gsd_m: float) -> float:
@@ -243,8 +166,8 @@ def check_gsd(gsd_m: float) -> float:
     return float(gsd_m)
 
 
-def need(*modules: str) -> None:
-    """Import what the extra brings.
+def require(*modules: str) -> None:
+    """Import modules of the extra.
 
     Raises
     ------
@@ -263,35 +186,37 @@ def need(*modules: str) -> None:
 
 @cache
 def _quieten() -> None:
-    """Silence rasterio's word about arrays without a place, which it warps by places of ours.
+    """Silence warnings about what is dealt with: places passed beside arrays, alpha, large images.
 
-    It does so itself, but not where several threads warp.
+    rasterio does so itself, but not where several threads warp.
     """
     import warnings
 
-    from rasterio.errors import NotGeoreferencedWarning
+    from PIL.Image import DecompressionBombWarning
+    from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 
-    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+    for category in (NotGeoreferencedWarning, NodataShadowWarning, DecompressionBombWarning):
+        warnings.filterwarnings("ignore", category=category)
 
 
 def empty_chip(frame: ChipFrame) -> Chip:
-    """Return the chip of ground of which nothing is known."""
+    """Return a chip without any valid pixel."""
     size = frame.size_px
     return Chip(np.zeros((size, size, 3), np.uint8), np.zeros((size, size), np.bool_))
 
 
 def fingerprint_of(kind: str, options: ImageryOptions, **parts: Any) -> str:
-    """Hash what decides the chips of a source."""
+    """Hash what determines the chips of a source."""
     from geoindex.storage.workspace import fingerprint
 
-    # unfinished builds of chips resampled otherwise are not gone on with
+    # unfinished builds with chips resampled otherwise are not resumed
     return fingerprint(
         kind=kind, bands=options.bands, stretch=options.stretch, warp="cubic-2", **parts
     )
 
 
 def file_state(path: str | Path) -> list[Any]:
-    """Return what tells whether a file was changed: name, size, time; of an address the name."""
+    """Return name, size and time of a file, in which a change shows; of an address the name."""
     try:
         found = Path(path).stat()
     except OSError:

@@ -1,8 +1,8 @@
-"""How do chips become part of an index? Cut per cell of the finest resolution, tokenised, kept.
+"""Cut a chip per cell of the finest resolution, tokenise it, and store the tokens in the index.
 
-Of a chip's tokens an index keeps those whose patch has its centre in the cell: each piece of ground
-belongs to one cell, as each entity does, and whoever wants the surroundings reads the ring of cells
-around. Tokens are kept as float16, half of what they would take; their places beside them.
+Of a chip's tokens an index keeps those whose patch has its centre in the cell: each patch belongs
+to one cell, as each entity does; the surroundings are in the ring of cells around. Tokens are kept
+as float16, half of what they would take; their places beside them.
 
 A run of cells is one file in the workspace: an interrupted build goes on after the last whole one.
 """
@@ -25,7 +25,7 @@ from geoindex.imagery.http_tiles import cache_folder
 from geoindex.imagery.patch_store import ImageFiles, coarse_vectors, region_vectors
 from geoindex.imagery.pyramid import LEVELS, level_tokens
 from geoindex.imagery.read_patches import read_patches
-from geoindex.imagery.request import ImageryRequest, kept_source
+from geoindex.imagery.request import ImageryRequest, manifest_source
 from geoindex.progress import Reporter
 from geoindex.storage.filesystem import read_batches, writing
 from geoindex.storage.layout import CELLS, SearchFiles
@@ -34,7 +34,7 @@ from geoindex.storage.workspace import fingerprint
 if TYPE_CHECKING:
     from encoder.images.base import ImageTokeniser
 
-# whole batches of `reading`
+# whole batches of `read_patches`
 _RUN_CELLS = 64
 
 
@@ -48,7 +48,7 @@ class ImageStage:
 
     @property
     def key(self) -> str:
-        """Hash all that decides the tokens of a cell."""
+        """Hash of all that determines the tokens of a cell."""
         return fingerprint(
             imagery=self.imagery.fingerprint,
             tokeniser=self.tokeniser.fingerprint,
@@ -126,7 +126,7 @@ def make_images(
     """
     native = stage.request.gsd_m
     if native is None and stage.request.options.zoom is not None:
-        # who names a zoom wants its pixels
+        # a named zoom asks for its pixels
         native = _gsd_of_zoom(stage.imagery, cells)
     grid = chip_grid(cells, stage.imagery, patch_px=stage.tokeniser.patch_px, gsd_m=native)
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,8 +143,9 @@ def make_images(
         means[first_row : first_row + len(cells)] = np.concatenate(runs)
         coarse_vectors(files, level, means)
     if not counts.any():
+        source = manifest_source(stage.request.source)
         reporter.say(
-            f"none of the {len(cells):,} cells has imagery in {kept_source(stage.request.source)}: "
+            f"none of the {len(cells):,} cells has imagery in {source}: "
             "it lies elsewhere, or has no tiles of the zoom. Example: --imagery-zoom 19"
         )
     return _settings(stage, grid, int((counts == 0).sum()))
@@ -237,7 +238,7 @@ def _join(
 def _settings(stage: ImageStage, grid: ChipGrid, cells_without: int) -> dict[str, Any]:
     options, tokeniser = stage.request.options, stage.tokeniser
     return {
-        "source": kept_source(stage.request.source),
+        "source": manifest_source(stage.request.source),
         "fingerprint": stage.imagery.fingerprint,
         "bands": None if options.bands is None else list(options.bands),
         "stretch": options.stretch,

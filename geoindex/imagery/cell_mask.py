@@ -1,4 +1,4 @@
-"""Which patches of a chip are in the cell? Those whose centre is: each belongs to one cell."""
+"""Assign the patches of a chip to its cell: those whose centre is in it, so each has one cell."""
 
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -1,7 +1,7 @@
-"""Which image patches does each tile of the encoder have? Those of the cells it is made of.
+"""Give the encoder the image patches of its tiles: those of the cells a tile is made of.
 
 An index keeps tokens for cells of its finest resolution. A tile of that resolution has those of its
-cell; a coarser one has those of all its cells, their places told from its own centre.
+cell; a coarser one has those of all its cells, their places relative to its own centre.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ def seen_by(
     settings: dict[str, Any],
     reporter: Reporter,
 ) -> CellImages | None:
-    """Return what the encoder sees of the ground; None, and said, if it reads no such tokens."""
+    """Return the patches the encoder reads; None, and reported, if it reads no such tokens."""
     settings["in_vectors"] = encoder.image_fingerprint == stage.tokeniser.fingerprint
     if not settings["in_vectors"]:
         reporter.say(

@@ -1,8 +1,8 @@
-"""Which chip belongs to a cell, and how are many read at once? Squares about cells, in order.
+"""Frame a chip about each cell, and read chips ahead in several threads.
 
 Every chip of a build has one size, so that chips can be batched: a square about the cell's centre
 that holds the widest of the cells, widened to whole patches. Chips are read by several threads a
-few ahead of who takes them; memory holds no more than those few.
+few ahead of the consumer; memory holds no more than those few.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -19,7 +19,7 @@ from geoindex.geo.h3 import centres, corners
 from geoindex.imagery.base import Chip, ChipFrame, Imagery, check_gsd
 
 # without --gsd a chip is at most about so many pixels wide
-MOST_PX = 512
+MAX_PX = 512
 DEFAULT_WORKERS = 4
 # a geodesic is at most 0.56 % longer than the arc on the mean sphere
 _ELLIPSOID = 1.0057
@@ -62,18 +62,18 @@ def chip_grid(
     cells
         All of a build, of one resolution, at least one.
     imagery
-        Tells how fine it is, if `gsd_m` is None.
+        Gives the ground sampling distance, if `gsd_m` is None.
     patch_px
         Width of a patch.
     gsd_m
-        Metres a pixel. None: as fine as the source, but no chip over about `MOST_PX` pixels.
+        Metres a pixel. None: as fine as the source, but no chip over about `MAX_PX` pixels.
     """
     wide_m = widest_m(cells)
     if gsd_m is None:
         lon, lat = centres(cells[:1])
         native_m = imagery.gsd_at(float(lon[0]), float(lat[0]))
-        # whole patches within MOST_PX pixels; two digits are enough for a setting
-        least_m = wide_m / (MOST_PX // patch_px * patch_px)
+        # whole patches within MAX_PX pixels; two digits are enough for a setting
+        least_m = wide_m / (MAX_PX // patch_px * patch_px)
         gsd_m = _two_digits_up(max(native_m, least_m))
     gsd_m = check_gsd(gsd_m)
     patch_m = patch_px * gsd_m
@@ -81,16 +81,16 @@ def chip_grid(
 
 
 def widest_m(cells: NDArray[np.uint64]) -> float:
-    """Return twice the way from a cell's centre to its farthest corner, of the widest cell.
+    """Return twice the distance from a cell's centre to its farthest corner, of the widest cell.
 
-    Measured on a sphere, and widened by what the ellipsoid may add.
+    Measured on a sphere, and widened by the most that the ellipsoid adds.
     """
     offsets, lon_lat = corners(cells)
     lon, lat = (np.repeat(part, np.diff(offsets)) for part in centres(cells))
-    return 2 * _ELLIPSOID * float(_away_m(lon, lat, lon_lat).max())
+    return 2 * _ELLIPSOID * float(_great_circle_m(lon, lat, lon_lat).max())
 
 
-def _away_m(
+def _great_circle_m(
     lon: NDArray[np.float64], lat: NDArray[np.float64], lon_lat: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return great-circle distances, metres."""

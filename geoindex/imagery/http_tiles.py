@@ -1,41 +1,47 @@
-"""How are tiles fetched from a server? Politely, again where it stumbles, and never twice.
+"""Fetch tiles from a server: politely, again after a failure in passing, and never twice.
 
 Up to `num_retries` times, with growing waits, a request is tried again that broke off or was
-answered with 429 or 5xx; a server's Retry-After is kept. No more than `max_per_s` requests start
-in a second, from all threads together. What came is kept under the cache folder, what the server
+answered with 429 or 5xx; a server's Retry-After is kept, up to a minute. No more than `max_per_s`
+requests start in a second, from all threads together. An answer that is larger than any tile, or
+takes longer than `timeout_s`, is given up. Content is kept under the cache folder, what the server
 does not have (404, 410, 204) as an empty file: an interrupted build goes on where it stopped, and
-the next one asks for nothing. Delete the folder to fetch anew.
+the next one requests nothing. Delete the folder to fetch anew.
 
 Settings of the environment: GEOINDEX_CACHE (a folder, ~/.cache/geoindex), GEOINDEX_IMAGERY_RATE
 (requests a second, 20).
 """
 
 import os
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery.base import Imagery, ImageryOptions, need
-from geoindex.imagery.xyz_tiles import TiledImagery
+from geoindex.imagery.base import Imagery, ImageryOptions, require
+from geoindex.imagery.xyz_tiles import MAX_TILE_BYTES, TiledImagery, is_image, read_tile
 from geoindex.storage.workspace import fingerprint
 
 DEFAULT_RATE = 20.0
 DEFAULT_ZOOM = 18
 _NOT_THERE = {204, 404, 410}
 _AGAIN = (429, 500, 502, 503, 504)
-_TIMEOUT_S = 30.0
+# of an answer as a whole; between two of its parts a quarter of it
+_TIMEOUT_S = 60.0
+_MAX_RETRY_AFTER_S = 60.0
+_PART_BYTES = 1 << 16
 _MARKS = ("{x}", "{y}", "{-y}", "{z}")
 
 
 def open_template(name: str, options: ImageryOptions) -> Imagery:
     """Open tiles by a template: ``https://.../{z}/{x}/{y}.png``, a path alike, ``{-y}`` for TMS.
 
-    Without a zoom, `DEFAULT_ZOOM` is read: a server does not say which it has.
+    Without a zoom, `DEFAULT_ZOOM` is read: a server does not list its zooms.
     """
     if "{z}" not in name or ("{y}" not in name and "{-y}" not in name):
         example = "tiles/{z}/{x}/{y}.png"
@@ -80,27 +86,35 @@ class Fetcher:
         Requests that may start in a second.
     num_retries
         Of a request that failed in passing; the last wait is about ``2 ** num_retries / 2`` s.
+    timeout_s
+        That an answer may take, headers and content together.
     """
 
-    def __init__(self, max_per_s: float, num_retries: int = 4, backoff_s: float = 0.5) -> None:
-        need("urllib3")
-        import urllib3
-
+    def __init__(
+        self,
+        max_per_s: float,
+        num_retries: int = 4,
+        backoff_s: float = 0.5,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        require("urllib3")
         self._gap_s = 1 / max_per_s
         self._next = 0.0
         self._lock = threading.Lock()
         self._num_retries, self._backoff_s = num_retries, backoff_s
-        self._pool = urllib3.PoolManager(
-            maxsize=8, headers={"User-Agent": f"geoindex/{__version__}"}, retries=False
-        )
+        self._timeout_s = timeout_s
+        self._pool = _pool(timeout_s)
 
-    def get(self, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    def get(
+        self, url: str, headers: dict[str, str] | None = None, *, most_bytes: int = MAX_TILE_BYTES
+    ) -> tuple[int, bytes]:
         """Return the status and content of an address.
 
         Raises
         ------
         SourceError
-            If the server cannot be reached, or answers neither with content nor with "not there".
+            If the server cannot be reached, answers neither with content nor with "not there", or
+            sends more bytes, or for longer, than it may.
         """
         import urllib3
 
@@ -109,20 +123,39 @@ class Fetcher:
             self._wait_turn()
             wait_s = self._backoff_s * 2**attempt
             try:
-                answer = self._pool.request("GET", url, headers=headers, timeout=_TIMEOUT_S)
-            except urllib3.exceptions.HTTPError as error:
-                problem = str(error)
-            else:
-                if answer.status in {200, 206} or answer.status in _NOT_THERE:
-                    return answer.status, answer.data
+                answer = self._pool.request("GET", url, headers=headers, preload_content=False)
+                with answer:
+                    if answer.status in {200, 206} or answer.status in _NOT_THERE:
+                        return answer.status, self._content(answer, most_bytes)
                 problem = f"HTTP {answer.status} {answer.reason or ''}".strip()
                 if answer.status not in _AGAIN:
                     break
-                wait_s = max(wait_s, _asked_wait_s(answer.headers.get("Retry-After")))
+                wait_s = max(wait_s, _retry_after_s(answer.headers.get("Retry-After")))
+            except _TooMuchError as error:
+                problem = str(error)
+                break
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                problem = str(error)
             if attempt < self._num_retries:
                 time.sleep(wait_s)
         msg = f"{url} cannot be fetched: {problem}. Run the command again to go on"
         raise SourceError(msg)
+
+    def _content(self, answer: Any, most_bytes: int) -> bytes:
+        """Return what an answer holds, read within its limits."""
+        parts, size, end = [], 0, time.monotonic() + self._timeout_s
+        while part := answer.read1(_PART_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > most_bytes:
+                msg = f"it sends more than {most_bytes:,} bytes"
+                raise _TooMuchError(msg)
+            if time.monotonic() > end:
+                msg = f"it sent {size:,} bytes in {self._timeout_s:g} s and did not end"
+                raise _TooMuchError(msg)
+        # kept open for the next request
+        answer.release_conn()
+        return b"".join(parts)
 
     def _wait_turn(self) -> None:
         with self._lock:
@@ -133,9 +166,54 @@ class Fetcher:
             time.sleep(start - now)
 
 
-def _asked_wait_s(text: str | None) -> float:
-    """Return the seconds of a Retry-After; dates and nonsense are none, and a minute the most."""
-    return min(float(text), 60.0) if text and text.isascii() and text.isdigit() else 0.0
+class _TooMuchError(Exception):
+    """An answer beyond its limits, which is not requested again."""
+
+
+def _pool(timeout_s: float) -> Any:
+    """Return a pool of connections whose headers come within a time, however slowly each byte."""
+    import urllib3
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class InTime:
+        sock: Any
+
+        def getresponse(self) -> Any:
+            late = threading.Event()
+            timer = threading.Timer(timeout_s, _cut, [self.sock, late])
+            timer.daemon = True
+            timer.start()
+            try:
+                answer = super().getresponse()  # type: ignore[misc]
+            finally:
+                timer.cancel()
+            if late.is_set():
+                msg = f"no whole answer in {timeout_s:g} s"
+                raise TimeoutError(msg)
+            return answer
+
+    pool = urllib3.PoolManager(
+        maxsize=8, headers={"User-Agent": f"geoindex/{__version__}"}, retries=False,
+        timeout=timeout_s / 4,
+    )  # fmt: skip
+    pool.pool_classes_by_scheme = {
+        scheme: type("Pool", (base,), {"ConnectionCls": type("", (InTime, base.ConnectionCls), {})})
+        for scheme, base in (("http", HTTPConnectionPool), ("https", HTTPSConnectionPool))
+    }
+    return pool
+
+
+def _cut(sock: socket.socket, late: threading.Event) -> None:
+    """End a connection that another thread waits for."""
+    late.set()
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _retry_after_s(text: str | None) -> float:
+    """Return the seconds of a Retry-After; dates and nonsense are none."""
+    is_number = text and text.isascii() and text.isdigit() and len(text) < 10
+    return min(float(text or 0), _MAX_RETRY_AFTER_S) if is_number else 0.0
 
 
 class UrlTiles:
@@ -157,21 +235,16 @@ class UrlTiles:
     def read(self, z: int, x: int, y: int) -> bytes | None:
         """Return a tile's file, None where the server has none."""
         path = self._folder / str(z) / str(x) / str(y)
-        try:
-            kept = path.read_bytes()
-        except FileNotFoundError:
+        kept = read_tile(path)
+        if kept is None:
             status, kept = self._fetcher.get(filled(self._template, z, x, y))
             kept = b"" if status in _NOT_THERE else kept
-            if kept and not _is_image(kept):
-                # a page that says "sorry" must not be kept for a tile
+            if kept and not is_image(kept):
+                # an error page must not be kept for a tile
                 msg = f"the server answers {status} with no image: {kept[:40]!r}"
-                raise SourceError(msg) from None
+                raise SourceError(msg)
             _keep(path, kept)
         return kept or None
-
-
-def _is_image(content: bytes) -> bool:
-    return content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or content[8:12] == b"WEBP"
 
 
 def _keep(path: Path, content: bytes) -> None:
@@ -195,10 +268,7 @@ class TemplateTiles:
 
     def read(self, z: int, x: int, y: int) -> bytes | None:
         """Return a tile's file, None where there is none."""
-        try:
-            return Path(filled(self._template, z, x, y)).read_bytes()
-        except FileNotFoundError:
-            return None
+        return read_tile(Path(filled(self._template, z, x, y)))
 
 
 def filled(template: str, z: int, x: int, y: int) -> str:
@@ -220,7 +290,7 @@ def read_ranges(url: str, fetcher: Fetcher | None = None) -> Callable[[int, int]
 
     def read(offset: int, length: int) -> bytes:
         wanted = {"Range": f"bytes={offset}-{offset + length - 1}"}
-        status, content = fetcher.get(url, wanted)
+        status, content = fetcher.get(url, wanted, most_bytes=length)
         if status != 206:
             msg = f"{url} answers HTTP {status} to a request for a part; want a server with ranges"
             raise SourceError(msg)
@@ -229,12 +299,12 @@ def read_ranges(url: str, fetcher: Fetcher | None = None) -> Callable[[int, int]
     return read
 
 
-def gdal_options() -> dict[str, Any]:
-    """Return GDAL's settings for rasters behind URLs: tried again, and no folder is listed."""
-    return {
+def gdal_options(*, is_remote: bool) -> dict[str, Any]:
+    """Return GDAL's settings: requests end and are tried again, and no remote folder is listed."""
+    settings = {
         "GDAL_HTTP_MAX_RETRY": 4,
         "GDAL_HTTP_RETRY_DELAY": 0.5,
-        "GDAL_HTTP_TIMEOUT": int(_TIMEOUT_S),
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_TIMEOUT": 30,
         "GDAL_HTTP_USERAGENT": f"geoindex/{__version__}",
     }
+    return settings | ({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_remote else {})

@@ -1,4 +1,4 @@
-"""Which image tokens does an index hold? Matrices beside its rows, memory-mapped.
+"""Read and write the image tokens of an index: memory-mapped matrices beside its rows.
 
 ::
 
@@ -7,7 +7,7 @@
     search/image_offsets.npy    (rows + 1,) int64   row r has offsets[r]:offsets[r+1]
     search/image_vectors.npy    (rows, D + 1) float32  one vector a cell, unit or zero
     search/image_scale.npy      (2, D) float32      what it was centred and divided by
-    search/image_vectors_2.npy, image_scale_2.npy   the same of ground seen twice as coarsely; and 4
+    search/image_vectors_2.npy, image_scale_2.npy   the same at half the resolution; and 4
     search/images_2.npy, image_places_2.npy, image_offsets_2.npy        its patches; and 4
 
 Rows are those of the table of cells; only cells of the finest resolution have tokens, the rows of
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import IndexDamagedError, UsageError
-from geoindex.imagery.pyramid import told_of
+from geoindex.imagery.pyramid import level_settings
 from geoindex.index import Index
 from geoindex.storage.layout import CELLS
 
@@ -131,7 +131,9 @@ class Images:
 
     def patch_m(self, level: int = 1) -> float:
         """Return the width of a level's patches, metres."""
-        return float(told_of(self.settings, level)["patch_px"] * self.settings["gsd_m"] * level)
+        return float(
+            level_settings(self.settings, level)["patch_px"] * self.settings["gsd_m"] * level
+        )
 
     def patches(self, level: int = 1) -> Patches:
         """Return the patches of a level."""
@@ -153,7 +155,7 @@ class Images:
         return self._load(self._files.scale(level), (2, self._dim(level)))
 
     def _dim(self, level: int) -> int:
-        return int(told_of(self.settings, level)["dim"])
+        return int(level_settings(self.settings, level)["dim"])
 
     def of_row(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the tokens of one cell, ``(p, D)``, and their places, ``(p, 2)``."""

@@ -1,9 +1,9 @@
-"""How does a picture find its place that is coarser than the index? Beside cells seen as coarsely.
+"""Build coarser levels of chips, so that coarser pictures are compared with chips as coarse.
 
-A network sees no roof edges in a blurred picture: against sharp ground it looks like another place.
-So the build makes each chip half and a quarter as fine too, in memory, and keeps the tokens of each
-and a vector a cell. Their patches are half and a quarter as many pixels wide, as wide on the ground
-as the sharp ones, where the tokeniser can, or a cell would have one or two.
+A network finds no roof edges in a blurred picture, which then resembles another place than its
+own. So the build makes each chip half and a quarter as fine too, in memory, and stores the tokens
+of each and a vector a cell. Their patches are half and a quarter as many pixels wide, as wide in
+metres as the sharp ones, where the tokeniser can, or a cell would have one or two.
 """
 
 from math import ceil, log2
@@ -38,20 +38,20 @@ def level_for(settings: dict[str, Any], gsd_m: float) -> int:
     return min(levels, key=lambda level: abs(log2(level) - wanted))
 
 
-def told_of(settings: dict[str, Any], level: int) -> dict[str, Any]:
-    """Return what an index's manifest tells of the tokens of a level: see `level_tokens`.
+def level_settings(settings: dict[str, Any], level: int) -> dict[str, Any]:
+    """Return the settings of the tokens of a level: see `level_tokens`.
 
     Raises
     ------
     UsageError
-        If it does not: it was built when coarser ground was seen otherwise.
+        If the index has none: it was built before coarser levels were made as now.
     """
     if level == 1:
         own = {name: settings[name] for name in ("patch_px", "dim")}
         return own | {"fingerprint": settings["tokens_fingerprint"]}
-    told: dict[str, Any] | None = settings.get("level_tokens", {}).get(str(level))
-    if told is not None:
-        return told
+    found: dict[str, Any] | None = settings.get("level_tokens", {}).get(str(level))
+    if found is not None:
+        return found
     gsd_m = settings["gsd_m"]
     msg = (
         f"the index was built before geoindex saw ground of {level * gsd_m:g} m a pixel as it does "
@@ -61,7 +61,7 @@ def told_of(settings: dict[str, Any], level: int) -> dict[str, Any]:
 
 
 def level_tokens(tokeniser: "ImageTokeniser") -> dict[str, dict[str, Any]]:
-    """Return of each coarser level, as text, how its tokens are made."""
+    """Return how the tokens of each coarser level are made, by level as text."""
     by_level = {level: tokeniser.for_level(level) for level in LEVELS[1:]}
     return {
         str(level): {

@@ -1,8 +1,8 @@
-"""How do cells become patches? Their chips are read by several threads, and tokenised by whom?
+"""Read and tokenise the chips of cells in several threads.
 
 A tokeniser of NumPy alone works on one core, and NumPy lets the other threads go on meanwhile: the
 thread that read a chip tokenises it too, so that all cores work. A network takes all cores itself,
-and several chips at once: they are read ahead of the one thread that asks it. Order and bytes are
+and several chips at once: they are read ahead of the one thread that calls it. Order and bytes are
 the same, whatever the number of threads.
 """
 
@@ -31,7 +31,7 @@ _MOST_PX = 4 << 20
 Levels = dict[int, CellPatches]
 
 
-class _Seen(NamedTuple):
+class _CellChip(NamedTuple):
     """The chip of a cell."""
 
     cell: int
@@ -65,33 +65,35 @@ def read_patches(
         As `Imagery.chip` does, for the first cell that fails.
     """
 
-    def see(cell: int) -> _Seen:
+    def read_chip(cell: int) -> _CellChip:
         (frame,) = grid.frames(np.array([cell], np.uint64))
-        return _Seen(cell, frame, imagery.chip(frame))
+        return _CellChip(cell, frame, imagery.chip(frame))
 
     if all(tokeniser.by_chip for tokeniser in tokenisers.values()):
-        return read_ahead(_made_by_reader(see, tokenisers, grid), cells, workers=workers)
-    return _made_by_one(read_ahead(see, cells, workers=workers), tokenisers)
+        return read_ahead(_tokenised_by_reader(read_chip, tokenisers, grid), cells, workers=workers)
+    return _tokenised_by_one(read_ahead(read_chip, cells, workers=workers), tokenisers)
 
 
-def _made_by_reader(
-    see: Callable[[int], _Seen], tokenisers: "Mapping[int, ImageTokeniser]", grid: ChipGrid
+def _tokenised_by_reader(
+    read_chip: Callable[[int], _CellChip],
+    tokenisers: "Mapping[int, ImageTokeniser]",
+    grid: ChipGrid,
 ) -> Callable[[int], Levels]:
     """Return what reads and tokenises the chip of a cell, in any thread."""
     fitting = _MOST_PX // round(grid.side_m / grid.gsd_m) ** 2
     is_free = BoundedSemaphore(num_threads(most=max(1, fitting)))
 
     def made(cell: int) -> Levels:
-        seen = see(cell)
+        chip = read_chip(cell)
         with is_free:
-            (levels,) = _tokenised([seen], tokenisers)
+            (levels,) = _tokenised([chip], tokenisers)
         return levels
 
     return made
 
 
-def _made_by_one(
-    chips: Generator[_Seen, None, None], tokenisers: "Mapping[int, ImageTokeniser]"
+def _tokenised_by_one(
+    chips: Generator[_CellChip, None, None], tokenisers: "Mapping[int, ImageTokeniser]"
 ) -> Generator[Levels, None, None]:
     """Yield the patches of cells whose chips are read by others."""
     with closing(chips):
@@ -99,9 +101,11 @@ def _made_by_one(
             yield from _tokenised(batch, tokenisers)
 
 
-def _tokenised(seen: list[_Seen], tokenisers: "Mapping[int, ImageTokeniser]") -> list[Levels]:
+def _tokenised(
+    chips_of: list[_CellChip], tokenisers: "Mapping[int, ImageTokeniser]"
+) -> list[Levels]:
     """Return the patches of some cells by level."""
-    ids, frames, chips = (list(part) for part in zip(*seen, strict=True))
+    ids, frames, chips = (list(part) for part in zip(*chips_of, strict=True))
     rgb, is_valid = (np.stack(part) for part in zip(*chips, strict=True))
     found = tokenisers[1].tokens(rgb, is_valid, gsd_m=frames[0].gsd_m)
     made = [{1: patches} for patches in cell_patches(found, frames, ids)]

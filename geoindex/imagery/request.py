@@ -1,24 +1,25 @@
-"""Which imagery goes into a build, cut how, tokenised by what, and what is kept of it?"""
+"""Describe the imagery of a build: source, reading options, tokens, and its manifest entry."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from geoindex.errors import UsageError
-from geoindex.imagery.base import Imagery, ImageryOptions, check_gsd, open_imagery
+from geoindex.errors import IndexDamagedError, UsageError
+from geoindex.imagery.base import Imagery, ImageryOptions, check_gsd
+from geoindex.imagery.open import open_imagery
 
 DEFAULT_TOKENS = "default"
 
 
 @dataclass(frozen=True)
 class ImageryRequest:
-    """What a build is asked to do with imagery.
+    """The imagery of a build.
 
     Attributes
     ----------
     source
-        As `geoindex.imagery.base.open_imagery` takes it.
+        As `geoindex.imagery.open_imagery` takes it.
     options
         Bands, stretch, zoom.
     gsd_m
@@ -50,7 +51,7 @@ def imagery_request(
     stretch: str | None = None,
     tokens: str | None = None,
 ) -> ImageryRequest | None:
-    """Return what the options of a build ask for; None without imagery.
+    """Return the imagery of a build by its options; None without imagery.
 
     Raises
     ------
@@ -87,8 +88,8 @@ def parse_bands(bands: str | tuple[int, ...] | None) -> tuple[int, ...] | None:
         raise UsageError(msg) from None
 
 
-def kept_source(source: str) -> str:
-    """Return what the manifest keeps of a source's name.
+def manifest_source(source: str) -> str:
+    """Return the name of a source as the manifest holds it.
 
     Files by their whole path, so that a query finds them from anywhere. What follows the ``?`` of
     an address, and a name before its ``@``, may be somebody's key: an index is passed on, keys are
@@ -105,10 +106,19 @@ def kept_source(source: str) -> str:
 
 
 def kept_options(settings: dict[str, Any]) -> ImageryOptions:
-    """Return the options that the manifest's `imagery` settings keep."""
-    bands = settings.get("bands")
-    return ImageryOptions(
-        None if bands is None else tuple(bands),
-        settings.get("stretch", "auto"),
-        settings.get("zoom"),
-    )
+    """Return the options of the manifest's `imagery` settings.
+
+    Raises
+    ------
+    IndexDamagedError
+        If they are none.
+    """
+    bands, zoom = settings.get("bands"), settings.get("zoom")
+    stretch = settings.get("stretch", "auto")
+    is_sound = isinstance(stretch, str) and (zoom is None or type(zoom) is int)
+    if bands is not None:
+        is_sound &= isinstance(bands, list) and all(type(band) is int for band in bands)
+    if not is_sound:
+        msg = f"the manifest's imagery is read by bands {bands}, zoom {zoom}, stretch {stretch}"
+        raise IndexDamagedError(msg)
+    return ImageryOptions(None if bands is None else tuple(bands), stretch, zoom)

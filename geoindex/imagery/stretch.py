@@ -1,4 +1,4 @@
-"""How do 16 bits become 8? Linearly, between two numbers that are the same for the whole source.
+"""Scale pixel values to 8 bit, by one linear stretch for the whole source.
 
 ===========  ====================================================================================
 ``auto``     8-bit sources stay as they are. Others: 0 is the 2nd and 255 the 98th percentile of
@@ -8,7 +8,9 @@
 ``LOW,HIGH`` LOW is 0, HIGH is 255, for any type: ``0,3000`` for Sentinel-2 reflectances
 ===========  ====================================================================================
 
-One stretch for a source, never one a chip: the same roof must look the same in every chip.
+One stretch for a source, never one a chip: the same roof must have the same colour in every chip.
+In a folder of rasters of several types each type has its own, and LOW,HIGH is not applied to 8 bits
+beside deeper ones.
 """
 
 from dataclasses import dataclass
@@ -58,11 +60,18 @@ def parse_stretch(text: str) -> Stretch | None:
     return Stretch(low, high)
 
 
-def full_range(dtype: np.dtype[Any]) -> Stretch:
-    """Return the stretch of the whole range of a type of whole numbers; 0 to 1 of others."""
+def full_range(dtype: np.dtype[Any], bits: int | None = None) -> Stretch:
+    """Return the stretch of the whole range of a type of whole numbers; 0 to 1 of others.
+
+    Parameters
+    ----------
+    bits
+        How many of an unsigned number's bits are used; None: all.
+    """
+    if dtype.kind == "u" and bits is not None:
+        return Stretch(0.0, 2.0 ** min(max(bits, 1), 8 * dtype.itemsize) - 1)
     if np.issubdtype(dtype, np.integer):
-        info = np.iinfo(dtype)
-        return Stretch(float(max(info.min, 0)), float(info.max))
+        return Stretch(0.0, float(np.iinfo(dtype).max))
     return Stretch(0.0, 1.0)
 
 
@@ -81,5 +90,5 @@ def auto_stretch(sample: NDArray[np.generic], is_valid: NDArray[np.bool_]) -> St
     if not values.size:
         return full_range(sample.dtype)
     low, high = np.percentile(values, [_LOW_PERCENT, _HIGH_PERCENT])
-    # ground of one colour has no range: leave it in the middle
+    # an image of one colour has no range: it is left in the middle
     return Stretch(float(low), float(high)) if low < high else Stretch(low - 1.0, low + 1.0)

@@ -1,17 +1,17 @@
-"""How do pixels of any reference system come into a chip? Warped with their validity as weight.
+"""Resample pixels of any reference system into a chip, weighted by their validity.
 
 What is not valid has no colour: it must not bleed into its neighbours. So colours are weighted by
 validity before the resampling and divided by the resampled validity after it. A pixel of the chip
 is valid where at least half of what it was made of is.
 
-Resampled is by cubic convolution; where the source is finer than the chip the kernel is widened, so
-that nothing is skipped. Bilinear resampling would blur by how the chip's pixels happen to lie
-between the source's: not at all on top of them, most half way. The same ground would then have
+Resampling is by cubic convolution; where the source is finer than the chip the kernel is widened,
+so that nothing is skipped. Bilinear resampling would blur by how the chip's pixels happen to lie
+between the source's: not at all on top of them, most half way. The same place would then have
 another texture in each chip.
 
 Where the source's rows and columns run along the chip's (tiles, and web mercator in general: north
 up, and a chip is small), a box of the source is the chip, and Pillow resizes it: rows first, then
-columns, some five times sooner. Everything else is warped by GDAL. The kernel is the same.
+columns, in a quarter of GDAL's time. Everything else is warped by GDAL, whose kernel is the same.
 """
 
 from math import ceil
@@ -74,6 +74,17 @@ def _made(colours: NDArray[np.float32], share: NDArray[np.float32]) -> Chip:
     return Chip(np.ascontiguousarray(whole.astype(np.uint8).transpose(1, 2, 0)), found)
 
 
+def projected(source: Any, target: Any, x: Any, y: Any) -> NDArray[np.float64]:
+    """Return places in another reference system, shape ``(2, n)``; inf if one has none there."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.warp import transform
+
+    try:
+        return np.array(transform(source, target, x, y))
+    except CPLE_BaseError:
+        return np.full((2, len(x)), np.inf)
+
+
 def upright_box(frame: ChipFrame, *, transform: "Affine", crs: Any) -> Box | None:
     """Return the box of the source that is the chip: left, top, right, bottom, in its pixels.
 
@@ -95,11 +106,9 @@ def _places(
     frame: ChipFrame, transform: "Affine", crs: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the source's columns and rows under a grid of points of the chip, row by row."""
-    from rasterio.warp import transform as moved
-
     along = np.linspace(-0.5, 0.5, _CHECKED) * frame.side_m
     east, north = np.meshgrid(along, -along)
-    x, y = (np.array(part) for part in moved(frame.crs, crs, east.ravel(), north.ravel()))
+    x, y = projected(frame.crs, crs, east.ravel(), north.ravel())
     turn = ~transform
     columns, rows = turn.a * x + turn.b * y + turn.c, turn.d * x + turn.e * y + turn.f
     return columns.reshape(east.shape), rows.reshape(east.shape)
@@ -113,7 +122,7 @@ def _resized(
 
     high, wide = is_valid.shape
     left, top, right, bottom = box
-    # beyond the source lies ground of which nothing is known
+    # beyond the source nothing is known
     west, north = max(0, ceil(-left)), max(0, ceil(-top))
     east, south = max(0, ceil(right - wide)), max(0, ceil(bottom - high))
     size = (frame.size_px, frame.size_px)
@@ -148,8 +157,8 @@ def _reproject(
     # border a narrower one, and another texture
     steps = [np.gradient(part, 1 / (_CHECKED - 1)) for part in _places(frame, transform, crs)]
     across, down = (float(np.median(np.hypot(*step))) / frame.size_px for step in steps)
-    told = np.isfinite([across, down]).all() and across > 0 and down > 0
-    scale = {"XSCALE": 1 / across, "YSCALE": 1 / down} if told else {}
+    is_known = np.isfinite([across, down]).all() and across > 0 and down > 0
+    scale = {"XSCALE": 1 / across, "YSCALE": 1 / down} if is_known else {}
     reproject(
         source,
         target,
@@ -164,7 +173,7 @@ def _reproject(
     )
 
 
-def laid_over(under: Chip, over: Chip) -> Chip:
+def composite(under: Chip, over: Chip) -> Chip:
     """Return a chip that shows `over` where it is valid, else `under`."""
     rgb = np.where(over.is_valid[..., None], over.rgb, under.rgb)
     return Chip(rgb, under.is_valid | over.is_valid)

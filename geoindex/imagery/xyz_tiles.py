@@ -1,19 +1,24 @@
-"""How are chips cut from a pyramid of square tiles in web mercator? Tiles laid together, warped.
+"""Cut chips from a pyramid of square tiles in web mercator: tiles are laid together and warped.
 
 Tiles are named zoom, x from the west, y from the north (XYZ), as OpenStreetMap's are; what counts
-y from the south is turned round by its store. A tile that is not there is ground without imagery;
+y from the south is turned round by its store. A tile that is not there is an area without imagery;
 one that cannot be read ends the work, by name.
 
 The tiles of a chip are laid together before they are resampled, so there is no seam. They are read
 in web mercator about the chip's own meridian: a chip across the antimeridian is like any other.
 """
 
+import io
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import product
 from math import ceil, cos, log2, pi, radians
 from pathlib import Path
-from typing import Protocol
+from stat import S_ISREG
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +26,6 @@ from numpy.typing import NDArray
 from geoindex.errors import SourceError
 from geoindex.geo.earth import EQUATORIAL_RADIUS_M
 from geoindex.imagery.base import (
-    TILE_SUFFIXES,
     Chip,
     ChipFrame,
     ImageryOptions,
@@ -30,16 +34,22 @@ from geoindex.imagery.base import (
     fingerprint_of,
 )
 from geoindex.imagery.stretch import full_range, parse_stretch
-from geoindex.imagery.warp import warp
+from geoindex.imagery.warp import projected, warp
 
+TILE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 EQUATOR_M = 2 * pi * EQUATORIAL_RADIUS_M
 TILE_PX = 256
 _OPAQUE = 128
-# decoded tiles of 256 px: 16 MB
+MAX_TILE_BYTES = 64 << 20
+_MAX_TILE_PX = 2048
+# decoded tiles: 64 of 256 px are 16 MB, 4 of 2048 px 64 MB
+_KEPT_PX = 4 * _MAX_TILE_PX**2
 _KEPT_TILES = 64
-# more tiles than this for one chip is a wrong zoom, not a wish
+_KEPT_COLUMNS = 256
+# more tiles, or pixels, than these for one chip are a wrong zoom
 _MOST_TILES = 1024
-# cubic resampling looks two pixels further, of a source twice as fine four
+_MOST_PX = 1 << 28
+# cubic resampling reaches two pixels further, of a source twice as fine four
 _MARGIN_PX = 4
 
 
@@ -64,35 +74,59 @@ class TileStore(Protocol):
         """
 
 
+def read_tile(path: Path) -> bytes | None:
+    """Return the bytes of a file, None where there is none.
+
+    Raises
+    ------
+    SourceError
+        If it is a pipe or a device, or larger than any tile.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not S_ISREG(found.st_mode) or found.st_size > MAX_TILE_BYTES:
+        msg = f"{path} is no file of at most {MAX_TILE_BYTES:,} bytes"
+        raise SourceError(msg)
+    return path.read_bytes()
+
+
 class FolderTiles:
-    """Tiles as files, ``z/x/y.png`` (or .jpg, .jpeg, .webp)."""
+    """Tiles as files, ``z/x/y.png`` (or .jpg, .jpeg, .webp), in letters of either case."""
 
     def __init__(self, folder: Path, zooms: dict[int, Path]) -> None:
         self._folders = zooms
         self.zooms = tuple(sorted(zooms))
         self.state = [str(folder), *(file_state(column) for column in self._columns())]
-        self._suffixes = self._found_suffixes()
+        # listed once: a folder is asked by zoom and column, and most of its tiles are wanted
+        self._column = lru_cache(_KEPT_COLUMNS)(_tiles_of)
 
     def _columns(self) -> Iterator[Path]:
         # a folder's time changes when a tile is added or removed in it
         for zoom in self.zooms:
             yield from (path for path in sorted(self._folders[zoom].iterdir()) if path.is_dir())
 
-    def _found_suffixes(self) -> tuple[str, ...]:
-        """Return the suffixes of the first column, those first; others may follow."""
-        for column in self._columns():
-            seen = {path.suffix.lower() for path in column.iterdir()}
-            return tuple(sorted(TILE_SUFFIXES, key=lambda suffix: suffix not in seen))
-        return TILE_SUFFIXES
-
     def read(self, z: int, x: int, y: int) -> bytes | None:
         """Return a tile's file, None where there is none."""
-        for suffix in self._suffixes:
-            try:
-                return (self._folders[z] / str(x) / f"{y}{suffix}").read_bytes()
-            except FileNotFoundError:
-                continue
-        return None
+        column = self._folders[z] / str(x)
+        name = self._column(column).get(str(y))
+        return None if name is None else read_tile(column / name)
+
+
+def _tiles_of(column: Path) -> dict[str, str]:
+    """Return the files of a column of tiles by row; of several forms PNG goes before JPEG, WebP."""
+    try:
+        names = [entry.name for entry in os.scandir(column)]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    tiles: dict[str, str] = {}
+    for suffix in reversed(TILE_SUFFIXES):
+        cut = -len(suffix)
+        tiles |= {name[:cut]: name for name in sorted(names) if name[cut:].lower() == suffix}
+    return tiles
 
 
 class TiledImagery:
@@ -134,12 +168,12 @@ class TiledImagery:
         )
 
     def gsd_at(self, lon: float, lat: float) -> float:  # noqa: ARG002 - mercator: latitude alone
-        """Return the finest pixel at a latitude, metres on the ground, for tiles of 256 px."""
+        """Return the finest pixel at a latitude, metres, for tiles of 256 px."""
         return _tile_m(self._zooms[-1], lat) / TILE_PX
 
     @property
     def stretched(self) -> tuple[float, float]:
-        """What became 0 and 255."""
+        """Source values that become 0 and 255."""
         return self._stretch.low, self._stretch.high
 
     def zoom_for(self, frame: ChipFrame) -> int:
@@ -153,26 +187,22 @@ class TiledImagery:
 
         zoom = self.zoom_for(frame)
         columns, rows = _tile_ranges(frame, zoom)
-        if len(columns) * len(rows) > _MOST_TILES:
-            msg = (
-                f"a chip of {frame.side_m:.0f} m needs {len(columns) * len(rows):,} tiles of zoom "
-                f"{zoom} of {self.name}; want a coarser zoom. Example: --imagery-zoom {zoom - 3}"
-            )
-            raise SourceError(msg)
-        around = 1 << zoom
-        tiles = [[self._tile(zoom, x % around, y) for x in columns] for y in rows]
-        found = [tile for row in tiles for tile in row if tile is not None]
-        if not found:
+        num_tiles, around, size = len(columns) * len(rows), 1 << zoom, 0
+        self._check_number(num_tiles, 1, frame, zoom)
+        for (i, y), (j, x) in product(enumerate(rows), enumerate(columns)):
+            tile = self._tile(zoom, x % around, y)
+            if tile is None:
+                continue
+            if not size:
+                size = tile.rgb.shape[-1]
+                self._check_number(num_tiles, size, frame, zoom)
+                rgb = np.zeros((3, len(rows) * size, len(columns) * size), np.uint8)
+                is_valid = np.zeros(rgb.shape[1:], np.bool_)
+            self._check_size(tile, size, zoom, x % around, y)
+            at = (slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
+            rgb[:, *at], is_valid[at] = tile.rgb, tile.is_valid
+        if not size:
             return empty_chip(frame)
-        size = found[0].rgb.shape[-1]
-        rgb = np.zeros((3, len(rows) * size, len(columns) * size), np.uint8)
-        is_valid = np.zeros(rgb.shape[1:], np.bool_)
-        for i, row in enumerate(tiles):
-            for j, tile in enumerate(row):
-                if tile is not None:
-                    self._check_size(tile, size, zoom, columns[j] % around, rows[i])
-                    at = (slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
-                    rgb[:, *at], is_valid[at] = tile.rgb, tile.is_valid
         tile_m = EQUATOR_M / around
         west = _x_of(frame.lon, zoom)
         pixel = tile_m / size
@@ -182,6 +212,14 @@ class TiledImagery:
         )  # fmt: skip
         crs = f"+proj=webmerc +lon_0={float(frame.lon)!r} +datum=WGS84 +units=m +no_defs"
         return warp(rgb, is_valid, frame, transform=transform, crs=crs)
+
+    def _check_number(self, num_tiles: int, size: int, frame: ChipFrame, zoom: int) -> None:
+        if num_tiles > _MOST_TILES or num_tiles * size**2 > _MOST_PX:
+            msg = (
+                f"a chip of {frame.side_m:.0f} m needs {num_tiles:,} tiles of zoom {zoom} of "
+                f"{self.name}; want a coarser zoom. Example: --imagery-zoom {max(zoom - 3, 0)}"
+            )
+            raise SourceError(msg)
 
     def _check_size(self, tile: "_Tile", size: int, z: int, x: int, y: int) -> None:
         if tile.rgb.shape != (3, size, size):
@@ -202,7 +240,8 @@ class TiledImagery:
         tile = self._read(z, x, y)
         with self._lock:
             self._kept[key] = tile
-            while len(self._kept) > _KEPT_TILES:
+            most = _KEPT_TILES if tile is None else min(_KEPT_TILES, _KEPT_PX // tile.is_valid.size)
+            while len(self._kept) > most:
                 self._kept.popitem(last=False)
         return tile
 
@@ -215,7 +254,7 @@ class TiledImagery:
         except SourceError as error:
             msg = f"tile {z}/{x}/{y} of {self.name}: {error}"
             raise SourceError(msg) from error
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError) as error:
             msg = (
                 f"tile {z}/{x}/{y} of {self.name} cannot be read: {error}. Want a PNG, JPEG or "
                 "WebP image; mend or remove it and run the command again to go on"
@@ -225,39 +264,59 @@ class TiledImagery:
         return _Tile(self._stretch.apply(rgb), tile.is_valid)
 
 
-class _Tile:
+class _Tile(NamedTuple):
     """A decoded tile: `rgb` of shape ``(3, h, w)``, `is_valid` of shape ``(h, w)``."""
 
-    __slots__ = ("is_valid", "rgb")
-
-    def __init__(self, rgb: NDArray[np.uint8], is_valid: NDArray[np.bool_]) -> None:
-        self.rgb, self.is_valid = rgb, is_valid
+    rgb: NDArray[np.uint8]
+    is_valid: NDArray[np.bool_]
 
 
-def decode_tile(content: bytes) -> _Tile:
-    """Decode a PNG, JPEG or WebP image; palettes, grey and alpha are fine.
+def is_image(content: bytes) -> bool:
+    """Say whether bytes begin as PNG, JPEG or WebP do."""
+    return content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or content[8:12] == b"WEBP"
+
+
+def decode_tile(content: bytes, *, most_px: int = _MAX_TILE_PX) -> _Tile:
+    """Decode a PNG, JPEG or WebP image, upright; palettes, grey and alpha are fine.
+
+    Parameters
+    ----------
+    most_px
+        Width and height that it may have.
 
     Raises
     ------
-    OSError, SyntaxError
-        If it is no image, or cut.
     ValueError
-        If it is none of 8 bit.
+        If it is no image, cut, larger, or none of 8 bit.
     """
-    import io
-
     from PIL import Image
 
-    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
-        if image.mode.startswith(("I", "F")):
-            msg = f"its pixels are of mode {image.mode}, want 8 bit"
-            raise ValueError(msg)
-        if image.mode == "RGB" and "transparency" not in image.info:
-            rgb = np.asarray(image)
-            is_valid = np.ones(rgb.shape[:2], np.bool_)
-        else:
-            rgba = np.asarray(image.convert("RGBA"))
-            rgb, is_valid = rgba[..., :3], rgba[..., 3] >= _OPAQUE
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
+            return _decoded(image, most_px)
+    except Exception as error:
+        # decoders of damaged images have errors of many kinds, a bomb of its own
+        raise ValueError(str(error) or repr(error)) from error
+
+
+def _decoded(image: Any, most_px: int) -> _Tile:
+    from PIL import ExifTags, ImageOps
+
+    if image.mode.startswith(("I", "F")):
+        msg = f"its pixels are of mode {image.mode}, want 8 bit"
+        raise ValueError(msg)
+    if max(image.size) > most_px:
+        msg = f"it is {image.width:,} x {image.height:,} pixels, want at most {most_px:,} each way"
+        raise ValueError(msg)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        # upright, as every viewer shows it
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB" and "transparency" not in image.info:
+        rgb = np.asarray(image)
+        is_valid = np.ones(rgb.shape[:2], np.bool_)
+    else:
+        rgba = np.asarray(image.convert("RGBA"))
+        rgb, is_valid = rgba[..., :3], rgba[..., 3] >= _OPAQUE
     return _Tile(np.ascontiguousarray(rgb.transpose(2, 0, 1)), is_valid)
 
 
@@ -267,7 +326,7 @@ def _chosen(bands: tuple[int, ...]) -> list[int]:
 
 
 def _tile_m(zoom: int, lat: float) -> float:
-    """Return the width of a tile on the ground."""
+    """Return the width of a tile, metres."""
     return EQUATOR_M * cos(radians(min(abs(lat), 85.0))) / (1 << zoom)
 
 
@@ -277,10 +336,7 @@ def _x_of(lon: float, zoom: int) -> float:
 
 def _tile_ranges(frame: ChipFrame, zoom: int) -> tuple[range, range]:
     """Return the columns and rows of the tiles under a chip; columns may lie round the Earth."""
-    from rasterio.warp import transform
-
-    east, north = frame.outline_m().T
-    lon, lat = (np.array(part) for part in transform(frame.crs, "EPSG:4326", east, north))
+    lon, lat = projected(frame.crs, "EPSG:4326", *frame.outline_m().T)
     # longitudes run on across the antimeridian, from the centre's
     lon = frame.lon + (lon - frame.lon + 180) % 360 - 180
     around = 1 << zoom

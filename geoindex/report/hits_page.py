@@ -11,7 +11,8 @@ from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import GeoindexError
-from geoindex.imagery.base import Imagery, open_imagery
+from geoindex.imagery import Imagery, open_imagery
+from geoindex.imagery.beside import check_beside
 from geoindex.imagery.request import kept_options
 from geoindex.index import Index
 from geoindex.queries.hits import Hits
@@ -110,6 +111,8 @@ def _open(index: Index, imagery: str | None, notes: list[str]) -> Imagery | None
     if name is None:
         return None
     try:
+        if imagery is None:
+            check_beside(name, index.path)
         return open_imagery(name, kept_options(settings))
     except GeoindexError as error:
         if imagery is not None:

@@ -48,8 +48,9 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def index(town: Path, ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
-    output = tmp_path_factory.mktemp("indexes") / "town.geoindex"
+def index(town: Path, ground: Path) -> GeoIndex:
+    # a page of hits opens imagery that lies beside the index
+    output = ground.parent / "town.geoindex"
     return geoindex.build(
         town, output, resolution=(9, RESOLUTION), encoder="tagpool", imagery=request_for(ground)
     )

@@ -16,10 +16,17 @@ from numpy.typing import NDArray
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.geo.distance import LonLat
-from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, empty_chip, need
+from geoindex.imagery.base import (
+    MAX_CHIP_PX,
+    Chip,
+    ChipFrame,
+    ImageryOptions,
+    empty_chip,
+    require,
+)
 from geoindex.imagery.patch_store import Images, scaled
-from geoindex.imagery.pyramid import level_for, told_of
-from geoindex.imagery.rasters import RasterImagery, extent_of
+from geoindex.imagery.pyramid import level_for, level_settings
+from geoindex.imagery.rasters import RasterImagery, bands_of, extent_of
 from geoindex.imagery.request import kept_options
 
 
@@ -81,7 +88,7 @@ def see(picture: Picture, images: Images) -> Seen:
     """
     settings, level = images.settings, picture.level
     tokeniser = load_image_tokeniser(settings["tokens"]).for_level(level)
-    held = told_of(settings, level)["fingerprint"]
+    held = level_settings(settings, level)["fingerprint"]
     if tokeniser.fingerprint != held:
         msg = (
             f"the index has image tokens of {settings['tokens']} {held[:8]}, this geoindex makes "
@@ -125,7 +132,7 @@ def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
     SourceError
         If it cannot be read.
     """
-    need("rasterio", "PIL")
+    require("rasterio", "PIL")
     patch_px, gsd_m = settings["patch_px"], settings["gsd_m"]
     if not image.is_file():
         msg = f"there is no picture {image}. Want a file such as chip.tif or chip.png"
@@ -135,7 +142,7 @@ def read_picture(image: Path, settings: dict[str, Any]) -> Picture:
     lon, lat, wide_m, pixel_m = extent
     level = level_for(settings, pixel_m)
     gsd_m *= level
-    patch_px = told_of(settings, level)["patch_px"]
+    patch_px = level_settings(settings, level)["patch_px"]
     patch_m = patch_px * gsd_m
     # a border of less than a patch's half is let go, not padded
     side_m = max(round(wide_m / patch_m), 1) * patch_m
@@ -149,7 +156,7 @@ def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
 
     built = kept_options(settings)
     with rasterio.open(image) as raster:
-        is_deep, count = raster.dtypes[0] != "uint8", raster.count
+        is_deep, count = not bands_of(raster).is_byte, raster.count
     fits = built.bands is not None and max(built.bands) <= count
     bands = built.bands if is_deep and fits else None
     was_deep = tuple(settings["stretched"]) != (0, 255)
@@ -159,11 +166,11 @@ def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
 
 def _plain_picture(image: Path, patch_px: int) -> Picture:
     """Return an image without a place, made whole patches wide by ground unknown."""
-    from geoindex.imagery.xyz_tiles import decode_tile
+    from geoindex.imagery.xyz_tiles import decode_tile, read_tile
 
     try:
-        seen = decode_tile(image.read_bytes())
-    except (OSError, ValueError, SyntaxError) as error:
+        seen = decode_tile(read_tile(image) or b"", most_px=MAX_CHIP_PX)
+    except (OSError, ValueError) as error:
         msg = f"{image} cannot be read: {error}. Want a GeoTIFF, or PNG, JPEG, WebP of 8 bit"
         raise SourceError(msg) from error
     high, wide = seen.is_valid.shape

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geoindex.api import GeoIndex
-from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.pyramid import level_for

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rasterio.shutil import copy
 
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery.base import ChipFrame, ImageryOptions, open_imagery
+from geoindex.imagery import ChipFrame, ImageryOptions, open_imagery
 from tests.support.http_server import serving
 from tests.support.imagery_files import (
     CENTRE,

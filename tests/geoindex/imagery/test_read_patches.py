@@ -101,7 +101,7 @@ def test_bytes_are_those_of_one_thread(
     source = Noise(cells)
     made = reading._tokenised(
         [
-            reading._Seen(cell, frame, source.chip(frame))
+            reading._CellChip(cell, frame, source.chip(frame))
             for cell, frame in zip(cells, GRID.frames(np.array(cells, np.uint64)), strict=True)
         ],
         tokenisers(StatisticsTokens(32)),

@@ -1,13 +1,14 @@
 """Options of imagery go together, and an index keeps no key."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from geoindex.encoders import load_image_tokeniser
-from geoindex.errors import UsageError
+from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.base import ImageryOptions
-from geoindex.imagery.request import imagery_request, kept_source
+from geoindex.imagery.request import imagery_request, kept_options, manifest_source
 
 
 def test_options_need_imagery() -> None:
@@ -25,10 +26,19 @@ def test_options_need_imagery() -> None:
         load_image_tokeniser("nothing")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"bands": "abc"}, {"bands": ["4"]}, {"zoom": "19"}, {"zoom": [1]}, {"stretch": [1]}],
+)
+def test_odd_options_of_a_manifest(settings: dict[str, Any]) -> None:
+    with pytest.raises(IndexDamagedError, match="the manifest's imagery"):
+        kept_options(settings)
+
+
 def test_an_index_keeps_no_key(tmp_path: Path) -> None:
     url = "https://me:secret@tiles.example/{z}/{x}/{y}.png?key=secret"
-    assert kept_source(url) == "https://tiles.example/{z}/{x}/{y}.png"
-    assert kept_source("WMS:https://maps.example/?token=secret") == "WMS:https://maps.example/"
+    assert manifest_source(url) == "https://tiles.example/{z}/{x}/{y}.png"
+    assert manifest_source("WMS:https://maps.example/?token=secret") == "WMS:https://maps.example/"
     path = tmp_path / "a.tif"
     path.touch()
-    assert kept_source(str(path)) == str(path.resolve())
+    assert manifest_source(str(path)) == str(path.resolve())

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery import http_tiles
-from geoindex.imagery.base import ChipFrame, Imagery, ImageryOptions, open_imagery
+from geoindex.imagery import ChipFrame, Imagery, ImageryOptions, http_tiles, open_imagery
 from geoindex.imagery.http_tiles import Fetcher, UrlTiles, filled
 from geoindex.imagery.xyz_tiles import TiledImagery, decode_tile
 from tests.support.http_server import serving

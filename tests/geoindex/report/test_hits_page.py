@@ -13,7 +13,7 @@ from PIL import Image
 
 from geoindex.api import GeoIndex
 from geoindex.errors import OutputError
-from geoindex.imagery.base import Chip, ChipFrame, open_imagery
+from geoindex.imagery import Chip, ChipFrame, open_imagery
 from geoindex.report.hit_maps import VIEW_PX, chip_uri, frame_of
 from geoindex.report.hits_page import write_page
 from tests.support.imagery_files import CENTRE, plain_raster
