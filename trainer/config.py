@@ -14,8 +14,7 @@ from encoder.errors import EncoderError
 from encoder.geojepa.config import GeoJEPAConfig
 from geoindex.errors import UsageError
 from trainer.data.region_targets import RegionTargetConfig
-from trainer.masks.patches import IMAGE_WAYS
-from trainer.masks.types import MASKS, MaskConfig
+from trainer.masks import IMAGE_WAYS, MASKS, MaskConfig
 from trainer.objectives.config import TERMS, ObjectiveConfig
 from trainer.objectives.predictor import PredictorConfig
 from trainer.run.optimiser import Schedule
@@ -63,7 +62,7 @@ class BatchConfig:
     Attributes
     ----------
     budget_tokens
-        Tiles times the largest tile of a batch; see `trainer.data.sampler`.
+        Tiles times the largest tile of a batch; see `trainer.data.loader`.
     window
         Tiles that are sorted together.
     num_views

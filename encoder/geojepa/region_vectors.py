@@ -16,9 +16,9 @@ words       the log of one plus how many entities say each known word, standardi
 rest        what words leave of their length
 ==========  =================================================================================
 
-All but the latent go past the network. `trainer.monitoring.retrieval_probe.calibrate` sets how
-long they are. Since
-looks are taken from the scale, what is told of the map does not shrink where the ground is seen.
+All but the latent go past the network. `trainer.objectives.calibration` fits how long they are.
+Since looks are taken from the scale, what is told of the map does not shrink where the ground is
+seen.
 
 Latent, counts, looks and scale are scaled to unit length together: of regions alike in kind, one
 that holds more is near one that holds less, and search wants it so. Words are not scaled by what

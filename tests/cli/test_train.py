@@ -9,7 +9,7 @@ from cli.train import step_text, untrained_text
 from tests.trainer.small_models import small_config
 from tests.trainer.towns import write_towns
 from trainer.config import toml_text
-from trainer.run.state import Outcome, Progress
+from trainer.run.loop import Outcome, Progress
 
 
 @pytest.fixture(scope="module")

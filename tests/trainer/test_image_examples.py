@@ -10,12 +10,11 @@ import torch
 from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
 from tests.trainer.tiles_by_hand import plain_masks
-from trainer.data.batch import MODALITIES, Batch
-from trainer.data.collate import make_batch, whole_batch
+from trainer.data.batch import MODALITIES, Batch, make_batch, whole_batch
 from trainer.data.dataset import Material, make_material
 from trainer.data.loader import epoch_steps
 from trainer.data.ragged import owners
-from trainer.data.sample_entities import Drawn, draw_entities
+from trainer.data.training_tiles import Drawn, draw_entities
 from trainer.objectives.config import WEIGHTS
 from trainer.objectives.copy_baseline import nearest_context
 from trainer.objectives.objective import Objective

@@ -18,8 +18,7 @@ from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import read_patches
 from trainer.data.training_tiles import pooled_tags
-from trainer.run.loop import train
-from trainer.run.state import Progress
+from trainer.run.loop import Progress, train
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,7 @@ from tests.trainer.small_models import small_config
 from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
 from trainer.config import TrainConfig, read_config
 from trainer.data.dataset import make_material
-from trainer.masks.patches import IMAGE_WAYS, draw_patch_masks
-from trainer.masks.sample import draw_masks
-from trainer.masks.types import MASKS, RaggedTiles
-from trainer.masks.units import units_of
+from trainer.masks import IMAGE_WAYS, MASKS, RaggedTiles, draw_masks, draw_patch_masks, units_of
 from trainer.run.fabric import launch
 from trainer.run.loop import train
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from trainer.data.ragged import lengths_to_offsets
-from trainer.masks.types import MaskConfig, RaggedTiles
+from trainer.masks import MaskConfig, RaggedTiles
 
 
 def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles:

@@ -1,4 +1,4 @@
-"""What does a run read? Tokens, tiles in two parts, what is fitted to one, probes of the other."""
+"""Prepare the data of a run: tokens, training and held-out tiles, statistics, probes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,25 +16,39 @@ from geoindex.encoders import load_text_model
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer.config import TrainConfig
-from trainer.data.batch import Batch
+from trainer.data.batch import Batch, make_batch, part_batch, whole_batch
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
-from trainer.data.collate import make_batch, whole_batch
 from trainer.data.image_cache import read_patches
+from trainer.data.loader import plan_batches, rows_of_tiles
 from trainer.data.ragged import list_places
 from trainer.data.region_targets import TileEntities, own_vectors, region_targets
-from trainer.data.sample_entities import Drawn, draw_entities
-from trainer.data.sampler import plan_batches
 from trainer.data.statistics import Fitted, fit
 from trainer.data.tiles import TileSet, held_out
-from trainer.data.training_tiles import TrainingTiles, joined_tiles
-from trainer.monitoring.retrieval_probe import Halves, halve, probe_tiles
+from trainer.data.training_tiles import Drawn, TrainingTiles, draw_entities, joined_tiles
+from trainer.masks import choose_units, units_of
 from trainer.run.fabric import Fabric
 
 _LEAST_PROBES = 2
 # a block is at most so much coarser than a tile
 _BLOCK_LEVELS = 2
 _MOST_CALIBRATING = 2000
+_LEAST_ENTITIES = 6  # of a tile that is halved
+_TILES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Held-out tiles as pairs of token batches, in the same order.
+
+    `left[i]` and `right[i]` are the halves of the same tiles; `tags` and `geometry` are the whole
+    tiles, of one modality each.
+    """
+
+    left: list[TokenBatch]
+    right: list[TokenBatch]
+    tags: list[TokenBatch]
+    geometry: list[TokenBatch]
 
 
 @dataclass(frozen=True)
@@ -178,6 +192,42 @@ def _tiles(
     return tiles
 
 
+def probe_tiles(
+    tiles: TrainingTiles, is_held_out: NDArray[np.bool_], *, most: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the held-out tiles that are looked at: large enough, at most `most`, in size order."""
+    fit = np.flatnonzero(is_held_out & (tiles.sizes >= _LEAST_ENTITIES))
+    chosen = np.random.default_rng([seed, 1]).permutation(fit)[:most]
+    return chosen[np.argsort(tiles.sizes[chosen], kind="stable")]
+
+
+def halve(
+    cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], *, most: int, seed: int
+) -> Halves:
+    """Part each tile in two."""
+    halves = Halves([], [], [], [])
+    for start in range(0, len(chosen), _TILES_AT_ONCE):
+        rng = np.random.default_rng([seed, 2, start])
+        drawn = draw_entities(
+            tiles, chosen[start : start + _TILES_AT_ONCE], most=most, most_patches=0, rng=rng
+        )
+        is_left = left_half(cache, drawn, rng)
+        everyone = np.ones_like(is_left)
+        halves.left.append(part_batch(cache, drawn, keep=is_left))
+        halves.right.append(part_batch(cache, drawn, keep=~is_left))
+        halves.tags.append(part_batch(cache, drawn, keep=everyone, with_geometry=False))
+        halves.geometry.append(part_batch(cache, drawn, keep=everyone, with_tags=False))
+    return halves
+
+
+def left_half(cache: TokenCache, drawn: Drawn, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Say which entities go to the left half, about one of two, shape ``(N,)``."""
+    unit = units_of(cache.link[drawn.rows], drawn.offsets)
+    half = np.full(len(drawn.offsets) - 1, 0.5)
+    everyone = np.ones(len(unit), np.bool_)
+    return choose_units(rng.random(len(unit)), unit, drawn.offsets, half, among=everyone)
+
+
 def _probes(
     cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
 ) -> list[Batch]:
@@ -245,13 +295,3 @@ def _runs(
         epoch=0,
     )
     return [chosen[batch] for batch in plan]
-
-
-def rows_of_tiles(
-    tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
-) -> NDArray[np.int64]:
-    """Return how many rows of attention some tiles are: entities, patches, registers."""
-    data = config.data
-    entities = np.minimum(tiles.sizes[chosen], data.most_entities)
-    patches = np.minimum(tiles.patches.sizes[chosen], config.most_patches)
-    return np.asarray(entities + patches + config.model.num_registers)

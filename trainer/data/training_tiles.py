@@ -1,15 +1,24 @@
-"""Which tiles does a run train on? Those of all its resolutions, in one list."""
+"""Hold the tiles of a run in one list, and sample entities and patches of some for a step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.geojepa.context_counts import log_counts
 from encoder.tags.table import pool
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import PatchSet
-from trainer.data.ragged import lengths_to_offsets
+from trainer.data.ragged import (
+    keep_members,
+    lengths_to_offsets,
+    list_places,
+    owners,
+    positions,
+    take_lists,
+)
 from trainer.data.tiles import TileSet
 
 
@@ -89,3 +98,80 @@ def pooled_tags(cache: TokenCache) -> NDArray[np.float32]:
     return pool(
         cache.codes, cache.code_offsets, vectors=cache.tag_vectors, weights=cache.tag_weights
     )
+
+
+class Drawn(NamedTuple):
+    """The entities of some tiles: rows of the cache, end to end, and what is known of each tile.
+
+    `said` is of every tag of the cache: see `trainer.data.training_tiles.TrainingTiles`.
+    """
+
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    centres: NDArray[np.float64]
+    holds: NDArray[np.float32]
+    halo: "Halo"
+    said: NDArray[np.int16]
+    patches: "DrawnPatches"
+
+
+class Halo(NamedTuple):
+    """The entities around some tiles: rows of the cache, end to end, and each one's prototype."""
+
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    nearest: NDArray[np.int64]
+    num_prototypes: int
+
+    def counts(self, keep: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Return what is counted around each tile, of all entities or those to keep."""
+        nearest = self.nearest if keep is None else np.where(keep, self.nearest, -1)
+        return log_counts(nearest, self.offsets, num_prototypes=self.num_prototypes)
+
+
+class DrawnPatches(NamedTuple):
+    """The patches of some tiles, end to end; see `trainer.data.image_cache.PatchSet`."""
+
+    images: NDArray[np.float32]
+    place: NDArray[np.float32]
+    ground: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+
+def draw_entities(
+    tiles: TrainingTiles,
+    chosen: NDArray[np.int64],
+    *,
+    most: int,
+    most_patches: int,
+    rng: np.random.Generator,
+) -> Drawn:
+    """Return what some tiles hold, of each at most so many entities and patches, at random."""
+    places, offsets = _some(tiles.offsets, chosen, most, rng)
+    around, halo_offsets = take_lists(tiles.halo, tiles.halo_offsets, chosen)
+    halo = Halo(around, halo_offsets, tiles.nearest[around], tiles.num_prototypes)
+    centres, holds = tiles.centres[chosen], tiles.holds[chosen]
+    patches = _draw_patches(tiles.patches, chosen, most_patches, rng)
+    return Drawn(tiles.members[places], offsets, centres, holds, halo, tiles.said, patches)
+
+
+def _some(
+    offsets: NDArray[np.int64], chosen: NDArray[np.int64], most: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return places of members of some lists, at most so many of each, and the offsets."""
+    places, taken = list_places(offsets, chosen)
+    if (np.diff(taken) > most).any():
+        order = np.lexsort((rng.random(len(places)), owners(taken)))
+        rank = np.empty(len(places), np.int64)
+        rank[order] = positions(taken)
+        keep = rank < most
+        places, taken = places[keep], keep_members(taken, keep)
+    return places, taken
+
+
+def _draw_patches(
+    patches: PatchSet, chosen: NDArray[np.int64], most: int, rng: np.random.Generator
+) -> DrawnPatches:
+    at, offsets = _some(patches.offsets, chosen, most, rng)
+    images = np.asarray(patches.images[at], np.float32)
+    return DrawnPatches(images, patches.place[at], patches.ground[at], offsets)

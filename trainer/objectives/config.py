@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.objectives.losses import ErrorKind
+ErrorKind = Literal["mse", "smooth_l1"]
 
 Name = Literal["ema", "sigreg", "frozen", "hybrid"]
 OBJECTIVES: tuple[Name, ...] = ("ema", "sigreg", "frozen", "hybrid")

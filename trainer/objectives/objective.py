@@ -17,7 +17,7 @@ term       is
 holds      error of telling, from a view's region, what the whole tile holds
            (`trainer.data.region_targets`)
 tokens     error of the predictor on masked entities, a modality alone, then their mean
-           (`trainer.objectives.predictions`)
+           (`trainer.objectives.losses`)
 dense      error of telling, from a *visible* entity's latent, its own vectors: keeps latents of
            the context from becoming summaries of their surroundings alone
 ground     error of telling, from a visible patch's latent, what of the map lies under it
@@ -42,8 +42,14 @@ from trainer.data.batch import MODALITIES, Batch, View
 from trainer.objectives.config import ObjectiveConfig
 from trainer.objectives.copy_baseline import nearest_context, shown_vectors
 from trainer.objectives.ema import Ema
-from trainer.objectives.losses import balanced, covariance_loss, prediction_error, variance_loss
-from trainer.objectives.predictions import Predicted, predicted_error
+from trainer.objectives.losses import (
+    Predicted,
+    balanced,
+    covariance_loss,
+    predicted_error,
+    prediction_error,
+    variance_loss,
+)
 from trainer.objectives.predictor import Predictor, PredictorConfig
 from trainer.objectives.sigreg import SIGReg, projector
 from trainer.objectives.whitening import Whitener

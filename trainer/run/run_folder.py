@@ -53,7 +53,7 @@ class Counters:
     looks_since_best
         For early stopping.
     best_numbers
-        See `trainer.monitoring.metrics.warn_of_collapse`.
+        See `trainer.metrics.warn_of_collapse`.
     seconds, tokens
         Spent and read so far.
     is_finished

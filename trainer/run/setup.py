@@ -1,7 +1,5 @@
-"""What does a run start from? An untrained model in its objective, and a folder."""
+"""Set up a run: the untrained model in its objective, its fitted constants, its folder."""
 
-import platform
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +8,14 @@ import torch
 
 from encoder.geojepa.model import GeoJEPA
 from encoder.geojepa.patch_landcover import log_widths, with_widths
-from geoindex import __version__
 from geoindex.geo.h3 import parents
 from trainer.config import TrainConfig, toml_text
 from trainer.data.dataset import Material
 from trainer.data.ragged import owners
-from trainer.monitoring.model_card import model_card
 from trainer.objectives.objective import Objective
 from trainer.objectives.patch_landcover import fit_ground
 from trainer.run.fabric import Fabric
+from trainer.run.model_card import packages_used
 from trainer.run.run_folder import RunFolder
 
 # entities that targets are whitened by, evenly drawn
@@ -98,60 +95,7 @@ def begin_folder(
     # all have looked before the first one writes: else the others find a folder begun
     fabric.barrier()
     if fabric.is_global_zero:
-        about = {"sources": material.cache.meta["sources"], "packages": _packages()}
+        about = {"sources": material.cache.meta["sources"], "packages": packages_used()}
         folder.begin(config_toml=toml_text(config), about=about)
     fabric.barrier()
     return folder
-
-
-def card_of(
-    config: TrainConfig,
-    material: Material,
-    numbers: dict[str, float],
-    step: int,
-    objective: Objective,
-) -> str:
-    """Return the model card of a checkpoint."""
-    counts = {
-        **material.cache.meta["counts"],
-        "tiles": len(material.tiles),
-        "held_out": int(material.is_held_out.sum()),
-        "patches": len(material.tiles.patches.images),
-    }
-    return model_card(
-        config,
-        sources=material.cache.meta["sources"],
-        counts=counts,
-        scores=numbers,
-        packages=_packages(),
-        step=step,
-        num_parameters=sum(part.numel() for part in objective.encoder.parameters()),
-    )
-
-
-def _packages() -> dict[str, str]:
-    found = {
-        "geoindex": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-    commit = _commit()
-    return {**found, "commit": commit} if commit else found
-
-
-def _commit() -> str:
-    """Return the commit of the checkout that this is run from, "" outside of one."""
-    here = Path(__file__).parents[2]
-    if not (here / ".git").exists():
-        return ""
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed words
-            ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607 - whichever git there is
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()

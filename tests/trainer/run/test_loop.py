@@ -14,10 +14,9 @@ from encoder.geojepa.model import GeoJEPA
 from geoindex.errors import OutputError, UsageError
 from tests.trainer.small_models import small_config
 from trainer.config import TrainConfig
-from trainer.monitoring.metrics import SCORE
+from trainer.metrics import SCORE
 from trainer.objectives.config import OBJECTIVES
-from trainer.run.loop import train
-from trainer.run.state import Outcome, Progress
+from trainer.run.loop import Outcome, Progress, train
 
 ROOT = Path(__file__).parents[3]
 

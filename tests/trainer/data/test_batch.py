@@ -6,14 +6,18 @@ import torch
 
 from encoder.geojepa.context_counts import log_counts
 from tests.trainer.tiles_by_hand import plain_masks
-from trainer.data.batch import MODALITIES
+from trainer.data.batch import MODALITIES, make_batch, part_batch, whole_batch
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
-from trainer.data.collate import make_batch, part_batch, whole_batch
 from trainer.data.image_cache import read_patches
 from trainer.data.ragged import owners
-from trainer.data.sample_entities import Drawn, draw_entities
-from trainer.data.training_tiles import TrainingTiles, joined_tiles, pooled_tags
+from trainer.data.training_tiles import (
+    Drawn,
+    TrainingTiles,
+    draw_entities,
+    joined_tiles,
+    pooled_tags,
+)
 
 
 @pytest.fixture(scope="module")

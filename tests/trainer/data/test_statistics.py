@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from encoder.tags.vocabulary import words_of_tags
 from trainer.data.ragged import lengths_to_offsets
-from trainer.data.vocabulary import fit_words
+from trainer.data.statistics import fit_words
 
 FULL, NAME = 1.0, 0.01
 

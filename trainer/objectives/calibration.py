@@ -1,12 +1,4 @@
-"""Do halves of a tile find each other? Retrieval without labels, on tiles that were held out.
-
-The entities of a tile are parted in two at random, units that repeat each other staying together.
-The vector of one half then looks for the other half among those of all tiles. What lies around a
-tile is the same for both halves, so it is hidden. Nothing of this is a label: a checkpoint may be
-chosen by it.
-"""
-
-from dataclasses import dataclass
+"""Fit the constants of region vectors on training tiles, and make region vectors of batches."""
 
 import numpy as np
 import torch
@@ -18,14 +10,7 @@ from encoder.geojepa.model import GeoJEPA, untrained
 from encoder.geojepa.region_vectors import joined_parts, patch_looks
 from encoder.protocol import TilePatches
 from encoder.tags.vocabulary import word_counts
-from trainer.data.cache import TokenCache
-from trainer.data.collate import part_batch
-from trainer.data.sample_entities import Drawn, draw_entities
-from trainer.data.training_tiles import TrainingTiles
-from trainer.masks.units import choose_units, units_of
 
-_LEAST_ENTITIES = 6  # of a tile that is halved
-_TILES_AT_ONCE = 64
 # of log counts: what hardly varies is not made loud
 _LEAST_DEVIATION = 0.1
 # of the constant: looks of tiles trained on
@@ -34,56 +19,6 @@ _LOOKS = 0.25
 _LEAST_GROUND = 0.01
 # of the words, beside other parts that are 1 long together; see `encoder.geojepa.region_vectors`
 _WORDS_LENGTH = 0.07
-
-
-@dataclass(frozen=True)
-class Halves:
-    """Held-out tiles as pairs of token batches, in the same order.
-
-    `left[i]` and `right[i]` are the halves of the same tiles; `tags` and `geometry` are the whole
-    tiles, of one modality each.
-    """
-
-    left: list[TokenBatch]
-    right: list[TokenBatch]
-    tags: list[TokenBatch]
-    geometry: list[TokenBatch]
-
-
-def probe_tiles(
-    tiles: TrainingTiles, is_held_out: NDArray[np.bool_], *, most: int, seed: int
-) -> NDArray[np.int64]:
-    """Return the held-out tiles that are looked at: large enough, at most `most`, in size order."""
-    fit = np.flatnonzero(is_held_out & (tiles.sizes >= _LEAST_ENTITIES))
-    chosen = np.random.default_rng([seed, 1]).permutation(fit)[:most]
-    return chosen[np.argsort(tiles.sizes[chosen], kind="stable")]
-
-
-def halve(
-    cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], *, most: int, seed: int
-) -> Halves:
-    """Part each tile in two."""
-    halves = Halves([], [], [], [])
-    for start in range(0, len(chosen), _TILES_AT_ONCE):
-        rng = np.random.default_rng([seed, 2, start])
-        drawn = draw_entities(
-            tiles, chosen[start : start + _TILES_AT_ONCE], most=most, most_patches=0, rng=rng
-        )
-        is_left = left_half(cache, drawn, rng)
-        everyone = np.ones_like(is_left)
-        halves.left.append(part_batch(cache, drawn, keep=is_left))
-        halves.right.append(part_batch(cache, drawn, keep=~is_left))
-        halves.tags.append(part_batch(cache, drawn, keep=everyone, with_geometry=False))
-        halves.geometry.append(part_batch(cache, drawn, keep=everyone, with_tags=False))
-    return halves
-
-
-def left_half(cache: TokenCache, drawn: Drawn, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Say which entities go to the left half, about one of two, shape ``(N,)``."""
-    unit = units_of(cache.link[drawn.rows], drawn.offsets)
-    half = np.full(len(drawn.offsets) - 1, 0.5)
-    everyone = np.ones(len(unit), np.bool_)
-    return choose_units(rng.random(len(unit)), unit, drawn.offsets, half, among=everyone)
 
 
 @torch.no_grad()
@@ -203,37 +138,3 @@ def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | N
             looks = patch_looks(model, TilePatches(*parts))
         found.append(looks)
     return np.concatenate(found)
-
-
-def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:
-    """Return the mean tag vector of each tile: what needs no training at all."""
-    found = []
-    for batch in batches:
-        sums = torch.zeros(batch.num_tiles, batch.tags.shape[1]).index_add(
-            0, batch.tile, batch.tags
-        )
-        count = batch.offsets.diff().clamp(min=1)[:, None]
-        found.append((sums / count).numpy())
-    return np.concatenate(found)
-
-
-def mean_reciprocal_rank(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    """Return how well rows find their partners, 1 for always first; both ways, ties as misses.
-
-    Parameters
-    ----------
-    left, right
-        Shape ``(t, d)``: row i of one belongs to row i of the other. Compared by cosine.
-    """
-    similarity = _unit(left) @ _unit(right).T
-    own = np.diag(similarity)
-    others = ~np.eye(len(own), dtype=bool)
-    # alike is not enough: vectors that are all the same find nobody
-    ahead = ((similarity >= own[:, None]) & others).sum(axis=1)
-    ahead_back = ((similarity >= own[None, :]) & others).sum(axis=0)
-    return float((1 / (1 + ahead)).mean() + (1 / (1 + ahead_back)).mean()) / 2
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)

@@ -5,9 +5,9 @@ number                     says
 =========================  ======================================================================
 neighbours_r2              from a masked view, do the nearest held-out tiles hold what this one
                            holds; the score that checkpoints are chosen by
-half_tile_mrr              do halves of a tile find each other
-(`trainer.monitoring.retrieval_probe`). Random weights
-                           are good at it: both halves have much the same sum, whatever it means
+half_tile_mrr              do halves of a tile find each other, among those of all tiles: a tile is
+                           split in two at random, duplicates stay together, its halo is hidden.
+                           Random weights are good at it: both halves have much the same sum
 half_tile_mrr_untrained    the same of mean tag vectors, to be beaten
 tags_to_geometry_mrr       does a tile's tags alone find its geometry alone
 rankme, effective_rank,    have region latents collapsed (`geoindex.evaluation.collapse`); with
@@ -30,15 +30,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from encoder.geojepa.batch import TokenBatch
 from geoindex.evaluation.collapse import collapse_numbers
 from trainer.data.batch import MODALITIES, Batch
-from trainer.masks.types import MASKS
-from trainer.monitoring.retrieval_probe import (
-    Halves,
-    mean_reciprocal_rank,
-    mean_vectors,
-    region_vectors,
-)
+from trainer.data.dataset import Halves
+from trainer.masks import MASKS
+from trainer.objectives.calibration import region_vectors
 from trainer.objectives.copy_baseline import tile_of
 from trainer.objectives.objective import Objective
 
@@ -81,7 +78,7 @@ class Sums:
 
 
 @torch.no_grad()
-def look(objective: Objective, probes: list[Batch], halves: Halves) -> dict[str, float]:
+def validate(objective: Objective, probes: list[Batch], halves: Halves) -> dict[str, float]:
     """Return every number of this module.
 
     Parameters
@@ -255,7 +252,7 @@ def warn_of_collapse(numbers: Mapping[str, float], best: Mapping[str, float], *,
     Parameters
     ----------
     numbers
-        Of `look`.
+        Of `validate`.
     best
         The highest of each of `WATCHED` that was seen in the run, and of `SCORE`.
     step
@@ -275,3 +272,37 @@ def warn_of_collapse(numbers: Mapping[str, float], best: Mapping[str, float], *,
                 CollapseWarning,
                 stacklevel=2,
             )
+
+
+def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:
+    """Return the mean tag vector of each tile: what needs no training at all."""
+    found = []
+    for batch in batches:
+        sums = torch.zeros(batch.num_tiles, batch.tags.shape[1]).index_add(
+            0, batch.tile, batch.tags
+        )
+        count = batch.offsets.diff().clamp(min=1)[:, None]
+        found.append((sums / count).numpy())
+    return np.concatenate(found)
+
+
+def mean_reciprocal_rank(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Return how well rows find their partners, 1 for always first; both ways, ties as misses.
+
+    Parameters
+    ----------
+    left, right
+        Shape ``(t, d)``: row i of one belongs to row i of the other. Compared by cosine.
+    """
+    similarity = _unit(left) @ _unit(right).T
+    own = np.diag(similarity)
+    others = ~np.eye(len(own), dtype=bool)
+    # alike is not enough: vectors that are all the same find nobody
+    ahead = ((similarity >= own[:, None]) & others).sum(axis=1)
+    ahead_back = ((similarity >= own[None, :]) & others).sum(axis=0)
+    return float((1 / (1 + ahead)).mean() + (1 / (1 + ahead_back)).mean()) / 2
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
