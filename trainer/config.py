@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from encoder.errors import EncoderError
 from encoder.geojepa.config import GeoJEPAConfig
@@ -16,8 +16,9 @@ from geoindex.errors import UsageError
 from trainer.data.region_targets import RegionTargetConfig
 from trainer.masks import IMAGE_WAYS, MASKS, MaskConfig
 from trainer.objectives.config import TERMS, ObjectiveConfig
+from trainer.objectives.objective import Objective
 from trainer.objectives.predictor import PredictorConfig
-from trainer.run.optimiser import Schedule
+from trainer.run.optimiser import Schedule, decaying_names
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,6 @@ class OptimiserConfig:
         Highest learning rate, weight decay of matrices, and the rate's course.
     clip
         Longest gradient, in norm.
-    decays_all
-        Weight decay on norms, biases and embeddings as well, as published; for comparisons.
     """
 
     epochs: int = 10
@@ -106,7 +105,10 @@ class OptimiserConfig:
     warmup_frac: float = 0.05
     cooldown_frac: float = 0.2
     clip: float = 1.0
-    decays_all: bool = False
+
+    def decaying(self, objective: Objective) -> set[str]:
+        """Return the names of the parameters that decay; a comparison replaces it."""
+        return decaying_names(objective)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     monitors: MonitorConfig = field(default_factory=MonitorConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    #: a comparison replaces it (bench/published)
+    objective_type: ClassVar[type[Objective]] = Objective
 
     def __post_init__(self) -> None:
         check_names("masks.shares", self.masks.shares, MASKS)
@@ -225,9 +229,10 @@ def _check_fracs(masks: MaskConfig) -> None:
 
 
 T = TypeVar("T")
+C = TypeVar("C", bound=TrainConfig)
 
 
-def read_config(path: Path) -> TrainConfig:
+def read_config(path: Path, kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
     """Read a TOML file.
 
     Raises
@@ -243,10 +248,10 @@ def read_config(path: Path) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is no TOML: {error}. Example: [optimiser] and below it epochs = 10"
         raise UsageError(msg) from error
-    return make_config(content)
+    return make_config(content, kind)
 
 
-def make_config(content: Mapping[str, Any]) -> TrainConfig:
+def make_config(content: Mapping[str, Any], kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
     """Make a configuration of tables as TOML has them.
 
     Raises
@@ -254,7 +259,7 @@ def make_config(content: Mapping[str, Any]) -> TrainConfig:
     UsageError
         As `read_config`.
     """
-    return _made(TrainConfig, content, "")
+    return _made(kind, content, "")
 
 
 def _made(kind: type[T], content: Mapping[str, Any], path: str) -> T:

@@ -39,7 +39,7 @@ c codes (tags of members), g groups, P patches.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,6 @@ from numpy.typing import NDArray
 from trainer.data.ragged import owners, positions
 
 MASKS = ("area", "hole", "random", "modality", "class", "none")
-AreaTest = Literal["box", "centroid"]
-DrawnFor = Literal["tile", "batch"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Masks(NamedTuple):
     mask
         Shape ``(t,)``, into `MASKS`.
     sees_code, asks_code
-        Shape ``(c,)``; no tag is both, but by `MaskConfig.disjoint`.
+        Shape ``(c,)``; no tag is both.
     sees_geometry, asks_geometry
         Shape ``(m,)``; the same of entities.
     hidden_kind, hidden_key
@@ -139,21 +137,8 @@ class MaskConfig:
     aspect
         Boxes on the ground are at most this many times as wide as high, or as high as wide; 1 or
         more.
-    linked
-        Entities that repeat each other share their fate. Off, for comparisons: each is masked alone
-        as published, and a target may lie open in the context.
-    drawn
-        ``"tile"``: each tile has a mask of its own. ``"batch"``, for comparisons: all tiles of a
-        batch have the same one of `MASKS`, lose the same modality and see the same of images, as
-        published.
-    disjoint
-        Context and targets have nothing in common. Off, for comparisons: as published, four targets
-        of `target_frac` each are drawn from the whole tile, and the context is the rest; if that is
-        less than `context_frac`, as much as it lacks is drawn from the whole tile again.
-    area_test
-        ``"box"``: a box on the ground holds the entities that it meets, and lies round any of them.
-        ``"centroid"``, for comparisons: it holds those whose middle lies in it, and keeps to the
-        middle of the tile, as published.
+
+    Methods are the rules of `draw_masks` that a comparison replaces (bench/published).
     """
 
     shares: Mapping[str, float] = field(
@@ -171,15 +156,37 @@ class MaskConfig:
         default_factory=lambda: {"both": 0.25, "images": 0.4, "map": 0.15, "some": 0.2}
     )
     aspect: float = 1.5
-    linked: bool = True
-    drawn: DrawnFor = "tile"
-    disjoint: bool = True
-    area_test: AreaTest = "box"
 
+    @property
+    def inner_part(self) -> float:
+        """Part of the tile, about its middle, in which boxes have their centres."""
+        return 1.0
 
-def shared(draws: NDArray[np.int64], drawn: DrawnFor) -> NDArray[np.int64]:
-    """Return what was drawn for each tile, shape ``(t,)``, or for all what the first one drew."""
-    return np.repeat(draws[:1], len(draws)) if drawn == "batch" else draws
+    def of_probes(self) -> "MaskConfig":
+        """Return the settings by which held-out tiles are masked."""
+        return self
+
+    def per_tile(self, draws: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what holds for each tile of what was drawn for each, shape ``(t,)``."""
+        return draws
+
+    def groups(self, tiles: RaggedTiles) -> NDArray[np.int64]:
+        """Return which entities are masked together, shape ``(m,)``."""
+        return units_of(tiles.link, tiles.offsets)
+
+    def extents(self, tiles: RaggedTiles) -> NDArray[np.float64]:
+        """Return the boxes that a box on the ground has to meet, shape ``(m, 4)``."""
+        return tiles.bbox_m.astype(np.float64)
+
+    def entities(
+        self,
+        tiles: RaggedTiles,
+        unit: NDArray[np.int64],
+        mask: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Draw which whole entities are context and which are targets, shape ``(m,)`` each."""
+        return _entities(tiles, unit, mask, self, rng)
 
 
 def units_of(link: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -320,10 +327,6 @@ def _keys_of(
 
 #: how a tile's modality mask hides: all geometry, all tags, geometry of some, tags of some
 _MODALITY_WAYS = 4
-#: published: targets of a tile, drawn without regard to each other
-_NUM_TARGETS = 4
-#: published: a box of a third of the tile keeps within it, so its centre to the inner part
-_INNER_PART = 0.6
 
 
 def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator) -> Masks:
@@ -338,11 +341,9 @@ def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator)
     """
     t = len(tiles.offsets) - 1
     weights = np.array([config.shares.get(name, 0.0) for name in MASKS])
-    mask = shared(rng.choice(len(MASKS), size=t, p=weights / weights.sum()), config.drawn)
-    link = tiles.link if config.linked else np.arange(len(tiles.link))
-    unit = units_of(link, tiles.offsets)
-    draw = _entities if config.disjoint else _overlapping
-    is_context, is_target = draw(tiles, unit, mask, config, rng)
+    mask = config.per_tile(rng.choice(len(MASKS), size=t, p=weights / weights.sum()))
+    unit = config.groups(tiles)
+    is_context, is_target = config.entities(tiles, unit, mask, rng)
     is_class = (mask == MASKS.index("class")) | (rng.random(t) < config.class_frac)
     hidden = hidden_class(tiles, unit, is_class, config, rng)
     sees_all = np.isin(mask, [MASKS.index(name) for name in ("modality", "class", "none")])
@@ -392,57 +393,25 @@ def _entities(
     everyone = np.ones(m, np.bool_)
 
     chance = rng.random(m)
-    near = _box_order(
-        tiles, rng.random(m), among=everyone, stretch=aspect[0], test=config.area_test
-    )
+    near = box_order(tiles, rng.random(m), config, among=everyone, stretch=aspect[0])
     # an area's context is what a growing box meets first, a hole's what it meets last
     is_area, is_hole = mask_of == MASKS.index("area"), mask_of == MASKS.index("hole")
     order = np.where(is_area, near, np.where(is_hole, -near, chance))
     is_context = choose_units(order, unit, tiles.offsets, context_frac, among=everyone)
 
-    near = _box_order(
-        tiles, rng.random(m), among=~is_context, stretch=aspect[1], test=config.area_test
-    )
+    near = box_order(tiles, rng.random(m), config, among=~is_context, stretch=aspect[1])
     order = np.where(is_area, near, rng.random(m))
     is_target = choose_units(order, unit, tiles.offsets, target_frac, among=~is_context)
     return is_context, is_target
 
 
-def _overlapping(
-    tiles: RaggedTiles,
-    unit: NDArray[np.int64],
-    mask: NDArray[np.int64],
-    config: MaskConfig,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Draw the same as published: four targets of each tile, and the context is the rest.
-
-    Each target is of the whole tile, so they leave little. What a context lacks is drawn from the
-    whole tile again: so it holds targets. A box is a target in a hole's mask too.
-    """
-    t, m = len(mask), len(unit)
-    tile, everyone = owners(tiles.offsets), np.ones(m, np.bool_)
-    is_boxed = np.isin(mask, [MASKS.index("area"), MASKS.index("hole")])[tile]
-    is_target = np.zeros(m, np.bool_)
-    for _ in range(_NUM_TARGETS):
-        stretch = config.aspect ** rng.uniform(-0.5, 0.5, t)
-        chance, frac = rng.random(m), rng.uniform(*config.target_frac, t)
-        near = _box_order(tiles, chance, among=everyone, stretch=stretch, test=config.area_test)
-        order = np.where(is_boxed, near, rng.random(m))
-        is_target |= choose_units(order, unit, tiles.offsets, frac, among=everyone)
-    is_left = 1 - np.bincount(tile, is_target, t) / np.maximum(np.diff(tiles.offsets), 1)
-    lacks = np.maximum(rng.uniform(*config.context_frac, t) - is_left, 0)
-    added = choose_units(rng.random(m), unit, tiles.offsets, lacks, among=everyone)
-    return ~is_target | (added & (lacks > 0)[tile]), is_target
-
-
-def _box_order(
+def box_order(
     tiles: RaggedTiles,
     chance: NDArray[np.float64],
+    config: MaskConfig,
     *,
     among: NDArray[np.bool_],
     stretch: NDArray[np.float64],
-    test: AreaTest,
 ) -> NDArray[np.float64]:
     """Return how large a box must be to meet each entity, metres, shape ``(m,)``.
 
@@ -454,17 +423,12 @@ def _box_order(
         Shape ``(m,)``: only these may be centres.
     stretch
         Shape ``(t,)``: the box is so many times wider than a square, and less high.
-    test
-        Whether to meet an entity is to meet its box or its middle, see `MaskConfig.area_test`.
     """
     tile = owners(tiles.offsets)
     centre = first_in_tile(np.where(among, chance, 2 + chance), tiles.offsets)
-    west, south, east, north = tiles.bbox_m.astype(np.float64).T
-    middle_x, middle_y = (west + east) / 2, (south + north) / 2
-    x, y = middle_x[centre][tile], middle_y[centre][tile]
-    if test == "centroid":
-        x, y = x * _INNER_PART, y * _INNER_PART
-        west, south, east, north = middle_x, middle_y, middle_x, middle_y
+    west, south, east, north = config.extents(tiles).T
+    x = ((west + east) / 2)[centre][tile] * config.inner_part
+    y = ((south + north) / 2)[centre][tile] * config.inner_part
     gap_x = np.maximum(np.maximum(west - x, x - east), 0) / stretch[tile]
     gap_y = np.maximum(np.maximum(south - y, y - north), 0) * stretch[tile]
     # a millimetre of chance: what is met at once must not always come in row order
@@ -481,7 +445,7 @@ def _hide_modality(
 ) -> None:
     """Hide one modality, of all entities of a tile or of some units, and ask for it."""
     tile, t = owners(tiles.offsets), len(is_ours)
-    way = shared(rng.integers(_MODALITY_WAYS, size=t), config.drawn)[tile]
+    way = config.per_tile(rng.integers(_MODALITY_WAYS, size=t))[tile]
     frac = rng.uniform(*config.modality_frac, t)
     everyone = np.ones(len(unit), np.bool_)
     some = choose_units(rng.random(len(unit)), unit, tiles.offsets, frac, among=everyone)
@@ -515,10 +479,8 @@ def draw_patch_masks(
     tiles: RaggedTiles,
     masks: Masks,
     offsets: NDArray[np.int64],
-    shares: Mapping[str, float],
+    config: MaskConfig,
     rng: np.random.Generator,
-    *,
-    drawn: DrawnFor = "tile",
 ) -> tuple[Masks, PatchMasks]:
     """Draw a way for each tile that has patches; return the masks of the map as it changes them.
 
@@ -526,14 +488,10 @@ def draw_patch_masks(
     ----------
     offsets
         Of the patches, shape ``(t + 1,)``.
-    shares
-        How often each of `IMAGE_WAYS` is drawn.
-    drawn
-        For each tile, or once for all: see `MaskConfig.drawn`.
     """
-    weights = np.array([shares.get(name, 0.0) for name in IMAGE_WAYS])
+    weights = np.array([config.image_shares.get(name, 0.0) for name in IMAGE_WAYS])
     way = rng.choice(len(IMAGE_WAYS), size=len(offsets) - 1, p=weights / weights.sum())
-    way = shared(way, drawn)
+    way = config.per_tile(way)
     way = np.where(np.diff(offsets) > 0, way, IMAGE_WAYS.index("both"))
     of_patch = way[owners(offsets)]
     is_hidden = of_patch == IMAGE_WAYS.index("map")

@@ -1,9 +1,11 @@
 """Models and settings small enough for tests."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from encoder.geojepa.config import GeoJEPAConfig
 from trainer.config import TrainConfig, make_config
+
+C = TypeVar("C", bound=TrainConfig)
 
 
 def small_shape(**changes: Any) -> GeoJEPAConfig:
@@ -14,7 +16,7 @@ def small_shape(**changes: Any) -> GeoJEPAConfig:
     return GeoJEPAConfig(**{**shape, **changes})
 
 
-def small_config(**tables: dict[str, Any]) -> TrainConfig:
+def small_config(kind: type[C] = TrainConfig, **tables: dict[str, Any]) -> C:  # type: ignore[assignment]
     content: dict[str, dict[str, Any]] = {
         "data": {"resolutions": [9], "block_resolution": 8, "held_out_frac": 0.3},
         "batches": {"budget_tokens": 400, "window": 64, "most_queries": 16},
@@ -30,4 +32,4 @@ def small_config(**tables: dict[str, Any]) -> TrainConfig:
     }  # fmt: skip
     for table, settings in tables.items():
         content[table] = {**content.get(table, {}), **settings}
-    return make_config(content)
+    return make_config(content, kind)

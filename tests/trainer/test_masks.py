@@ -266,7 +266,12 @@ def drawn_with_patches(seed, shares):
     masks = draw_masks(tiles, plain_masks(), rng)
     sizes = rng.integers(0, 6, len(tiles.offsets) - 1)
     offsets = lengths_to_offsets(sizes)
-    return tiles, masks, offsets, *draw_patch_masks(tiles, masks, offsets, shares, rng)
+    return (
+        tiles,
+        masks,
+        offsets,
+        *draw_patch_masks(tiles, masks, offsets, plain_masks(image_shares=shares), rng),
+    )
 
 
 @given(st.integers(0, 200))

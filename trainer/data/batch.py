@@ -309,9 +309,7 @@ def make_batch(
     # all masks first: a view's queries must not move the next one's masks
     found = [draw_masks(tiles, masks, rng) for _ in range(num_views)]
     for drawn_mask in found:
-        mask, looks = draw_patch_masks(
-            tiles, drawn_mask, patches.offsets, masks.image_shares, rng, drawn=masks.drawn
-        )
+        mask, looks = draw_patch_masks(tiles, drawn_mask, patches.offsets, masks, rng)
         around = _around(cache, drawn, mask)
         views.append(
             View(

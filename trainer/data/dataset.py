@@ -1,7 +1,7 @@
 """Prepare the data of a run: tokens, training and held-out tiles, statistics, probes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -232,8 +232,6 @@ def _probes(
     cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
 ) -> list[Batch]:
     """Return masked batches of held-out tiles."""
-    # so few batches that one mask for each would leave out most of them
-    masks = replace(config.masks, drawn="tile")
     found = []
     for number, batch in enumerate(_runs(tiles, chosen, config)):
         rng = np.random.default_rng([config.seed, 3, number])
@@ -243,7 +241,7 @@ def _probes(
             make_batch(
                 cache,
                 drawn,
-                masks=masks,
+                masks=config.masks.of_probes(),
                 num_views=1,
                 most_queries=most,
                 with_whole=config.objective.needs_whole,

@@ -32,16 +32,10 @@ class ObjectiveConfig:
         Of some of `TERMS`; what is not named is as in `WEIGHTS`.
     error, region_error
         Of predicted tokens, and of what regions hold: ``"mse"`` or ``"smooth_l1"``.
-    balanced
-        The term `tokens` is a mean over modalities, each in units of its targets' spread. Off, for
-        comparisons: a plain mean over all tokens, as published; what has most of them decides.
     token_dims, token_power
         Directions and stretch of the frozen targets of tokens; see `trainer.objectives.whitening`.
     projection_dim, num_directions
         Width in which regions agree, and SIGReg's directions a step.
-    ema_scope
-        ``"all"``: the target encoder is a slow copy of the whole encoder. ``"blocks"``: of its
-        transformer alone, as published: for comparisons.
     ema_first, ema_last
         Momentum of the target encoder at the first and last step.
     """
@@ -50,12 +44,10 @@ class ObjectiveConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     error: ErrorKind = "mse"
     region_error: ErrorKind = "smooth_l1"
-    balanced: bool = True
     token_dims: int = 64
     token_power: float = 0.5
     projection_dim: int = 128
     num_directions: int = 256
-    ema_scope: Literal["all", "blocks"] = "all"
     ema_first: float = 0.99
     ema_last: float = 0.9999
 

@@ -66,15 +66,6 @@ def balanced(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
     return torch.stack(present).mean()
 
 
-def weighed(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
-    """Return the mean over all tokens, whatever their modality: published, for comparisons.
-
-    A sum over tokens, divided by how many there are; 0 where there is none, with gradient 0.
-    """
-    sums = torch.stack([error * counts[name] for name, error in errors.items()])
-    return sums.sum() / max(sum(counts.values()), 1)
-
-
 def variance_loss(embeddings: Tensor, *, least_deviation: float = 1.0) -> Tensor:
     """Return how far the coordinates' deviations fall short; VICReg (ICLR 2022), equation 1.
 
@@ -113,14 +104,14 @@ def predicted_error(found: Mapping[str, Predicted], config: ObjectiveConfig) -> 
     """Return the error of what was said, by modality, as one number of shape ``()``."""
     counts = {name: len(item.target) for name, item in found.items()}
     errors = {name: _error(item, config) for name, item in found.items()}
-    return balanced(errors, counts) if config.balanced else weighed(errors, counts)
+    return balanced(errors, counts)
 
 
 def _error(found: Predicted, config: ObjectiveConfig) -> Tensor:
     # whitened vectors have an even spread; that of latents changes as they learn
     spread = (
         spread_of(found.target)
-        if config.balanced and config.predicts_latents and len(found.target)
+        if config.predicts_latents and len(found.target)
         else found.target.new_ones(())
     )
     return prediction_error(found.predicted, found.target, spread=spread, kind=config.error)

@@ -30,7 +30,7 @@ variance   VICReg's variance term on context latents; covariance is its other te
 Letters of shapes: B tiles, N tokens, Q queries, D width, V views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -114,8 +114,7 @@ class Objective(nn.Module):
         self.sigreg = SIGReg(config.num_directions)
         self.ema: Ema | None = None
         if config.name == "ema":
-            scope = "blocks." if config.ema_scope == "blocks" else ""
-            self.ema = Ema(encoder, is_averaged=lambda name: name.startswith(scope))
+            self.ema = Ema(encoder)
 
     def forward(self, batch: Batch, *, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, shape ``()``, and its terms before they are weighed, held constant.
@@ -160,7 +159,7 @@ class Objective(nn.Module):
         self, view: View, seen: Latents, whole: Latents | None, seed: int
     ) -> Iterator[tuple[str, Tensor]]:
         if self.config.weight("tokens"):
-            yield "tokens", predicted_error(self._predictions(view, seen, whole), self.config)
+            yield "tokens", self.predicted_error(self._predictions(view, seen, whole))
         if self.config.weight("dense"):
             yield "dense", self._dense(view.context, seen)
         if self.config.weight("entities"):
@@ -171,6 +170,10 @@ class Objective(nn.Module):
             yield "variance", variance_loss(seen.tokens)
         if self.config.weight("covariance"):
             yield "covariance", covariance_loss(seen.tokens)
+
+    def predicted_error(self, found: Mapping[str, Predicted]) -> Tensor:
+        """Return the error of the predictor's answers as one number, shape ``()``."""
+        return predicted_error(found, self.config)
 
     def _region_terms(self, regions: Tensor, seed: int) -> Iterator[tuple[str, Tensor]]:
         """Yield the terms on projected regions, shape ``(V, B, D)``."""

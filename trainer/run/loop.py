@@ -175,8 +175,9 @@ def _begin(
     folder = begin_folder(fabric, output, config, material)
     objective = make_objective(config, material)
     settings = config.optimiser
+    decaying = settings.decaying(objective)
     optimiser = make_optimiser(
-        objective, rate=settings.rate, decay=settings.decay, decays_all=settings.decays_all
+        objective, rate=settings.rate, decay=settings.decay, decaying=decaying
     )
     counters = folder.counters() or Counters()
     objective.to(fabric.device)

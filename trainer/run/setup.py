@@ -44,7 +44,7 @@ def make_objective(config: TrainConfig, material: Material) -> Objective:
     model.geometry_mean.copy_(torch.from_numpy(fitted.geometry_mean))
     model.geometry_deviation.copy_(torch.from_numpy(fitted.geometry_deviation))
     dims = material.tiles.holds.shape[1]
-    objective = Objective(model, config.objective, config.predictor, holds_dims=dims)
+    objective = config.objective_type(model, config.objective, config.predictor, holds_dims=dims)
     rows = fitted.rows[:: max(1, len(fitted.rows) // _MOST_WHITENED)]
     for name, vectors in (("tags", fitted.tags), ("geometry", cache.geometry)):
         objective.whitener(name).fit(vectors[rows], power=config.objective.token_power)

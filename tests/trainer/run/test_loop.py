@@ -9,14 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from encoder.geojepa.model import GeoJEPA
 from geoindex.errors import OutputError, UsageError
+from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
 from trainer.config import TrainConfig
-from trainer.metrics import SCORE
+from trainer.data.dataset import make_material
+from trainer.metrics import SCORE, validate
+from trainer.objectives.calibration import calibrate
 from trainer.objectives.config import OBJECTIVES
+from trainer.run.fabric import launch
 from trainer.run.loop import Outcome, Progress, train
+from trainer.run.setup import make_objective
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,6 +58,30 @@ def test_a_run_leaves_everything_behind(whole_run: Path) -> None:
     assert SCORE in card
     assert "towns.osm" in card
     assert not list(whole_run.rglob("*.pt"))
+
+
+def test_validating_changes_no_weight_and_no_constant(towns: Path) -> None:
+    config = small_config()
+    fabric = launch(config.device, "cpu")
+    material = make_material(fabric, [towns], towns.parent / "tokens", config, Silent())
+    objective = make_objective(config, material)
+    calibrate(objective.encoder, material.calibrating)
+    before = {name: part.clone() for name, part in objective.state_dict().items()}
+    validate(objective, material.probes, material.halves)
+    for name, part in objective.state_dict().items():
+        assert torch.equal(part, before[name]), name
+
+
+def test_how_often_is_validated_changes_no_weight(
+    towns: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    run(towns, tmp_path / "often", small_config(monitors={"per_epoch": 3}))
+    once, often = (
+        load_file(folder / "last/state.safetensors") for folder in (whole_run, tmp_path / "often")
+    )
+    assert once.keys() == often.keys()
+    for name, part in once.items():
+        assert torch.equal(part, often[name]), name
 
 
 def test_an_interrupted_run_meets_the_same_losses(
