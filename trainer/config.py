@@ -1,7 +1,4 @@
-"""What can be set in train.toml? Typed tables; a key that is not known is an error.
-
-How is a configuration read from TOML, and written? Typed; an unknown key is an error.
-"""
+"""Read and write the settings of training as TOML; a key that is not known is an error."""
 
 import difflib
 import tomllib
@@ -69,8 +66,8 @@ class BatchConfig:
     num_views
         How often a tile is masked in a step.
     most_queries
-        Asked of a tile in a view, at most.
-    told_frac
+        Queries of a tile in a view, at most.
+    known_geometry_frac
         Part of the queries for tags that know the entity's geometry, and not its box alone.
     workers
         Processes that make batches ahead; 0 makes them in between steps. Changes no result.
@@ -80,7 +77,7 @@ class BatchConfig:
     window: int = 4096
     num_views: int = 1
     most_queries: int = 32
-    told_frac: float = 0.7
+    known_geometry_frac: float = 0.7
     workers: int = 0
 
 
@@ -118,13 +115,13 @@ class MonitorConfig:
     Attributes
     ----------
     per_epoch
-        Looks at the held-out tiles in an epoch.
+        Validations on the held-out tiles in an epoch.
     probe_tiles
-        Held-out tiles that are looked at, at most.
+        Held-out tiles that are validated on, at most.
     score
-        The number that checkpoints are chosen by; none of them asks for a label.
+        The number that checkpoints are chosen by; none of them needs a label.
     patience
-        Looks without a better score before the run stops; 0: never.
+        Validations without a better score before the run stops; 0: never.
     log_every
         Steps between rows of losses in metrics.csv.
     save_minutes
@@ -133,9 +130,7 @@ class MonitorConfig:
 
     per_epoch: int = 1
     probe_tiles: int = 1000
-    score: Literal["neighbours_r2", "half_tile_mrr", "tags_to_geometry_mrr", "r2_holds"] = (
-        "neighbours_r2"
-    )
+    score: Literal["knn_r2", "split_half_mrr", "cross_modal_mrr", "r2_region_content"] = "knn_r2"
     patience: int = 0
     log_every: int = 10
     save_minutes: float = 5.0
@@ -198,11 +193,35 @@ class TrainConfig:
         return self.data.most_patches if self.model.has_patch_tokens else 0
 
     def deciding(self) -> dict[str, Any]:
-        """Return what decides the result: all but the device and how often is looked and saved."""
+        """Return what decides the result: neither the device nor how often a run validates."""
         content = asdict(self)
         del content["device"], content["batches"]["workers"]
         content["monitors"] = {"score": self.monitors.score}
         return content
+
+
+_COMPARISON = "a setting of bench/published/train.py alone"
+#: keys of older files
+RENAMED: Mapping[str, str] = {
+    "model.num_words": "vocabulary_size",
+    "model.has_words": "has_vocabulary",
+    "batches.told_frac": "known_geometry_frac",
+    "region_targets.num_words": "num_tags",
+    "region_targets.word_power": "tag_power",
+    "region_targets.word_dims": "tag_dims",
+    "objective.weights.holds": "region_content",
+    "objective.weights.tokens": "masked_prediction",
+    "objective.weights.dense": "context_reconstruction",
+    "objective.weights.ground": "patch_landcover",
+    "objective.weights.regions": "view_invariance",
+    **dict.fromkeys(
+        (
+            "masks.linked", "masks.drawn", "masks.disjoint", "masks.area_test",
+            "objective.balanced", "objective.ema_scope", "optimiser.decays_all",
+        ),
+        _COMPARISON,
+    ),
+}  # fmt: skip
 
 
 def check_names(where: str, given: Mapping[str, Any], known: Any) -> None:
@@ -214,6 +233,9 @@ def check_names(where: str, given: Mapping[str, Any], known: Any) -> None:
     """
     for name in given:
         if name not in known:
+            if new := RENAMED.get(f"{where}.{name}"):
+                msg = f"{where} has {name!r}, which is now {new}"
+                raise UsageError(msg)
             near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}? " if near else ""
             msg = f"{where} has {name!r}, which is not known. {hint}Known: {', '.join(known)}"

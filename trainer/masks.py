@@ -31,7 +31,7 @@ some        the map as its mask leaves it, and patches drawn at random; the othe
 ==========  =====================================================================================
 
 A model that always sees both leans on the one that tells more and learns little of the other
-(MJEPA, AV-JEPA): so each is told from the other alone in some tiles.
+(MJEPA, AV-JEPA): so each is predicted from the other alone in some tiles.
 
 All tiles of a batch are masked at once. Letters of shapes: t tiles, m members (entities of tiles),
 c codes (tags of members), g groups, P patches.
@@ -59,9 +59,9 @@ class RaggedTiles:
         Shape ``(t + 1,)``: tile i has the members ``offsets[i]`` to ``offsets[i + 1]``.
     bbox_m
         Shape ``(m, 4)``: west, south, east, north of each, metres from the tile's centre.
-    link, kind, main_key
-        Shape ``(m,)``: entities with equal `link` repeat each other; `kind` is a number of the main
-        tag, `main_key` of its key, the same as in `keys`.
+    duplicate_group, kind, main_key
+        Shape ``(m,)``: entities with equal `duplicate_group` repeat each other; `kind` is a number
+        of the main tag, `main_key` of its key, the same as in `keys`.
     codes, code_offsets
         Member j has the tags ``codes[code_offsets[j]:code_offsets[j + 1]]``.
     keys
@@ -73,7 +73,7 @@ class RaggedTiles:
 
     offsets: NDArray[np.int64]
     bbox_m: NDArray[np.float32]
-    link: NDArray[np.int64]
+    duplicate_group: NDArray[np.int64]
     kind: NDArray[np.int64]
     main_key: NDArray[np.int32]
     codes: NDArray[np.int32]
@@ -172,7 +172,7 @@ class MaskConfig:
 
     def groups(self, tiles: RaggedTiles) -> NDArray[np.int64]:
         """Return which entities are masked together, shape ``(m,)``."""
-        return units_of(tiles.link, tiles.offsets)
+        return mask_groups(tiles.duplicate_group, tiles.offsets)
 
     def extents(self, tiles: RaggedTiles) -> NDArray[np.float64]:
         """Return the boxes that a box on the ground has to meet, shape ``(m, 4)``."""
@@ -181,35 +181,37 @@ class MaskConfig:
     def entities(
         self,
         tiles: RaggedTiles,
-        unit: NDArray[np.int64],
+        group: NDArray[np.int64],
         mask: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Draw which whole entities are context and which are targets, shape ``(m,)`` each."""
-        return _entities(tiles, unit, mask, self, rng)
+        return _entities(tiles, group, mask, self, rng)
 
 
-def units_of(link: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the unit of each member, shape ``(m,)``: one number for one link in one tile."""
+def mask_groups(
+    duplicate_group: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the group of each member, shape ``(m,)``: one for each duplicate group in a tile."""
     tile = owners(offsets)
-    order = np.lexsort((link, tile))
-    is_new = np.ones(len(link), np.bool_)
-    is_new[1:] = np.diff(tile[order]).astype(bool) | np.diff(link[order]).astype(bool)
-    unit = np.empty(len(link), np.int64)
-    unit[order] = np.cumsum(is_new) - 1
-    return unit
+    order = np.lexsort((duplicate_group, tile))
+    is_new = np.ones(len(duplicate_group), np.bool_)
+    is_new[1:] = np.diff(tile[order]).astype(bool) | np.diff(duplicate_group[order]).astype(bool)
+    group = np.empty(len(duplicate_group), np.int64)
+    group[order] = np.cumsum(is_new) - 1
+    return group
 
 
-def least_of_each(values: NDArray[np.float64], unit: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the least value of each member's unit, shape ``(m,)``."""
-    least = np.full(unit.max(initial=-1) + 1, np.inf)
-    np.minimum.at(least, unit, values)
-    return least[unit]
+def least_of_each(values: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the least value of each member's group, shape ``(m,)``."""
+    least = np.full(group.max(initial=-1) + 1, np.inf)
+    np.minimum.at(least, group, values)
+    return least[group]
 
 
-def one_of_each(flags: NDArray[np.bool_], unit: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say which members' unit has a member whose flag is True, shape ``(m,)``."""
-    return np.bincount(unit, flags, minlength=1)[unit] > 0
+def one_of_each(flags: NDArray[np.bool_], group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which members' group has a member whose flag is True, shape ``(m,)``."""
+    return np.bincount(group, flags, minlength=1)[group] > 0
 
 
 def first_in_tile(order: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -223,30 +225,30 @@ def first_in_tile(order: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDA
     )
 
 
-def choose_units(
+def choose_groups(
     order: NDArray[np.float64],
-    unit: NDArray[np.int64],
+    group: NDArray[np.int64],
     offsets: NDArray[np.int64],
     frac: NDArray[np.float64],
     *,
     among: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Choose whole units from the front of an order.
+    """Choose whole groups from the front of an order.
 
     Parameters
     ----------
     order
-        Shape ``(m,)``: small comes first; a unit comes where its first member does.
-    unit
-        Shape ``(m,)``, from `units_of`.
+        Shape ``(m,)``: small comes first; a group comes where its first member does.
+    group
+        Shape ``(m,)``, from `mask_groups`.
     offsets
         Of the tiles, shape ``(t + 1,)``.
     frac
-        Shape ``(t,)``: the part of all the tile's members to choose, as near as whole units allow.
-        At least one unit is chosen where there is one, and where all are eligible at least one is
+        Shape ``(t,)``: the part of all the tile's members to choose, as near as whole groups allow.
+        At least one group is chosen where there is one, and where all are eligible at least one is
         left, if there are two.
     among
-        Shape ``(m,)``: only these may be chosen; a unit's members are all eligible or none is.
+        Shape ``(m,)``: only these may be chosen; a group's members are all eligible or none is.
 
     Returns
     -------
@@ -255,18 +257,18 @@ def choose_units(
     """
     tile = owners(offsets)
     wanted = frac * np.diff(offsets)
-    ranked = np.lexsort((unit, least_of_each(order, unit), ~among, tile))
-    place = np.empty(len(unit), np.int64)
+    ranked = np.lexsort((group, least_of_each(order, group), ~among, tile))
+    place = np.empty(len(group), np.int64)
     place[ranked] = positions(offsets)
-    first = np.full(unit.max(initial=-1) + 1, len(unit))
+    first = np.full(group.max(initial=-1) + 1, len(group))
     last = np.zeros(len(first), np.int64)
-    np.minimum.at(first, unit, place)
-    np.maximum.at(last, unit, place)
-    # the middle of the unit decides: what is chosen is as often too much as too little
-    is_chosen = (first + last + 1)[unit] / 2 <= wanted[tile]
-    is_chosen |= first[unit] == 0
-    is_whole = last[unit] == (np.diff(offsets) - 1)[tile]
-    is_chosen &= ~is_whole | (first[unit] == 0)
+    np.minimum.at(first, group, place)
+    np.maximum.at(last, group, place)
+    # the middle of the group decides: what is chosen is as often too much as too little
+    is_chosen = (first + last + 1)[group] / 2 <= wanted[tile]
+    is_chosen |= first[group] == 0
+    is_whole = last[group] == (np.diff(offsets) - 1)[tile]
+    is_chosen &= ~is_whole | (first[group] == 0)
     return is_chosen & among
 
 
@@ -284,7 +286,7 @@ class Hidden(NamedTuple):
 
 def hidden_class(
     tiles: RaggedTiles,
-    unit: NDArray[np.int64],
+    group: NDArray[np.int64],
     is_class: NDArray[np.bool_],
     config: MaskConfig,
     rng: np.random.Generator,
@@ -299,7 +301,7 @@ def hidden_class(
     key = np.where(hides_key, _keys_of(tiles, chosen, config, rng), -2)
     kind = np.where(is_class & ~hides_key, tiles.kind[chosen], -2)
     found = (tiles.main_key == key[tile]) | (tiles.kind == kind[tile])
-    found = one_of_each(found, unit)
+    found = one_of_each(found, group)
     sizes = np.maximum(np.diff(tiles.offsets), 1)
     is_kept = 1 - np.bincount(tile, found, t) / sizes < config.class_least_frac
     return Hidden(found & ~is_kept[tile], np.where(is_kept, -2, kind), np.where(is_kept, -2, key))
@@ -342,17 +344,17 @@ def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator)
     t = len(tiles.offsets) - 1
     weights = np.array([config.shares.get(name, 0.0) for name in MASKS])
     mask = config.per_tile(rng.choice(len(MASKS), size=t, p=weights / weights.sum()))
-    unit = config.groups(tiles)
-    is_context, is_target = config.entities(tiles, unit, mask, rng)
+    group = config.groups(tiles)
+    is_context, is_target = config.entities(tiles, group, mask, rng)
     is_class = (mask == MASKS.index("class")) | (rng.random(t) < config.class_frac)
-    hidden = hidden_class(tiles, unit, is_class, config, rng)
+    hidden = hidden_class(tiles, group, is_class, config, rng)
     sees_all = np.isin(mask, [MASKS.index(name) for name in ("modality", "class", "none")])
     sees_all = sees_all[owners(tiles.offsets)]
     is_context = (is_context | sees_all) & ~hidden.entities
     is_target = (is_target & ~sees_all) | hidden.entities
     owner = owners(tiles.code_offsets)
-    drawn = _Drawn(is_context[owner], is_target[owner], is_context, is_target.copy())
-    _hide_modality(tiles, unit, drawn, mask == MASKS.index("modality"), config, rng)
+    drawn = _Parts(is_context[owner], is_target[owner], is_context, is_target.copy())
+    _hide_modality(tiles, group, drawn, mask == MASKS.index("modality"), config, rng)
     _hide_key(tiles, drawn, hidden.key)
     if config.tag_dropout:
         drawn.sees_code &= rng.random(len(tiles.codes)) >= config.tag_dropout
@@ -368,7 +370,7 @@ def draw_masks(tiles: RaggedTiles, config: MaskConfig, rng: np.random.Generator)
 
 
 @dataclass
-class _Drawn:
+class _Parts:
     """Masks while they are drawn; the rules below write into them."""
 
     sees_code: NDArray[np.bool_]
@@ -379,13 +381,13 @@ class _Drawn:
 
 def _entities(
     tiles: RaggedTiles,
-    unit: NDArray[np.int64],
+    group: NDArray[np.int64],
     mask: NDArray[np.int64],
     config: MaskConfig,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Draw which whole entities are context, and which are targets, of all tiles alike."""
-    t, m = len(mask), len(unit)
+    t, m = len(mask), len(group)
     mask_of = mask[owners(tiles.offsets)]
     context_frac = rng.uniform(*config.context_frac, t)
     target_frac = rng.uniform(*config.target_frac, t)
@@ -397,11 +399,11 @@ def _entities(
     # an area's context is what a growing box meets first, a hole's what it meets last
     is_area, is_hole = mask_of == MASKS.index("area"), mask_of == MASKS.index("hole")
     order = np.where(is_area, near, np.where(is_hole, -near, chance))
-    is_context = choose_units(order, unit, tiles.offsets, context_frac, among=everyone)
+    is_context = choose_groups(order, group, tiles.offsets, context_frac, among=everyone)
 
     near = box_order(tiles, rng.random(m), config, among=~is_context, stretch=aspect[1])
     order = np.where(is_area, near, rng.random(m))
-    is_target = choose_units(order, unit, tiles.offsets, target_frac, among=~is_context)
+    is_target = choose_groups(order, group, tiles.offsets, target_frac, among=~is_context)
     return is_context, is_target
 
 
@@ -437,18 +439,18 @@ def box_order(
 
 def _hide_modality(
     tiles: RaggedTiles,
-    unit: NDArray[np.int64],
-    drawn: _Drawn,
+    group: NDArray[np.int64],
+    drawn: _Parts,
     is_ours: NDArray[np.bool_],
     config: MaskConfig,
     rng: np.random.Generator,
 ) -> None:
-    """Hide one modality, of all entities of a tile or of some units, and ask for it."""
+    """Hide one modality, of all entities of a tile or of some groups, and ask for it."""
     tile, t = owners(tiles.offsets), len(is_ours)
     way = config.per_tile(rng.integers(_MODALITY_WAYS, size=t))[tile]
     frac = rng.uniform(*config.modality_frac, t)
-    everyone = np.ones(len(unit), np.bool_)
-    some = choose_units(rng.random(len(unit)), unit, tiles.offsets, frac, among=everyone)
+    everyone = np.ones(len(group), np.bool_)
+    some = choose_groups(rng.random(len(group)), group, tiles.offsets, frac, among=everyone)
     hides_geometry = is_ours[tile] & ((way == 0) | ((way == 2) & some))
     hides_tags = (is_ours[tile] & ((way == 1) | ((way == 3) & some)))[owners(tiles.code_offsets)]
     drawn.sees_geometry &= ~hides_geometry
@@ -457,7 +459,7 @@ def _hide_modality(
     drawn.asks_code |= hides_tags
 
 
-def _hide_key(tiles: RaggedTiles, drawn: _Drawn, key: NDArray[np.int64]) -> None:
+def _hide_key(tiles: RaggedTiles, drawn: _Parts, key: NDArray[np.int64]) -> None:
     """Hide all tags of each tile's key, shape ``(t,)``, and ask for them."""
     is_hidden = tiles.keys == key[owners(tiles.offsets)[owners(tiles.code_offsets)]]
     drawn.sees_code &= ~is_hidden

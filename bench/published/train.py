@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from cli.progress import Talk
 from trainer.config import OptimiserConfig, TrainConfig, read_config
 from trainer.data.ragged import owners
-from trainer.masks import MASKS, MaskConfig, RaggedTiles, box_order, choose_units, units_of
+from trainer.masks import MASKS, MaskConfig, RaggedTiles, box_order, choose_groups, mask_groups
 from trainer.objectives.config import ErrorKind, ObjectiveConfig
 from trainer.objectives.ema import Ema
 from trainer.objectives.losses import Predicted, prediction_error
@@ -80,7 +80,7 @@ class PublishedMasks(MaskConfig):
         return (
             super().groups(tiles)
             if self.linked
-            else units_of(np.arange(len(tiles.link)), tiles.offsets)
+            else mask_groups(np.arange(len(tiles.duplicate_group)), tiles.offsets)
         )
 
     def extents(self, tiles: RaggedTiles) -> NDArray[np.float64]:
@@ -93,7 +93,7 @@ class PublishedMasks(MaskConfig):
     def entities(
         self,
         tiles: RaggedTiles,
-        unit: NDArray[np.int64],
+        group: NDArray[np.int64],
         mask: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> tuple[Flags, Flags]:
@@ -103,8 +103,8 @@ class PublishedMasks(MaskConfig):
         too.
         """
         if self.disjoint:
-            return super().entities(tiles, unit, mask, rng)
-        t, m = len(mask), len(unit)
+            return super().entities(tiles, group, mask, rng)
+        t, m = len(mask), len(group)
         tile, everyone = owners(tiles.offsets), np.ones(m, np.bool_)
         is_boxed = np.isin(mask, [MASKS.index("area"), MASKS.index("hole")])[tile]
         is_target = np.zeros(m, np.bool_)
@@ -113,10 +113,10 @@ class PublishedMasks(MaskConfig):
             chance, frac = rng.random(m), rng.uniform(*self.target_frac, t)
             near = box_order(tiles, chance, self, among=everyone, stretch=stretch)
             order = np.where(is_boxed, near, rng.random(m))
-            is_target |= choose_units(order, unit, tiles.offsets, frac, among=everyone)
+            is_target |= choose_groups(order, group, tiles.offsets, frac, among=everyone)
         is_left = 1 - np.bincount(tile, is_target, t) / np.maximum(np.diff(tiles.offsets), 1)
         lacks = np.maximum(rng.uniform(*self.context_frac, t) - is_left, 0)
-        added = choose_units(rng.random(m), unit, tiles.offsets, lacks, among=everyone)
+        added = choose_groups(rng.random(m), group, tiles.offsets, lacks, among=everyone)
         return ~is_target | (added & (lacks > 0)[tile]), is_target
 
 
@@ -127,7 +127,7 @@ class PublishedObjectiveConfig(ObjectiveConfig):
     Attributes
     ----------
     balanced
-        The predictor's error is a mean over modalities, each in units of its targets' spread.
+        The predictor's error is a mean over modalities, each in groups of its targets' spread.
         Published: a plain mean over all tokens; what has most of them decides.
     ema_scope
         ``"all"``: the target encoder is a slow copy of the whole encoder. Published, ``"blocks"``:

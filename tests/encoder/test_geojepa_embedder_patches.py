@@ -23,7 +23,7 @@ def save(folder, config):
     model.region_scale.fill_(3)
     model.untrained_scale.fill_(2)
     if config.image_dim:
-        model.ground_slope.normal_()
+        model.landcover_slope.normal_()
         model.image_deviation.fill_(2)
     model.save(folder)
     return folder
@@ -91,7 +91,7 @@ def test_looks_are_told_where_something_is_seen(folder, embedder):
     _, (seen, blind) = embedder.tiles(tokens_of(embedder), tiles)
     looks, scale = embedder.region_parts["looks"], embedder.region_parts["scale"]
     mean = patches_of(3).images.astype(np.float64).mean(axis=0)
-    slope = GeoJEPA.load(folder).ground_slope.numpy()
+    slope = GeoJEPA.load(folder).landcover_slope.numpy()
     # of no width that was trained on: the second slope says nothing
     want = np.concatenate([mean / 2 @ slope[: len(mean)], mean])
     # unit length scales all parts; looks longer than nearly all of the constant are shortened

@@ -24,7 +24,7 @@ def small_config(kind: type[C] = TrainConfig, **tables: dict[str, Any]) -> C:  #
             "width": 16, "depth": 1, "num_heads": 2, "num_counts": 8, "region_dim": 12,
         },
         "predictor": {"width": 16, "depth": 1, "num_heads": 2},
-        "region_targets": {"num_words": 30, "word_dims": 8, "mean_dims": 4},
+        "region_targets": {"num_tags": 30, "tag_dims": 8, "mean_dims": 4},
         "objective": {"token_dims": 8, "projection_dim": 8, "num_directions": 16},
         "optimiser": {"epochs": 2},
         "monitors": {"log_every": 1},

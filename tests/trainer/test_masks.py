@@ -13,11 +13,11 @@ from trainer.masks import (
     MASKS,
     Masks,
     RaggedTiles,
-    choose_units,
+    choose_groups,
     draw_masks,
     draw_patch_masks,
     first_in_tile,
-    units_of,
+    mask_groups,
 )
 
 seeds = st.integers(0, 10_000)
@@ -26,17 +26,17 @@ seeds = st.integers(0, 10_000)
 @given(seeds)
 def test_a_unit_is_a_link_in_a_tile(seed: int) -> None:
     tiles = some_tiles(seed)
-    unit = units_of(tiles.link, tiles.offsets)
-    pairs = list(zip(owners(tiles.offsets).tolist(), tiles.link.tolist(), strict=True))
-    number = {pair: int(u) for pair, u in zip(pairs, unit, strict=True)}
-    assert [number[pair] for pair in pairs] == unit.tolist()
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
+    pairs = list(zip(owners(tiles.offsets).tolist(), tiles.duplicate_group.tolist(), strict=True))
+    number = {pair: int(u) for pair, u in zip(pairs, group, strict=True)}
+    assert [number[pair] for pair in pairs] == group.tolist()
     assert len(set(number.values())) == len(number)
 
 
 @given(seeds)
 def test_the_first_of_a_tile_is_the_least(seed: int) -> None:
     tiles = some_tiles(seed)
-    order = np.random.default_rng(seed).random(len(tiles.link))
+    order = np.random.default_rng(seed).random(len(tiles.duplicate_group))
     found = first_in_tile(order, tiles.offsets)
     for i, (start, stop) in enumerate(zip(tiles.offsets[:-1], tiles.offsets[1:], strict=True)):
         assert found[i] == start + order[start:stop].argmin()
@@ -45,22 +45,22 @@ def test_the_first_of_a_tile_is_the_least(seed: int) -> None:
 @given(seeds, st.floats(0, 1))
 def test_whole_units_are_chosen_from_the_front(seed: int, frac: float) -> None:
     tiles = some_tiles(seed)
-    unit = units_of(tiles.link, tiles.offsets)
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
     rng = np.random.default_rng(seed)
-    order = rng.random(len(unit))
-    allowed = np.unique(unit)[rng.random(unit.max() + 1) < 0.8]
-    among = np.isin(unit, allowed)
+    order = rng.random(len(group))
+    allowed = np.unique(group)[rng.random(group.max() + 1) < 0.8]
+    among = np.isin(group, allowed)
     fracs = np.full(len(tiles.offsets) - 1, frac)
-    chosen = choose_units(order, unit, tiles.offsets, fracs, among=among)
+    chosen = choose_groups(order, group, tiles.offsets, fracs, among=among)
     assert not (chosen & ~among).any()
-    for u in np.unique(unit):
-        assert len(set(chosen[unit == u].tolist())) == 1
+    for u in np.unique(group):
+        assert len(set(chosen[group == u].tolist())) == 1
     for start, stop in zip(tiles.offsets[:-1], tiles.offsets[1:], strict=True):
         here = slice(start, stop)
-        least = {int(u): order[here][unit[here] == u].min() for u in np.unique(unit[here])}
-        able = [u for u in least if among[here][unit[here] == u].any()]
+        least = {int(u): order[here][group[here] == u].min() for u in np.unique(group[here])}
+        able = [u for u in least if among[here][group[here] == u].any()]
         ranked = sorted(able, key=least.__getitem__)
-        taken = [bool(chosen[here][unit[here] == u].any()) for u in ranked]
+        taken = [bool(chosen[here][group[here] == u].any()) for u in ranked]
         # chosen ones come first, at least one, and not all where all could be
         assert taken == sorted(taken, reverse=True)
         assert not ranked or taken[0]
@@ -100,9 +100,9 @@ def test_what_repeats_an_entity_shares_its_fate(seed: int) -> None:
     for name in ("sees_geometry", "asks_geometry"):
         fate: dict[tuple[int, int], bool] = {}
         for i in np.flatnonzero(tiles.has_geometry):
-            unit = (int(tile[i]), int(tiles.link[i]))
+            group = (int(tile[i]), int(tiles.duplicate_group[i]))
             flag = bool(getattr(masks, name)[i])
-            assert fate.setdefault(unit, flag) == flag, name
+            assert fate.setdefault(group, flag) == flag, name
 
 
 @given(seeds, st.sampled_from(["area", "hole", "random"]))
@@ -118,7 +118,7 @@ def test_entity_masks_treat_an_entity_as_one(seed: int, name: str) -> None:
 def test_context_and_targets_keep_to_their_shares(seed: int) -> None:
     tiles = some_tiles(seed, num_tiles=5, most=200)
     # no doubles: shares can then be kept to an entity
-    tiles.link[:] = np.arange(len(tiles.link))
+    tiles.duplicate_group[:] = np.arange(len(tiles.duplicate_group))
     tiles.has_geometry[:] = True
     config = plain_masks(shares={"area": 1, "hole": 1, "random": 1})
     masks = draw_masks(tiles, config, np.random.default_rng(seed))
@@ -135,7 +135,7 @@ def test_context_and_targets_keep_to_their_shares(seed: int) -> None:
 @given(seeds)
 def test_an_area_context_is_what_one_box_overlaps(seed: int) -> None:
     tiles = some_tiles(seed, num_tiles=3)
-    tiles.link[:] = np.arange(len(tiles.link))
+    tiles.duplicate_group[:] = np.arange(len(tiles.duplicate_group))
     tiles.has_geometry[:] = True
     config = plain_masks(shares={"area": 1.0}, aspect=1.0)
     masks = draw_masks(tiles, config, np.random.default_rng(seed))

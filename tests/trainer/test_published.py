@@ -20,8 +20,8 @@ from tests.trainer.objectives.test_losses import FOUND, NONE, said
 from tests.trainer.small_models import small_config, small_shape
 from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
 from trainer.config import TrainConfig, read_config
-from trainer.data.dataset import make_material
-from trainer.masks import IMAGE_WAYS, MASKS, RaggedTiles, draw_masks, draw_patch_masks, units_of
+from trainer.data.dataset import make_training_data
+from trainer.masks import IMAGE_WAYS, MASKS, RaggedTiles, draw_masks, draw_patch_masks, mask_groups
 from trainer.objectives.config import ErrorKind, ObjectiveConfig
 from trainer.objectives.losses import predicted_error
 from trainer.run.fabric import launch
@@ -82,11 +82,11 @@ def test_nothing_is_restored_unless_asked_for() -> None:
 
 def test_a_related_entity_may_be_seen_while_another_is_asked_for() -> None:
     tiles = some_tiles(0, num_tiles=100)
-    unit = units_of(tiles.link, tiles.offsets)
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
     for linked in (True, False):
         config = published_masks(shares={"area": 1.0, "random": 1.0}, linked=linked)
         masks = draw_masks(tiles, config, np.random.default_rng(0))
-        seen, asked = unit[masks.sees_geometry], unit[masks.asks_geometry]
+        seen, asked = group[masks.sees_geometry], group[masks.asks_geometry]
         assert (len(np.intersect1d(seen, asked)) == 0) == linked
 
 
@@ -182,7 +182,7 @@ def test_a_box_may_keep_to_the_middle_of_its_tile() -> None:
 
 def small_published(towns: Path) -> PublishedConfig:
     content = tomllib.loads(PUBLISHED.read_text("utf-8"))
-    model = {"pooling": "mean_max", "region_dim": 32, "has_counts": False, "has_words": False}
+    model = {"pooling": "mean_max", "region_dim": 32, "has_counts": False, "has_vocabulary": False}
     return small_config(
         PublishedConfig, masks=content["masks"], objective=content["objective"], model=model,
         optimiser={"epochs": 6, "rate": 3e-3, "decays_all": True}, monitors={"probe_tiles": 10},
@@ -203,8 +203,8 @@ def test_what_is_watched_has_a_mask_for_each_tile(towns: Path) -> None:
         masks={"drawn": "batch", "shares": {"area": 1.0, "random": 1.0, "modality": 1.0}},
     )
     fabric = launch(config.device, "cpu")
-    material = make_material(fabric, [towns], towns.parent / "tokens", config, Silent())
-    assert max(len(set(batch.views[0].mask.tolist())) for batch in material.probes) > 1
+    data = make_training_data(fabric, [towns], towns.parent / "tokens", config, Silent())
+    assert max(len(set(batch.views[0].mask.tolist())) for batch in data.probes) > 1
 
 
 def test_the_published_scope_averages_the_transformer_alone() -> None:

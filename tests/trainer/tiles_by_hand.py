@@ -20,7 +20,7 @@ def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles
     return RaggedTiles(
         offsets=lengths_to_offsets(sizes),
         bbox_m=np.hstack([centre - half, centre + half]).astype(np.float32),
-        link=rng.integers(0, max(2, 2 * m // 3), m),
+        duplicate_group=rng.integers(0, max(2, 2 * m // 3), m),
         kind=rng.integers(0, 5, m),
         main_key=rng.integers(0, 9, m).astype(np.int32),
         codes=codes,
@@ -36,7 +36,7 @@ def tiles_of_boxes(offsets: np.ndarray, bbox_m: np.ndarray) -> RaggedTiles:
     return RaggedTiles(
         offsets=offsets,
         bbox_m=bbox_m.astype(np.float32),
-        link=np.arange(n),
+        duplicate_group=np.arange(n),
         kind=np.zeros(n, np.int64),
         main_key=np.zeros(n, np.int32),
         codes=np.zeros(0, np.int32),

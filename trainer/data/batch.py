@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder.geojepa.batch import Patches, TokenBatch, relative_places
-from encoder.tags.table import pool
-from encoder.tags.vocabulary import entity_words
+from encoder.tags.pooling import pool
+from encoder.tags.vocabulary import entity_tag_ids
 from trainer.data.cache import TokenCache
 from trainer.data.ragged import (
     any_of,
@@ -29,7 +29,7 @@ from trainer.data.ragged import (
     owners,
     positions,
 )
-from trainer.data.training_tiles import Drawn
+from trainer.data.training_tiles import SampledTiles
 from trainer.masks import MaskConfig, Masks, RaggedTiles, draw_masks, draw_patch_masks
 
 #: the last only of models that read images
@@ -46,7 +46,7 @@ class Queries:
         Shape ``(Q, PLACE_DIM)``; without sides and orientation where geometry is asked for.
     geometry
         Shape ``(Q, geometry_dim)``: what is known of the entity; zero where geometry is asked for,
-        and where nothing is told.
+        and where it is not known.
     modality
         Shape ``(Q,)``, into `MODALITIES`.
     token
@@ -85,7 +85,7 @@ class View:
         What is asked.
     mask
         Shape ``(B,)``, into `trainer.masks.MASKS`.
-    ground
+    landcover
         What lies under each patch that is seen, shape ``(P', tag_dim)``: sums of tag vectors by
         the part of the patch that an entity covers, whether it is seen or not.
     """
@@ -94,7 +94,7 @@ class View:
     context_token: Tensor
     queries: Queries
     mask: Tensor
-    ground: Tensor
+    landcover: Tensor
 
     def to(self, device: torch.device | str) -> Self:
         """Return the view on another device."""
@@ -110,7 +110,7 @@ class Batch:
     ----------
     whole
         Nothing hidden; None where no objective asks for it.
-    holds
+    region_content
         Shape ``(B, R)``: the target of each tile's region, see `trainer.data.region_targets`.
     views
         As many maskings as were asked for.
@@ -119,16 +119,20 @@ class Batch:
     """
 
     def __init__(
-        self, whole: TokenBatch | None, holds: Tensor, views: tuple[View, ...], num_tokens: int
+        self,
+        whole: TokenBatch | None,
+        region_content: Tensor,
+        views: tuple[View, ...],
+        num_tokens: int,
     ) -> None:
-        self.whole, self.holds, self.views = whole, holds, views
+        self.whole, self.region_content, self.views = whole, region_content, views
         self.num_tokens = num_tokens
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on another device."""
         views = tuple(view.to(device) for view in self.views)
         whole = None if self.whole is None else self.whole.to(device)
-        return Batch(whole, self.holds.to(device), views, self.num_tokens)
+        return Batch(whole, self.region_content.to(device), views, self.num_tokens)
 
 
 _TAGS, _GEOMETRY, _IMAGE = range(len(MODALITIES))
@@ -138,14 +142,19 @@ class Packer:
     """The tokens of a batch, packed on demand."""
 
     def __init__(
-        self, cache: TokenCache, drawn: Drawn, tiles: RaggedTiles, *, told_frac: float = 1.0
+        self,
+        cache: TokenCache,
+        drawn: SampledTiles,
+        tiles: RaggedTiles,
+        *,
+        known_geometry_frac: float = 1.0,
     ) -> None:
-        self.drawn, self.tiles, self.told_frac = drawn, tiles, told_frac
+        self.drawn, self.tiles, self.known_geometry_frac = drawn, tiles, known_geometry_frac
         # the few tags of a batch, not the whole table: pooling then touches no more than it needs
         self.unique, self.codes = np.unique(tiles.codes, return_inverse=True)
         self.vectors = cache.tag_vectors[self.unique]
         self.weights = cache.tag_weights[self.unique]
-        self.said = drawn.said[self.unique]
+        self.tag_ids = drawn.tag_ids[self.unique]
         self.geometry = cache.geometry[drawn.rows]
         centres = drawn.centres[owners(drawn.offsets)]
         self.place, self.has_place = relative_places(cache.boxes[drawn.rows], centres)
@@ -157,8 +166,8 @@ class Packer:
         """Return the tiles as they are."""
         every_code = np.ones(len(self.codes), np.bool_)
         keep = np.ones(len(self.geometry), np.bool_)
-        around, looks = self.drawn.halo.counts(), self.drawn.patches
-        patches = self._patches(np.ones(len(looks.images), np.bool_))
+        around, every = self.drawn.halo.counts(), self.drawn.patches
+        patches = self._patches(np.ones(len(every.images), np.bool_))
         return self._packed(every_code, self.geometry, self.place, keep, around, patches)
 
     def seen(
@@ -196,25 +205,25 @@ class Packer:
         keep = positions(offsets) < most
         order, offsets = order[keep], keep_members(offsets, keep)
         asked, modality = asked[order], modality[order]
-        place, told = self._asked_places(asked, modality, rng)
+        place, geometry = self._asked_places(asked, modality, rng)
         token = asked + len(self.geometry) * (modality == _IMAGE)
         target = self._targets(masks, asked, modality)
-        arrays = (place, told, modality, token, target, offsets)
+        arrays = (place, geometry, modality, token, target, offsets)
         return Queries(*map(torch.from_numpy, arrays))
 
     def _asked_places(
         self, asked: NDArray[np.int64], modality: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return where queries lie, and the geometry that those for tags are told."""
+        """Return where queries lie, and the geometry that those for tags know."""
         place = np.zeros((len(asked), self.place.shape[1]), np.float32)
         geometry = np.zeros((len(asked), self.geometry.shape[1]), np.float32)
         is_patch = modality == _IMAGE
         place[~is_patch] = self.place[asked[~is_patch]]
         place = _without_sides(place, modality == _GEOMETRY)
-        looks = self.drawn.patches.place[asked[is_patch]]
-        place[is_patch, :2], place[is_patch, 2:4] = looks[:, :2], looks[:, 2:]
-        is_told = (modality == _TAGS) & (rng.random(len(asked)) < self.told_frac)
-        geometry[is_told] = self.geometry[asked[is_told]]
+        patch_place = self.drawn.patches.place[asked[is_patch]]
+        place[is_patch, :2], place[is_patch, 2:4] = patch_place[:, :2], patch_place[:, 2:]
+        is_known = (modality == _TAGS) & (rng.random(len(asked)) < self.known_geometry_frac)
+        geometry[is_known] = self.geometry[asked[is_known]]
         return place, geometry
 
     def _targets(
@@ -228,13 +237,13 @@ class Packer:
         return target
 
     def _patches(self, keep: NDArray[np.bool_]) -> Patches | None:
-        looks = self.drawn.patches
+        patches = self.drawn.patches
         if not keep.any():
             return None
         return Patches(
-            images=torch.from_numpy(looks.images[keep]),
-            place=torch.from_numpy(looks.place[keep]),
-            offsets=torch.from_numpy(keep_members(looks.offsets, keep)),
+            images=torch.from_numpy(patches.images[keep]),
+            place=torch.from_numpy(patches.place[keep]),
+            offsets=torch.from_numpy(keep_members(patches.offsets, keep)),
         )
 
     def _pooled(self, keep: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -242,9 +251,9 @@ class Packer:
         offsets = keep_members(self.tiles.code_offsets, keep)
         return pool(self.codes[keep], offsets, vectors=self.vectors, weights=self.weights)
 
-    def _words(self, keep: NDArray[np.bool_]) -> NDArray[np.int16]:
+    def _tag_ids(self, keep: NDArray[np.bool_]) -> NDArray[np.int16]:
         offsets = keep_members(self.tiles.code_offsets, keep)
-        return entity_words(self.said, self.weights, self.codes[keep], offsets)
+        return entity_tag_ids(self.tag_ids, self.weights, self.codes[keep], offsets)
 
     def _packed(
         self,
@@ -262,7 +271,7 @@ class Packer:
             has_place=torch.from_numpy(self.has_place[keep]),
             offsets=torch.from_numpy(keep_members(self.drawn.offsets, keep)),
             around=torch.from_numpy(around),
-            words=torch.from_numpy(self._words(sees_code)[keep]),
+            tag_ids=torch.from_numpy(self._tag_ids(sees_code)[keep]),
             patches=patches,
         )
 
@@ -279,12 +288,12 @@ _METRES_PER_DEGREE = 111_195.0
 
 def make_batch(
     cache: TokenCache,
-    drawn: Drawn,
+    drawn: SampledTiles,
     *,
     masks: MaskConfig,
     num_views: int,
     most_queries: int,
-    told_frac: float = 1.0,
+    known_geometry_frac: float = 1.0,
     with_whole: bool = True,
     rng: np.random.Generator,
 ) -> Batch:
@@ -293,44 +302,44 @@ def make_batch(
     Parameters
     ----------
     drawn
-        From `draw_entities`; every tile holds an entity.
+        From `sample_tiles`; every tile holds an entity.
     num_views
         How often the tiles are masked anew.
     most_queries
         A tile's queries are at most so many, drawn at random.
-    told_frac
+    known_geometry_frac
         Part of the queries for tags that know the entity's geometry; the others know its box alone.
     with_whole
         Whether `Batch.whole` is wanted.
     """
     tiles = ragged_tiles(cache, drawn)
-    tokens = Packer(cache, drawn, tiles, told_frac=told_frac)
+    tokens = Packer(cache, drawn, tiles, known_geometry_frac=known_geometry_frac)
     patches, views = drawn.patches, []
     # all masks first: a view's queries must not move the next one's masks
     found = [draw_masks(tiles, masks, rng) for _ in range(num_views)]
     for drawn_mask in found:
-        mask, looks = draw_patch_masks(tiles, drawn_mask, patches.offsets, masks, rng)
+        mask, of_patches = draw_patch_masks(tiles, drawn_mask, patches.offsets, masks, rng)
         around = _around(cache, drawn, mask)
         views.append(
             View(
-                *tokens.seen(mask.sees_code, mask.sees_geometry, around, looks.sees),
-                tokens.queries(mask, looks.asks, most_queries, rng),
+                *tokens.seen(mask.sees_code, mask.sees_geometry, around, of_patches.sees),
+                tokens.queries(mask, of_patches.asks, most_queries, rng),
                 torch.from_numpy(mask.mask),
-                torch.from_numpy(patches.ground[looks.sees]),
+                torch.from_numpy(patches.landcover[of_patches.sees]),
             )
         )
     whole = tokens.whole() if with_whole else None
-    return Batch(whole, torch.from_numpy(drawn.holds), tuple(views), len(drawn.rows))
+    return Batch(whole, torch.from_numpy(drawn.region_content), tuple(views), len(drawn.rows))
 
 
-def whole_batch(cache: TokenCache, drawn: Drawn) -> TokenBatch:
+def whole_batch(cache: TokenCache, drawn: SampledTiles) -> TokenBatch:
     """Return tiles as they are, nothing hidden."""
     return Packer(cache, drawn, ragged_tiles(cache, drawn)).whole()
 
 
 def part_batch(
     cache: TokenCache,
-    drawn: Drawn,
+    drawn: SampledTiles,
     *,
     keep: NDArray[np.bool_],
     with_tags: bool = True,
@@ -347,7 +356,7 @@ def part_batch(
     return Packer(cache, drawn, tiles).seen(sees_code, sees_geometry, nothing)[0]
 
 
-def _around(cache: TokenCache, drawn: Drawn, masks: Masks) -> NDArray[np.float32]:
+def _around(cache: TokenCache, drawn: SampledTiles, masks: Masks) -> NDArray[np.float32]:
     """Return what is counted around each tile, without what its class mask hides."""
     halo = drawn.halo
     tile = owners(halo.offsets)
@@ -356,7 +365,7 @@ def _around(cache: TokenCache, drawn: Drawn, masks: Masks) -> NDArray[np.float32
     return halo.counts(~hidden)
 
 
-def ragged_tiles(cache: TokenCache, drawn: Drawn) -> RaggedTiles:
+def ragged_tiles(cache: TokenCache, drawn: SampledTiles) -> RaggedTiles:
     """Return what masks are drawn from."""
     rows = drawn.rows
     places, code_offsets = list_places(cache.code_offsets, rows)
@@ -364,7 +373,7 @@ def ragged_tiles(cache: TokenCache, drawn: Drawn) -> RaggedTiles:
     return RaggedTiles(
         offsets=drawn.offsets,
         bbox_m=_bbox_m(cache.bbox[rows], drawn.centres[owners(drawn.offsets)]),
-        link=cache.link[rows],
+        duplicate_group=cache.duplicate_group[rows],
         kind=cache.kind[rows],
         main_key=cache.main_key[rows],
         codes=codes,

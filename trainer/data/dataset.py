@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from encoder.geojepa.batch import TokenBatch
-from encoder.geojepa.context_counts import nearest_prototypes
 from encoder.tags.table import TagTable
 from encoder.tags.text_models import TextModelTags
+from encoder.tags.vocabulary import nearest_prototypes
 from geoindex.encoders import load_text_model
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
@@ -23,10 +23,10 @@ from trainer.data.image_cache import read_patches
 from trainer.data.loader import plan_batches, rows_of_tiles
 from trainer.data.ragged import list_places
 from trainer.data.region_targets import TileEntities, own_vectors, region_targets
-from trainer.data.statistics import Fitted, fit
+from trainer.data.statistics import FittedStatistics, fit
 from trainer.data.tiles import TileSet, held_out
-from trainer.data.training_tiles import Drawn, TrainingTiles, draw_entities, joined_tiles
-from trainer.masks import choose_units, units_of
+from trainer.data.training_tiles import SampledTiles, TrainingTiles, joined_tiles, sample_tiles
+from trainer.masks import choose_groups, mask_groups
 from trainer.run.fabric import Fabric
 
 _LEAST_PROBES = 2
@@ -52,7 +52,7 @@ class Halves:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a run reads.
 
     Attributes
@@ -62,7 +62,7 @@ class Material:
     is_held_out
         Shape ``(t,)``; tiles with hardly any entity may be neither.
     probes, halves
-        Of held-out tiles; the same in every look.
+        Of held-out tiles; the same in every validation.
     calibrating
         Some of the tiles that are trained on, as they are.
     trained_patches
@@ -73,16 +73,16 @@ class Material:
     tiles: TrainingTiles
     is_train: NDArray[np.bool_]
     is_held_out: NDArray[np.bool_]
-    fitted: Fitted
+    fitted: FittedStatistics
     probes: list[Batch]
     halves: Halves
     calibrating: list[TokenBatch]
     trained_patches: NDArray[np.int64]
 
 
-def make_material(
+def make_training_data(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
-) -> Material:
+) -> TrainingData:
     """Tokenise sources, and part their tiles into trained on and held out.
 
     Raises
@@ -92,12 +92,12 @@ def make_material(
     """
     # small products: a second thread of BLAS spins more than it helps
     with threadpool_limits(1, "blas"):
-        return _material(fabric, sources, tokens, config, reporter)
+        return _make_training_data(fabric, sources, tokens, config, reporter)
 
 
-def _material(
+def _make_training_data(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
-) -> Material:
+) -> TrainingData:
     levels = config.data.resolutions
     text_model = config.data.text_model
     # None: the shipped table
@@ -118,10 +118,10 @@ def _material(
         raise UsageError(_little_text(is_train, chosen))
     reporter.say(
         f"{len(cache):,} entities, {int(is_train.sum()):,} tiles to train on, "
-        f"{int(is_held_out.sum()):,} held out, {len(chosen):,} of them looked at"
+        f"{int(is_held_out.sum()):,} held out, {len(chosen):,} of them validated on"
     )
     most = config.data.most_entities
-    return Material(
+    return TrainingData(
         cache,
         tiles,
         is_train,
@@ -168,7 +168,7 @@ def _tiles(
     cache: TokenCache,
     sets: Sequence[TileSet],
     is_train: NDArray[np.bool_],
-    fitted: Fitted,
+    fitted: FittedStatistics,
     config: TrainConfig,
 ) -> TrainingTiles:
     nearest = nearest_prototypes(fitted.tags, fitted.prototypes)
@@ -178,7 +178,7 @@ def _tiles(
         sets,
         nearest=nearest,
         num_prototypes=len(fitted.prototypes),
-        said=fitted.said,
+        tag_ids=fitted.tag_ids,
         patches=read_patches(cache.folder, num_images, tags=fitted.tags, num_before=before),
     )
     own = own_vectors(
@@ -188,14 +188,14 @@ def _tiles(
         deviation=fitted.geometry_deviation,
     )
     entities = TileEntities(tiles.members, tiles.offsets, is_train)
-    tiles.holds = region_targets(cache, entities, own=own, config=config.region_targets)
+    tiles.region_content = region_targets(cache, entities, own=own, config=config.region_targets)
     return tiles
 
 
 def probe_tiles(
     tiles: TrainingTiles, is_held_out: NDArray[np.bool_], *, most: int, seed: int
 ) -> NDArray[np.int64]:
-    """Return the held-out tiles that are looked at: large enough, at most `most`, in size order."""
+    """Return the held-out tiles to validate on: large enough, at most `most`, in size order."""
     fit = np.flatnonzero(is_held_out & (tiles.sizes >= _LEAST_ENTITIES))
     chosen = np.random.default_rng([seed, 1]).permutation(fit)[:most]
     return chosen[np.argsort(tiles.sizes[chosen], kind="stable")]
@@ -208,7 +208,7 @@ def halve(
     halves = Halves([], [], [], [])
     for start in range(0, len(chosen), _TILES_AT_ONCE):
         rng = np.random.default_rng([seed, 2, start])
-        drawn = draw_entities(
+        drawn = sample_tiles(
             tiles, chosen[start : start + _TILES_AT_ONCE], most=most, most_patches=0, rng=rng
         )
         is_left = left_half(cache, drawn, rng)
@@ -220,12 +220,14 @@ def halve(
     return halves
 
 
-def left_half(cache: TokenCache, drawn: Drawn, rng: np.random.Generator) -> NDArray[np.bool_]:
+def left_half(
+    cache: TokenCache, drawn: SampledTiles, rng: np.random.Generator
+) -> NDArray[np.bool_]:
     """Say which entities go to the left half, about one of two, shape ``(N,)``."""
-    unit = units_of(cache.link[drawn.rows], drawn.offsets)
+    group = mask_groups(cache.duplicate_group[drawn.rows], drawn.offsets)
     half = np.full(len(drawn.offsets) - 1, 0.5)
-    everyone = np.ones(len(unit), np.bool_)
-    return choose_units(rng.random(len(unit)), unit, drawn.offsets, half, among=everyone)
+    everyone = np.ones(len(group), np.bool_)
+    return choose_groups(rng.random(len(group)), group, drawn.offsets, half, among=everyone)
 
 
 def _probes(
@@ -276,9 +278,9 @@ def _drawn(
     rng: np.random.Generator,
     *,
     most_patches: int,
-) -> Drawn:
+) -> SampledTiles:
     most = config.data.most_entities
-    return draw_entities(tiles, batch, most=most, most_patches=most_patches, rng=rng)
+    return sample_tiles(tiles, batch, most=most, most_patches=most_patches, rng=rng)
 
 
 def _runs(

@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 from geoindex.errors import UsageError
 from trainer.config import TrainConfig
 from trainer.data.batch import Batch, make_batch
-from trainer.data.training_tiles import TrainingTiles, draw_entities
+from trainer.data.training_tiles import TrainingTiles, sample_tiles
 
 if TYPE_CHECKING:
-    from trainer.data.dataset import Material
+    from trainer.data.dataset import TrainingData
 
 
 def plan_batches(
@@ -115,14 +115,14 @@ class EpochSteps:
 
 
 def epoch_steps(
-    config: TrainConfig, material: "Material", epoch: int, *, rank: int, world_size: int
+    config: TrainConfig, data: "TrainingData", epoch: int, *, rank: int, world_size: int
 ) -> EpochSteps:
     """Return the plan of an epoch."""
-    train = np.flatnonzero(material.is_train)
-    is_seen = material.tiles.patches.sizes[train] > 0
+    train = np.flatnonzero(data.is_train)
+    is_seen = data.tiles.patches.sizes[train] > 0
     train = np.repeat(train, np.where(is_seen, config.data.image_repeats, 1))
     plan = plan_batches(
-        rows_of_tiles(material.tiles, train, config),
+        rows_of_tiles(data.tiles, train, config),
         budget_tokens=config.batches.budget_tokens,
         window=config.batches.window,
         seed=config.seed,
@@ -136,39 +136,39 @@ def epoch_steps(
 class _Steps(Dataset[Batch]):
     """Step i of an epoch, a pure function of i."""
 
-    def __init__(self, config: TrainConfig, material: "Material", plan: EpochSteps) -> None:
-        self._config, self._material, self._plan = config, material, plan
+    def __init__(self, config: TrainConfig, data: "TrainingData", plan: EpochSteps) -> None:
+        self._config, self._data, self._plan = config, data, plan
 
     def __len__(self) -> int:
         return len(self._plan.batches)
 
     def __getitem__(self, i: int) -> Batch:
-        config, material = self._config, self._material
+        config, data = self._config, self._data
         rng = np.random.default_rng([config.seed, self._plan.epoch, self._plan.number[i]])
-        drawn = draw_entities(
-            material.tiles,
+        drawn = sample_tiles(
+            data.tiles,
             self._plan.batches[i],
             most=config.data.most_entities,
             most_patches=config.most_patches,
             rng=rng,
         )
         return make_batch(
-            material.cache,
+            data.cache,
             drawn,
             masks=config.masks,
             num_views=config.batches.num_views,
             most_queries=config.batches.most_queries,
-            told_frac=config.batches.told_frac,
+            known_geometry_frac=config.batches.known_geometry_frac,
             with_whole=config.objective.needs_whole,
             rng=rng,
         )
 
 
 def loader(
-    config: TrainConfig, material: "Material", plan: EpochSteps, *, start: int
+    config: TrainConfig, data: "TrainingData", plan: EpochSteps, *, start: int
 ) -> Iterator[Batch]:
     """Yield the batches of an epoch from a step on, made ahead by `batches.workers` processes."""
-    steps = _Steps(config, material, plan)
+    steps = _Steps(config, data, plan)
     # a batch is made whole by the data set: nothing is left to collate
     yield from DataLoader(
         steps,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.sparse import csr_array
 
-from encoder.tags.vocabulary import words_of_tags
+from encoder.tags.vocabulary import match_vocabulary
 from trainer.config import TrainConfig
 from trainer.data.cache import TokenCache
 from trainer.data.ragged import owners
@@ -59,7 +59,7 @@ _LEAST_DEVIATION = 0.05
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedStatistics:
     """What is measured once, on the entities that are trained on.
 
     Attributes
@@ -72,11 +72,11 @@ class Fitted:
         Shape ``(geometry_dim,)``.
     prototypes
         Shape ``(num_counts, tag_dim)``, of `trainer.data.statistics`.
-    words
-        Shape ``(num_words, tag_dim)``, of `trainer.data.statistics`.
-    said
+    vocabulary
+        Shape ``(vocabulary_size, tag_dim)``, of `trainer.data.statistics`.
+    tag_ids
         The word that each tag of the cache says, shape ``(u,)``;
-        `encoder.tags.vocabulary.words_of_tags`.
+        `encoder.tags.vocabulary.match_vocabulary`.
     """
 
     rows: NDArray[np.int64]
@@ -84,13 +84,13 @@ class Fitted:
     geometry_mean: NDArray[np.float32]
     geometry_deviation: NDArray[np.float32]
     prototypes: NDArray[np.float32]
-    words: NDArray[np.float32]
-    said: NDArray[np.int16]
+    vocabulary: NDArray[np.float32]
+    tag_ids: NDArray[np.int16]
 
 
 def fit(
     cache: TokenCache, sets: Sequence[TileSet], is_train: NDArray[np.bool_], config: TrainConfig
-) -> Fitted:
+) -> FittedStatistics:
     """Measure the entities that are trained on."""
     members = np.concatenate([tiles.members for tiles in sets])
     sizes = np.concatenate([tiles.sizes for tiles in sets])
@@ -99,15 +99,15 @@ def fit(
     shown = geometry[geometry.any(axis=1)]
     mean = shown.mean(axis=0) if len(shown) else np.zeros(geometry.shape[1], np.float32)
     deviation = shown.std(axis=0) if len(shown) else np.ones(geometry.shape[1], np.float32)
-    words = fit_words(cache, rows, config.model.num_words)
-    return Fitted(
+    vocabulary = fit_vocabulary(cache, rows, config.model.vocabulary_size)
+    return FittedStatistics(
         rows,
         tags,
         geometry_mean=mean,
         geometry_deviation=np.maximum(deviation, _LEAST_DEVIATION),
         prototypes=fit_prototypes(tags[rows], config.model.num_counts, seed=config.seed),
-        words=words,
-        said=words_of_tags(cache.tag_vectors, cache.tag_weights, words),
+        vocabulary=vocabulary,
+        tag_ids=match_vocabulary(cache.tag_vectors, cache.tag_weights, vocabulary),
     )
 
 
@@ -118,7 +118,7 @@ _LEAST_WEIGHT = 0.025
 _CANDIDATES_OF_EACH = 8
 
 
-def fit_words(cache: TokenCache, rows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+def fit_vocabulary(cache: TokenCache, rows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     """Return the vectors of the commonest tags, commonest first, shape ``(count, tag_dim)``.
 
     Parameters
@@ -128,7 +128,7 @@ def fit_words(cache: TokenCache, rows: NDArray[np.int64], count: int) -> NDArray
     count
         Where there are fewer different tags, the last rows are zero, which are like no tag.
     """
-    words = np.zeros((count, cache.tag_vectors.shape[1]), np.float32)
+    vocabulary = np.zeros((count, cache.tag_vectors.shape[1]), np.float32)
     common = _commonness(cache, rows)
     order = np.argsort(-common, kind="stable")[: _CANDIDATES_OF_EACH * count]
     order = order[common[order] > 0]
@@ -137,10 +137,10 @@ def fit_words(cache: TokenCache, rows: NDArray[np.int64], count: int) -> NDArray
         if chosen == count:
             break
         vector = cache.tag_vectors[code]
-        if (words[:chosen] @ vector < _SAME).all():
-            words[chosen] = vector
+        if (vocabulary[:chosen] @ vector < _SAME).all():
+            vocabulary[chosen] = vector
             chosen += 1
-    return words
+    return vocabulary
 
 
 def _commonness(cache: TokenCache, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.geojepa.context_counts import log_counts
-from encoder.tags.table import pool
+from encoder.tags.pooling import pool
+from encoder.tags.vocabulary import log_counts
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import PatchSet
 from trainer.data.ragged import (
@@ -30,16 +30,16 @@ class TrainingTiles:
     ----------
     resolution
         Shape ``(t,)``.
-    holds
+    region_content
         Shape ``(t, R)``, float32: the frozen target of each region, `trainer.data.region_targets`.
     nearest
         Of each *entity*, shape ``(n,)``: its prototype, -1 for none;
-        `encoder.geojepa.context_counts`.
+        `encoder.tags.vocabulary`.
     num_prototypes
         How many there are.
     patches
-        What is seen of the ground.
-    said
+        Image patches of the tiles.
+    tag_ids
         Of each *tag* of the cache, shape ``(u,)``: the word that it says;
         `encoder.tags.vocabulary`.
     """
@@ -51,10 +51,10 @@ class TrainingTiles:
     offsets: NDArray[np.int64]
     halo: NDArray[np.int64]
     halo_offsets: NDArray[np.int64]
-    holds: NDArray[np.float32]
+    region_content: NDArray[np.float32]
     nearest: NDArray[np.int64]
     num_prototypes: int
-    said: NDArray[np.int16]
+    tag_ids: NDArray[np.int16]
     patches: PatchSet
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ def joined_tiles(
     *,
     nearest: NDArray[np.int64],
     num_prototypes: int,
-    said: NDArray[np.int16],
+    tag_ids: NDArray[np.int16],
     patches: PatchSet,
 ) -> TrainingTiles:
     """Put the tiles of several resolutions into one list; what they hold is not told yet."""
@@ -85,10 +85,10 @@ def joined_tiles(
         halo_offsets=lengths_to_offsets(
             np.concatenate([np.diff(tiles.halo_offsets) for tiles in sets])
         ),
-        holds=np.zeros((sum(len(tiles) for tiles in sets), 0), np.float32),
+        region_content=np.zeros((sum(len(tiles) for tiles in sets), 0), np.float32),
         nearest=nearest,
         num_prototypes=num_prototypes,
-        said=said,
+        tag_ids=tag_ids,
         patches=patches,
     )
 
@@ -100,19 +100,19 @@ def pooled_tags(cache: TokenCache) -> NDArray[np.float32]:
     )
 
 
-class Drawn(NamedTuple):
+class SampledTiles(NamedTuple):
     """The entities of some tiles: rows of the cache, end to end, and what is known of each tile.
 
-    `said` is of every tag of the cache: see `trainer.data.training_tiles.TrainingTiles`.
+    `tag_ids` is of every tag of the cache: see `trainer.data.training_tiles.TrainingTiles`.
     """
 
     rows: NDArray[np.int64]
     offsets: NDArray[np.int64]
     centres: NDArray[np.float64]
-    holds: NDArray[np.float32]
+    region_content: NDArray[np.float32]
     halo: "Halo"
-    said: NDArray[np.int16]
-    patches: "DrawnPatches"
+    tag_ids: NDArray[np.int16]
+    patches: "SampledPatches"
 
 
 class Halo(NamedTuple):
@@ -129,30 +129,32 @@ class Halo(NamedTuple):
         return log_counts(nearest, self.offsets, num_prototypes=self.num_prototypes)
 
 
-class DrawnPatches(NamedTuple):
+class SampledPatches(NamedTuple):
     """The patches of some tiles, end to end; see `trainer.data.image_cache.PatchSet`."""
 
     images: NDArray[np.float32]
     place: NDArray[np.float32]
-    ground: NDArray[np.float32]
+    landcover: NDArray[np.float32]
     offsets: NDArray[np.int64]
 
 
-def draw_entities(
+def sample_tiles(
     tiles: TrainingTiles,
     chosen: NDArray[np.int64],
     *,
     most: int,
     most_patches: int,
     rng: np.random.Generator,
-) -> Drawn:
+) -> SampledTiles:
     """Return what some tiles hold, of each at most so many entities and patches, at random."""
     places, offsets = _some(tiles.offsets, chosen, most, rng)
     around, halo_offsets = take_lists(tiles.halo, tiles.halo_offsets, chosen)
     halo = Halo(around, halo_offsets, tiles.nearest[around], tiles.num_prototypes)
-    centres, holds = tiles.centres[chosen], tiles.holds[chosen]
-    patches = _draw_patches(tiles.patches, chosen, most_patches, rng)
-    return Drawn(tiles.members[places], offsets, centres, holds, halo, tiles.said, patches)
+    centres, region_content = tiles.centres[chosen], tiles.region_content[chosen]
+    patches = _sample_patches(tiles.patches, chosen, most_patches, rng)
+    return SampledTiles(
+        tiles.members[places], offsets, centres, region_content, halo, tiles.tag_ids, patches
+    )
 
 
 def _some(
@@ -169,9 +171,9 @@ def _some(
     return places, taken
 
 
-def _draw_patches(
+def _sample_patches(
     patches: PatchSet, chosen: NDArray[np.int64], most: int, rng: np.random.Generator
-) -> DrawnPatches:
+) -> SampledPatches:
     at, offsets = _some(patches.offsets, chosen, most, rng)
     images = np.asarray(patches.images[at], np.float32)
-    return DrawnPatches(images, patches.place[at], patches.ground[at], offsets)
+    return SampledPatches(images, patches.place[at], patches.landcover[at], offsets)

@@ -5,20 +5,19 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.geojepa.batch import TokenBatch
-from encoder.geojepa.context_counts import log_counts, nearest_prototypes
 from encoder.geojepa.model import GeoJEPA, untrained
-from encoder.geojepa.region_vectors import joined_parts, patch_looks
+from encoder.geojepa.region_vectors import joined_parts, patch_appearance
 from encoder.protocol import TilePatches
-from encoder.tags.vocabulary import word_counts
+from encoder.tags.vocabulary import count_tag_ids, log_counts, nearest_prototypes
 
 # of log counts: what hardly varies is not made loud
 _LEAST_DEVIATION = 0.1
-# of the constant: looks of tiles trained on
-_LOOKS = 0.25
+# of the constant: appearance of tiles trained on
+_APPEARANCE = 0.25
 # of unit tag vectors by the part of a patch that is covered
-_LEAST_GROUND = 0.01
-# of the words, beside other parts that are 1 long together; see `encoder.geojepa.region_vectors`
-_WORDS_LENGTH = 0.07
+_LEAST_LANDCOVER = 0.01
+# of vocabulary counts, beside other parts that are 1 long together
+_TAG_COUNTS_LENGTH = 0.07
 
 
 @torch.no_grad()
@@ -29,15 +28,15 @@ def region_latents(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.floa
     return np.concatenate(found)
 
 
-@torch.no_grad()  # else a buffer would hold the graph of every look
+@torch.no_grad()  # else a buffer would hold the graph of every calibration
 def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     """Set what stands beside every region's latent, by the latents' median length.
 
     A cosine forgets how long a latent is, and so how much a tile holds; beside a constant of that
-    length it does not. Counts of prototypes are a third as long. Looks are a quarter as long, as
-    much what lies under the patches as how they look: they are taken from the constant, and ground
-    told of a new place may be thrice as long. Words are short beside all of that. See
-    `encoder.geojepa.region_vectors`.
+    length it does not. Counts of prototypes are a third as long. Appearance is a quarter as long,
+    half of it what lies under the patches: it is taken from the constant, and land cover predicted
+    of a new place may be thrice as long. Counts of the tag vocabulary are short
+    beside all of that. See `encoder.geojepa.region_vectors`.
 
     Parameters
     ----------
@@ -49,17 +48,17 @@ def calibrate(model: GeoJEPA, batches: list[TokenBatch]) -> None:
     length = _median_length(model, batches)
     for name, counts, long in (
         ("count", _log_counts(model, batches), length / 8**0.5),
-        ("word", _log_words(model, batches), _WORDS_LENGTH),
+        ("vocabulary", _log_tag_counts(model, batches), _TAG_COUNTS_LENGTH),
     ):
         mean, deviation = _standard(counts, long)
         getattr(model, f"{name}_mean").copy_(torch.from_numpy(mean))
         getattr(model, f"{name}_deviation").copy_(torch.from_numpy(deviation))
-    looks = _looks(model, batches)
-    if looks is not None and not np.isnan(looks).all():
-        seen, tag_dim = looks[~np.isnan(looks).any(axis=1)], model.config.tag_dim
-        under = _standard_space(seen[:, :tag_dim], length * _LOOKS / 2**0.5)
-        tokens = _standard(seen[:, tag_dim:], length * _LOOKS / 2**0.5)
-        for part, halves in zip((model.look_mean, model.look_deviation),
+    appearance = _appearance(model, batches)
+    if appearance is not None and not np.isnan(appearance).all():
+        seen, tag_dim = appearance[~np.isnan(appearance).any(axis=1)], model.config.tag_dim
+        under = _standard_space(seen[:, :tag_dim], length * _APPEARANCE / 2**0.5)
+        tokens = _standard(seen[:, tag_dim:], length * _APPEARANCE / 2**0.5)
+        for part, halves in zip((model.appearance_mean, model.appearance_deviation),
                                 zip(under, tokens, strict=True), strict=True):  # fmt: skip
             part.copy_(torch.from_numpy(np.concatenate(halves)))
     # a plain mean has no length that would tell anything
@@ -87,7 +86,7 @@ def _standard_space(
     """Return the same with one deviation for all columns: directions stay what they mean."""
     mean = rows.mean(axis=0)
     found = float(np.sqrt(((rows - mean) ** 2).sum(axis=1).mean()))
-    deviation = max(found, _LEAST_GROUND) / max(length, 1e-9)
+    deviation = max(found, _LEAST_LANDCOVER) / max(length, 1e-9)
     return mean, np.full_like(mean, deviation)
 
 
@@ -108,10 +107,12 @@ def _log_counts(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32
     return np.concatenate(found)
 
 
-def _log_words(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
+def _log_tag_counts(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
     found = [
-        word_counts(
-            batch.words.cpu().numpy(), batch.offsets.cpu().numpy(), num_words=len(model.words)
+        count_tag_ids(
+            batch.tag_ids.cpu().numpy(),
+            batch.offsets.cpu().numpy(),
+            vocabulary_size=len(model.vocabulary),
         )
         for batch in batches
     ]
@@ -121,20 +122,20 @@ def _log_words(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]
 def region_vectors(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32]:
     """Return region vectors as an index keeps them."""
     latents = region_latents(model, batches)
-    counts, words = _log_counts(model, batches), _log_words(model, batches)
-    return joined_parts(model, latents, counts, words, _looks(model, batches))
+    counts, tag_counts = _log_counts(model, batches), _log_tag_counts(model, batches)
+    return joined_parts(model, latents, counts, tag_counts, _appearance(model, batches))
 
 
-def _looks(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | None:
-    """Return the looks of all tiles, NaN where nothing is seen; None of a model without images."""
+def _appearance(model: GeoJEPA, batches: list[TokenBatch]) -> NDArray[np.float32] | None:
+    """Return the appearance of tiles, NaN where no patch is; None of a model without images."""
     if not model.config.image_dim:
         return None
     found = []
     for batch in batches:
-        looks = np.full((batch.num_tiles, model.config.look_dim), np.nan, np.float32)
+        appearance = np.full((batch.num_tiles, model.config.appearance_dim), np.nan, np.float32)
         if batch.patches is not None:
             seen = batch.patches
             parts = (part.cpu().numpy() for part in (seen.images, seen.place, seen.offsets))
-            looks = patch_looks(model, TilePatches(*parts))
-        found.append(looks)
+            appearance = patch_appearance(model, TilePatches(*parts))
+        found.append(appearance)
     return np.concatenate(found)

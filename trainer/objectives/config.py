@@ -1,4 +1,4 @@
-"""What can be set of an objective? Its name, the weights of its terms, its targets."""
+"""Settings of an objective: its name, the weights of its terms, its targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,21 @@ ErrorKind = Literal["mse", "smooth_l1"]
 Name = Literal["ema", "sigreg", "frozen", "hybrid"]
 OBJECTIVES: tuple[Name, ...] = ("ema", "sigreg", "frozen", "hybrid")
 TERMS = (
-    "holds", "tokens", "dense", "ground", "regions", "sigreg", "entities", "variance", "covariance",
+    "region_content", "masked_prediction", "context_reconstruction", "patch_landcover",
+    "view_invariance", "sigreg", "entities", "variance", "covariance",
 )  # fmt: skip
 #: the terms of each objective, where a configuration says nothing else
 WEIGHTS: Mapping[Name, Mapping[str, float]] = {
-    "ema": {"tokens": 1.0, "variance": 0.01, "covariance": 0.001},
-    "sigreg": {"tokens": 1.0, "regions": 0.5, "sigreg": 0.02, "entities": 0.02},
-    "frozen": {"holds": 1.0, "tokens": 0.5, "ground": 0.5},
-    "hybrid": {"holds": 1.0, "tokens": 0.5, "ground": 0.5, "regions": 0.2, "sigreg": 0.02},
+    "ema": {"masked_prediction": 1.0, "variance": 0.01, "covariance": 0.001},
+    "sigreg": {"masked_prediction": 1.0, "view_invariance": 0.5, "sigreg": 0.02, "entities": 0.02},
+    "frozen": {"region_content": 1.0, "masked_prediction": 0.5, "patch_landcover": 0.5},
+    "hybrid": {
+        "region_content": 1.0,
+        "masked_prediction": 0.5,
+        "patch_landcover": 0.5,
+        "view_invariance": 0.2,
+        "sigreg": 0.02,
+    },
 }
 
 
@@ -58,7 +65,7 @@ class ObjectiveConfig:
     @property
     def needs_whole(self) -> bool:
         """Whether the whole tiles are encoded as well."""
-        return self.predicts_latents or self.weight("regions") > 0
+        return self.predicts_latents or self.weight("view_invariance") > 0
 
     @property
     def predicts_latents(self) -> bool:

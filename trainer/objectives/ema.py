@@ -1,4 +1,4 @@
-"""What does the target encoder of `objective = "ema"` hold? A slow copy of the context encoder.
+"""Average the encoder slowly: the target encoder of `objective.name = "ema"`.
 
 The copy holds the *whole* path from tokens to embeddings: projections, positions, registers and
 norms as much as the transformer. The published GeoJEPA averaged its transformer alone and shared

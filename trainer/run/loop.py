@@ -17,7 +17,7 @@ from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer import metrics
 from trainer.config import TrainConfig
-from trainer.data.dataset import Material, make_material
+from trainer.data.dataset import TrainingData, make_training_data
 from trainer.data.loader import EpochSteps, epoch_steps, loader
 from trainer.metrics import SCORE
 from trainer.objectives.calibration import calibrate
@@ -66,7 +66,7 @@ class Run:
 
     fabric: Fabric
     config: TrainConfig
-    material: Material
+    data: TrainingData
     folder: RunFolder
     objective: Objective
     stepped: Any
@@ -142,8 +142,8 @@ def train(
     if config.device.threads:
         torch.set_num_threads(config.device.threads)
     with launched(config.device, device) as fabric:
-        material = make_material(fabric, sources, tokens or output / "tokens", config, reporter)
-        run = _begin(fabric, config, material, output, reporter, on_step)
+        data = make_training_data(fabric, sources, tokens or output / "tokens", config, reporter)
+        run = _begin(fabric, config, data, output, reporter, on_step)
         if run.counters.is_finished:
             return _outcome(run, "finished before")
         return _end(run, _stepped(run, max_minutes))
@@ -167,13 +167,13 @@ def _stepped(run: Run, max_minutes: float | None) -> str:
 def _begin(
     fabric: Fabric,
     config: TrainConfig,
-    material: Material,
+    data: TrainingData,
     output: Path,
     reporter: Reporter,
     on_step: Callable[[Progress], None],
 ) -> Run:
-    folder = begin_folder(fabric, output, config, material)
-    objective = make_objective(config, material)
+    folder = begin_folder(fabric, output, config, data)
+    objective = make_objective(config, data)
     settings = config.optimiser
     decaying = settings.decaying(objective)
     optimiser = make_optimiser(
@@ -189,14 +189,14 @@ def _begin(
     if config.device.compiled:
         stepped = torch.compile(stepped, dynamic=True)
     return Run(
-        fabric, config, material, folder, objective, stepped, wrapped, optimiser, counters,
-        metrics, reporter, on_step, total_steps=_total_steps(config, material, fabric.world_size),
+        fabric, config, data, folder, objective, stepped, wrapped, optimiser, counters,
+        metrics, reporter, on_step, total_steps=_total_steps(config, data, fabric.world_size),
     )  # fmt: skip
 
 
-def _total_steps(config: TrainConfig, material: Material, world_size: int) -> int:
+def _total_steps(config: TrainConfig, data: TrainingData, world_size: int) -> int:
     plans = (
-        epoch_steps(config, material, epoch, rank=0, world_size=world_size)
+        epoch_steps(config, data, epoch, rank=0, world_size=world_size)
         for epoch in range(config.optimiser.epochs)
     )
     return sum(len(plan.batches) for plan in plans)
@@ -209,7 +209,7 @@ def _loop(run: Run, max_minutes: float | None) -> str:
     while counters.epoch < config.optimiser.epochs:
         plan = epoch_steps(
             config,
-            run.material,
+            run.data,
             counters.epoch,
             rank=run.fabric.global_rank,
             world_size=run.fabric.world_size,
@@ -217,11 +217,11 @@ def _loop(run: Run, max_minutes: float | None) -> str:
         ends = np.linspace(0, len(plan.batches), config.monitors.per_epoch + 1)[1:]
         validated = set(ends.astype(int).tolist())
         _epoch_begins(run, plan)
-        for batch in loader(config, run.material, plan, start=counters.batch):
+        for batch in loader(config, run.data, plan, start=counters.batch):
             _step(run, batch)
             if counters.batch in validated or counters.step == run.total_steps:
                 validate(run)
-                if 0 < config.monitors.patience <= counters.looks_since_best:
+                if 0 < config.monitors.patience <= counters.validations_since_best:
                     return "patience"
             elif _is_due(run, config.monitors.save_minutes):
                 save(run)
@@ -325,8 +325,8 @@ def validate(run: Run) -> None:
     counters = run.counters
     if run.is_first:
         # scores are those of the checkpoint as it would be kept
-        calibrate(run.objective.encoder, run.material.calibrating)
-        numbers = metrics.validate(run.objective, run.material.probes, run.material.halves)
+        calibrate(run.objective.encoder, run.data.calibrating)
+        numbers = metrics.validate(run.objective, run.data.probes, run.data.halves)
         if counters.step:
             metrics.warn_of_collapse(numbers, counters.best_numbers, step=counters.step)
         for name in (*metrics.WATCHED, SCORE):
@@ -338,13 +338,13 @@ def validate(run: Run) -> None:
             counters.untrained_score = score
         # random weights are a place to start from, and kept only until something was learnt
         is_better = counters.best_step <= 0 or score > counters.best_score
-        counters.looks_since_best = 0 if is_better else counters.looks_since_best + 1
+        counters.validations_since_best = 0 if is_better else counters.validations_since_best + 1
         if is_better:
             counters.best_score, counters.best_step = score, counters.step
-            card = card_of(run.config, run.material, numbers, counters.step, run.objective)
+            card = card_of(run.config, run.data, numbers, counters.step, run.objective)
             run.folder.save_best(run.objective.encoder, scores=numbers, card=card)
         run.reporter.say(_line(run, numbers))
-    counters.looks_since_best = int(run.fabric.broadcast(counters.looks_since_best))
+    counters.validations_since_best = int(run.fabric.broadcast(counters.validations_since_best))
     if counters.step:
         save(run)
 
@@ -355,7 +355,7 @@ def _line(run: Run, numbers: dict[str, float]) -> str:
     mark = " *" if run.counters.best_step == run.counters.step else ""
     return (
         f"step {run.counters.step:,}/{run.total_steps:,}: {SCORE} {numbers[SCORE]:.3f}, "
-        f"half_tile_mrr {numbers['half_tile_mrr']:.3f}, effective rank "
+        f"split_half_mrr {numbers['split_half_mrr']:.3f}, effective rank "
         f"{numbers['effective_rank']:.0f}, tags R² {explained:.2f}{mark}"
     )
 

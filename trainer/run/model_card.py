@@ -11,7 +11,7 @@ import torch
 
 from geoindex import __version__
 from trainer.config import TrainConfig, toml_text
-from trainer.data.dataset import Material
+from trainer.data.dataset import TrainingData
 from trainer.objectives.objective import Objective
 
 
@@ -85,21 +85,21 @@ def _seen_text(counts: Mapping[str, int]) -> str:
 
 def card_of(
     config: TrainConfig,
-    material: Material,
+    data: TrainingData,
     numbers: dict[str, float],
     step: int,
     objective: Objective,
 ) -> str:
     """Return the model card of a checkpoint."""
     counts = {
-        **material.cache.meta["counts"],
-        "tiles": len(material.tiles),
-        "held_out": int(material.is_held_out.sum()),
-        "patches": len(material.tiles.patches.images),
+        **data.cache.meta["counts"],
+        "tiles": len(data.tiles),
+        "held_out": int(data.is_held_out.sum()),
+        "patches": len(data.tiles.patches.images),
     }
     return model_card(
         config,
-        sources=material.cache.meta["sources"],
+        sources=data.cache.meta["sources"],
         counts=counts,
         scores=numbers,
         packages=packages_used(),

@@ -1,4 +1,4 @@
-"""How do the weights move? AdamW, with decay on matrices alone, and a rate that warms and cools.
+"""Make the optimiser, AdamW with decay on matrices alone, and its learning rate.
 
 Decay pulls towards zero. For a matrix between layers that is a prior; for a norm's gain, a bias, an
 embedding or a register it only takes away what was learnt. So only the weights of linear and

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.geojepa.context_counts import log_counts, nearest_prototypes
+from encoder.tags.vocabulary import log_counts, nearest_prototypes
 
 
 def unit_rows(rng, n, dim):

@@ -14,7 +14,7 @@ from encoder.geojepa.batch import TokenBatch, padded_layout, relative_places, to
 from encoder.geojepa.config import CONFIG_NAME, WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa.layers import place_features
 from encoder.geojepa.model import GeoJEPA, mean_max
-from encoder.tags.vocabulary import WORDS_OF_EACH
+from encoder.tags.vocabulary import MAX_TAG_IDS
 
 SMALL = GeoJEPAConfig(
     tag_dim=6, geometry_dim=4, width=16, depth=2, num_heads=2, num_counts=8, region_dim=12
@@ -46,7 +46,7 @@ def make_batch(sizes, *, seed=0):
         has_place=torch.from_numpy(rng.random(n) < 0.9),
         offsets=torch.from_numpy(np.append(0, np.cumsum(sizes)).astype(np.int64)),
         around=draw(len(sizes), SMALL.num_counts).abs(),
-        words=torch.full((n, WORDS_OF_EACH), -1, dtype=torch.int16),
+        tag_ids=torch.full((n, MAX_TAG_IDS), -1, dtype=torch.int16),
     )
 
 
@@ -61,7 +61,7 @@ def only(batch, tile, order=None):
         has_place=batch.has_place[at],
         offsets=torch.tensor([0, len(at)]),
         around=batch.around[tile : tile + 1],
-        words=batch.words[at],
+        tag_ids=batch.tag_ids[at],
     )
 
 
@@ -240,7 +240,7 @@ def damage_schema(folder):
         (lambda folder: (folder / CONFIG_NAME).write_text("{"), "cannot read"),
         (lambda folder: (folder / WEIGHTS_NAME).unlink(), "cannot read"),
         (lambda folder: (folder / WEIGHTS_NAME).write_bytes(b"x" * 50), "cannot read"),
-        (damage_schema, "schema 99, this version reads schema 3"),
+        (damage_schema, "schema 99, this version reads schema 3 and 4"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, damage, words):

@@ -22,7 +22,7 @@ from geoindex.progress import Silent
 from geoindex.storage.layout import CELLS, search_files
 from tests.geoindex.conftest import RESOLUTION, request_for
 
-SHAPE = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, num_words=4, region_dim=12)
+SHAPE = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, vocabulary_size=4, region_dim=12)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.geojepa.context_counts import log_counts
+from encoder.tags.vocabulary import log_counts
 from tests.trainer.tiles_by_hand import plain_masks
 from trainer.data.batch import MODALITIES, make_batch, part_batch, whole_batch
 from trainer.data.build_cache import cache_tokens
@@ -12,11 +12,11 @@ from trainer.data.cache import TokenCache
 from trainer.data.image_cache import read_patches
 from trainer.data.ragged import owners
 from trainer.data.training_tiles import (
-    Drawn,
+    SampledTiles,
     TrainingTiles,
-    draw_entities,
     joined_tiles,
     pooled_tags,
+    sample_tiles,
 )
 
 
@@ -31,15 +31,17 @@ def tiles(cache: TokenCache) -> TrainingTiles:
     level = cache.tiles(9)
     tags = pooled_tags(cache)
     patches = read_patches(cache.folder, 0, tags=tags, num_before=len(level))
-    said = (np.arange(len(cache.tag_weights)) % 7 - 1).astype(np.int16)
-    found = joined_tiles([level], nearest=nearest, num_prototypes=4, said=said, patches=patches)
-    found.holds = np.zeros((len(found), 3), np.float32)
+    tag_ids = (np.arange(len(cache.tag_weights)) % 7 - 1).astype(np.int16)
+    found = joined_tiles(
+        [level], nearest=nearest, num_prototypes=4, tag_ids=tag_ids, patches=patches
+    )
+    found.region_content = np.zeros((len(found), 3), np.float32)
     return found
 
 
-def drawn_of(tiles: TrainingTiles, most: int = 512) -> Drawn:
+def drawn_of(tiles: TrainingTiles, most: int = 512) -> SampledTiles:
     rng = np.random.default_rng(0)
-    return draw_entities(tiles, np.arange(len(tiles)), most=most, most_patches=8, rng=rng)
+    return sample_tiles(tiles, np.arange(len(tiles)), most=most, most_patches=8, rng=rng)
 
 
 def test_a_whole_tile_is_its_entities(cache: TokenCache, tiles: TrainingTiles) -> None:
@@ -93,10 +95,10 @@ def test_what_is_hidden_leaves_no_trace(cache: TokenCache, tiles: TrainingTiles,
         asked = set(queries.token[of_shape].tolist())
         assert not asked & set(view.context_token[shows].tolist())
         # no entity that repeats it is seen there, either
-        links = [(int(tile_of_token[i]), int(cache.link[drawn.rows[i]])) for i in asked]
+        links = [(int(tile_of_token[i]), int(cache.duplicate_group[drawn.rows[i]])) for i in asked]
         seen = view.context_token[shows].tolist()
         assert not set(links) & {
-            (int(tile_of_token[i]), int(cache.link[drawn.rows[i]])) for i in seen
+            (int(tile_of_token[i]), int(cache.duplicate_group[drawn.rows[i]])) for i in seen
         }
         assert (name == "none") == (len(queries.token) == 0)
 

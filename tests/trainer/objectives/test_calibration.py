@@ -5,7 +5,7 @@ import torch
 from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.model import GeoJEPA
 from encoder.geojepa.region_vectors import region_columns
-from encoder.tags.vocabulary import WORDS_OF_EACH
+from encoder.tags.vocabulary import MAX_TAG_IDS
 from tests.trainer.small_models import small_shape
 from trainer.objectives.calibration import calibrate, region_latents, region_vectors
 
@@ -18,7 +18,7 @@ def a_batch() -> TokenBatch:
         has_place=torch.ones(12, dtype=torch.bool),
         offsets=torch.tensor([0, 3, 4, 12]),
         around=torch.zeros(3, 8),
-        words=torch.randint(-1, 256, (12, WORDS_OF_EACH), dtype=torch.int16),
+        tag_ids=torch.randint(-1, 256, (12, MAX_TAG_IDS), dtype=torch.int16),
     )
 
 
@@ -54,7 +54,7 @@ def test_one_tile_alone_calibrates_to_finite_vectors() -> None:
     alone = batch.replace(
         tags=batch.tags[:3], geometry=batch.geometry[:3], place=batch.place[:3],
         has_place=batch.has_place[:3], offsets=torch.tensor([0, 3]), around=batch.around[:1],
-        words=batch.words[:3],
+        tag_ids=batch.tag_ids[:3],
     )  # fmt: skip
     calibrate(model, [alone])
     vectors = region_vectors(model, [alone, batch])
@@ -68,7 +68,7 @@ def test_one_tile_alone_calibrates_to_finite_vectors() -> None:
 
 def test_counts_and_looks_are_of_their_lengths() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
-    model.ground_slope.normal_()
+    model.landcover_slope.normal_()
     patches = Patches(
         images=torch.randn(9, 5), place=torch.rand(9, 3), offsets=torch.tensor([0, 4, 4, 9])
     )
@@ -91,14 +91,14 @@ def test_counts_and_looks_are_of_their_lengths() -> None:
     assert long("looks", [0, 2]) == pytest.approx(length / 4, rel=1e-3)
     assert long("looks", [1, 3, 4, 5]) == 0
     # what lies under patches is one space: one deviation; tokens have their own
-    deviation = model.look_deviation.numpy()
+    deviation = model.appearance_deviation.numpy()
     assert len(np.unique(deviation[:192])) == 1
     assert len(np.unique(deviation[192:])) == 5
 
 
 def test_what_lies_under_patches_is_as_long_as_how_they_look() -> None:
     model = GeoJEPA(small_shape(image_dim=5)).eval()
-    model.ground_slope.normal_()
+    model.landcover_slope.normal_()
     sizes = torch.arange(1, 6).float()
     patches = Patches(
         images=torch.randn(60, 5) * sizes,

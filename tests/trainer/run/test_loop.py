@@ -16,7 +16,7 @@ from geoindex.errors import OutputError, UsageError
 from geoindex.progress import Silent
 from tests.trainer.small_models import small_config
 from trainer.config import TrainConfig
-from trainer.data.dataset import make_material
+from trainer.data.dataset import make_training_data
 from trainer.metrics import SCORE, validate
 from trainer.objectives.calibration import calibrate
 from trainer.objectives.config import OBJECTIVES
@@ -63,11 +63,11 @@ def test_a_run_leaves_everything_behind(whole_run: Path) -> None:
 def test_validating_changes_no_weight_and_no_constant(towns: Path) -> None:
     config = small_config()
     fabric = launch(config.device, "cpu")
-    material = make_material(fabric, [towns], towns.parent / "tokens", config, Silent())
-    objective = make_objective(config, material)
-    calibrate(objective.encoder, material.calibrating)
+    data = make_training_data(fabric, [towns], towns.parent / "tokens", config, Silent())
+    objective = make_objective(config, data)
+    calibrate(objective.encoder, data.calibrating)
     before = {name: part.clone() for name, part in objective.state_dict().items()}
-    validate(objective, material.probes, material.halves)
+    validate(objective, data.probes, data.halves)
     for name, part in objective.state_dict().items():
         assert torch.equal(part, before[name]), name
 
@@ -210,7 +210,7 @@ def test_two_processes_train_one_model(towns: Path, tmp_path: Path, whole_run: P
     assert len(course) in {len(losses(whole_run)) // 2, (len(losses(whole_run)) - 1) // 2}
     assert np.isfinite(list(course.values())).all()
     GeoJEPA.load(folder / "best")
-    assert done.stderr.count("Best neighbours_r2") == 1
+    assert done.stderr.count("Best knn_r2") == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(towns: Path, tmp_path: Path) -> None:
