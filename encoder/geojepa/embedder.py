@@ -80,18 +80,16 @@ class GeoJEPAEmbedder:
         check_weights(folder, self.config)
         self._pool = _tag_pool(self.config.text_model)
         self._opening = Lock()
-        dims, wanted = (self.config.tag_dim, self.config.geometry_dim), (
-            self._pool.table.dim, GEOMETRY_DIM
-        )  # fmt: skip
-        if dims != wanted:
-            msg = f"{folder} reads tags and geometry of {dims} columns, this version has {wanted}"
-            raise CheckpointError(msg)
         if self.config.tag_fingerprint not in {"", self._pool.table_fingerprint}:
             msg = (
                 f"{folder} was trained with tag table {self.config.tag_fingerprint[:8]}, this "
                 f"version has {self._pool.table_fingerprint[:8]}; train again, or install the "
                 "version that made it"
             )
+            raise CheckpointError(msg)
+        dims = (self.config.tag_dim, self.config.geometry_dim)
+        if dims != (wanted := (self._pool.table.dim, GEOMETRY_DIM)):
+            msg = f"{folder} reads tags and geometry of {dims} columns, this version has {wanted}"
             raise CheckpointError(msg)
 
     @property
