@@ -15,10 +15,15 @@ from torch.nn import functional
 from bench.published.train import BlocksEma, PublishedConfig, PublishedMasks, plain_error
 from encoder.geojepa.model import GeoJEPA
 from geoindex.progress import Silent
+from tests.support.training import (
+    plain_masks,
+    small_config,
+    small_shape,
+    some_tiles,
+    tiles_of_boxes,
+)
 from tests.trainer.objectives.test_ema import changed
 from tests.trainer.objectives.test_losses import FOUND, NONE, said
-from tests.trainer.small_models import small_config, small_shape
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
 from trainer.config import TrainConfig, read_config
 from trainer.data.dataset import make_training_data
 from trainer.masks import IMAGE_WAYS, MASKS, RaggedTiles, draw_masks, draw_patch_masks, mask_groups

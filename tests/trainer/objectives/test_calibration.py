@@ -6,7 +6,7 @@ from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.model import GeoJEPA
 from encoder.geojepa.region_vectors import region_columns
 from encoder.tags.vocabulary import MAX_TAG_IDS
-from tests.trainer.small_models import small_shape
+from tests.support.training import small_shape
 from trainer.objectives.calibration import calibrate, region_latents, region_vectors
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from geoindex.progress import Silent
-from tests.trainer.small_models import small_config
-from tests.trainer.tiles_by_hand import plain_masks
+from tests.support.training import plain_masks, small_config
 from trainer.data.batch import MODALITIES, Batch, make_batch, whole_batch
 from trainer.data.dataset import TrainingData, make_training_data
 from trainer.data.loader import epoch_steps
@@ -43,11 +42,7 @@ def drawn_of(
     has = data.tiles.patches.sizes > 0
     chosen = np.arange(len(has)) if is_seen is None else np.flatnonzero(has == is_seen)
     return sample_tiles(
-        data.tiles,
-        chosen,
-        most=64,
-        most_patches=most_patches,
-        rng=np.random.default_rng(0),
+        data.tiles, chosen, most=64, most_patches=most_patches, rng=np.random.default_rng(0)
     )
 
 
@@ -194,8 +189,8 @@ def test_the_loss_has_what_lies_under_patches_where_it_is_asked(
     loss.backward()
     assert made.encoder.image_in.weight.grad is not None
     assert made.encoder.image_in.weight.grad.any()
-    if "patch_landcover" in terms:
-        assert float(terms["patch_landcover"]) > 0
+    if "landcover" in terms:
+        assert float(terms["landcover"]) > 0
         assert made.landcover_head.weight.grad.any()
 
 
@@ -205,7 +200,7 @@ def test_where_no_ground_is_seen_none_of_it_is_lost(
     batch = batch_of(data, drawn_of(data, is_seen=False), {"both": 1.0})
     objective.zero_grad()
     loss, terms = objective(batch, seed=1)
-    assert float(terms["patch_landcover"]) == 0
+    assert float(terms["landcover"]) == 0
     loss.backward()
     # of every parameter that others share there is a gradient, if of zeros: processes wait for it
     assert objective.landcover_head.weight.grad is not None
