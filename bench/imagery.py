@@ -27,7 +27,7 @@ from encoder.images.base import ImageTokeniser
 from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.statistics import StatisticsTokens
 from geoindex.imagery.xyz_tiles import decode_tile
-from trainer.objectives.patch_landcover import fit_ground
+from trainer.objectives.patch_landcover import fit_landcover
 
 ZOOM, BLOCK_ZOOM, TILE_PX, TILE_GSD_M = 20, 17, 256, 0.15
 PER_SIDE = 8
@@ -184,7 +184,7 @@ class WithGround:
             others = place != held
             seen = tokens[others].reshape(-1, tokens.shape[2])
             mean, deviation = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-4)
-            line = fit_ground(
+            line = fit_landcover(
                 ((seen - mean) / deviation).astype(np.float32),
                 under[others].reshape(-1, 1).astype(np.float32),
                 np.repeat(group[others], under.shape[1]),

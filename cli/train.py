@@ -13,7 +13,7 @@ from cli.params import Quiet
 from cli.progress import ConsoleReporter, print_error
 
 if TYPE_CHECKING:
-    from trainer.run.state import Outcome, Progress
+    from trainer.run.loop import Outcome, Progress
 
 _SECONDS_BETWEEN_LINES = 60
 

@@ -1,1 +1,1 @@
-"""What vector does this get? Tokens in, vectors out; knows no files, tables or H3."""
+"""Turn tokens of map entities into vectors; knows no files, tables or H3."""

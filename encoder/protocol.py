@@ -1,9 +1,9 @@
-"""What does every encoder promise? Tokens in; entity vectors and region vectors out.
+"""Define what every encoder takes and gives: tokens in, entity and region vectors out.
 
 Letters of shapes: n entities, m members, t tiles, u unique tags, D dim, R region dim.
 
 An embedder works in two steps, so that the first can be cached. `tokens` turns each entity alone
-into arrays: nothing of its surroundings, so they hold for ever. `own` and `tiles` turn tokens into
+into arrays: nothing of its surroundings, so they never change. `own` and `tiles` turn tokens into
 vectors. A tile is one region with the entities that touch it and a halo of those around it: halo
 entities are seen, but not pooled into the region's vector.
 
@@ -49,24 +49,23 @@ class EntityTokens:
     ----------
     tags
         Shape ``(n, tag_dim)``, float32: the pooled tag vectors, zero where no tag says anything.
-    salience
+    tag_weight
         Shape ``(n,)``, float32, 0 to 1: how much the tags say; a fountain more than a building.
     geometry
         Shape ``(n, GEOMETRY_DIM)``, float32; zero where there is none.
     boxes
         Of `encoder.geometry.tokens.canonical_boxes`, shape ``(n, BOX_DIM)``, float64; zeros where
-        there is no place, or an embedder does not look where things lie.
-    words
-        Of `encoder.tags.vocabulary.entity_words`, shape ``(n, WORDS_OF_EACH)``, int16; ``(n, 0)``
-        of an
-        embedder that counts no words.
+        there is no place, or an embedder does not read positions.
+    tag_ids
+        Of `encoder.tags.vocabulary.entity_tag_ids`, shape ``(n, MAX_TAG_IDS)``, int16;
+        ``(n, 0)`` of an embedder without a vocabulary.
     """
 
     tags: NDArray[np.float32]
-    salience: NDArray[np.float32]
+    tag_weight: NDArray[np.float32]
     geometry: NDArray[np.float32]
     boxes: NDArray[np.float64]
-    words: NDArray[np.int16]
+    tag_ids: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -78,7 +77,7 @@ class EntityTokens:
 
 @dataclass(frozen=True)
 class TilePatches:
-    """What each tile looks like from above.
+    """Image patches of tiles, seen from above.
 
     Attributes
     ----------
@@ -113,7 +112,7 @@ class Tiles:
         Shape ``(t, 2)``: longitude and latitude of the tiles' centres, degrees; None for the middle
         of what each holds.
     patches
-        None where nothing is known of what the ground looks like. An embedder may take no notice.
+        Image patches of the tiles; None where there are none. An embedder may ignore them.
     """
 
     members: NDArray[np.int64]

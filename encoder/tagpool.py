@@ -1,4 +1,4 @@
-"""What vector does an entity get without any training? The baseline that stays for ever.
+"""Embed entities and regions without any training: the baseline.
 
 `TagPool` is the untrained pooling of tag vectors that GeoJEPA's paper (arXiv 2503.05774, section
 5.1) calls by this name and is beaten by on three of its five tasks, with the defects of the
@@ -9,7 +9,7 @@ vector      how
 ==========  =================================================================================
 own         the unit tag vector and the unit standardised geometry, side by side, with
             `TAG_SHARE` and its complement as shares of the squared length
-contextual  own, mixed with the mean of its tile weighed by salience; `CONTEXT_SHARE`
+contextual  own, mixed with the mean of its tile by tag weight; `CONTEXT_SHARE`
 region      mean of the own vectors, and beside it the log of how many entities lie nearest to
             each of the prototypes: a mean alone forgets *how many*; `COUNT_SHARE`
 ==========  =================================================================================
@@ -17,11 +17,9 @@ region      mean of the own vectors, and beside it the log of how many entities 
 Means, deviations and prototypes are measured once on a reference map (scripts/fit_tagpool.py) and
 shipped, so that vectors of two indexes can be compared.
 
-What if a text model reads the tags? `TagPool` with any text model in place of its table.
-
-Rules, weights and geometry stay those of `TagPool`. Its prototypes, which count what a region
-holds, lie in the space of the static table; each is told to the text model by the known tags that
-it is most like, so that prototype 7 means the same in both.
+`TextTagPool` is the same with any text model in place of the table. Prototypes lie in the space of
+the static table; each is given to the text model as the known tags that it is most like, so that
+prototype 7 means the same in both.
 """
 
 import hashlib
@@ -36,8 +34,11 @@ from safetensors.numpy import load_file
 
 from encoder.geometry.tokens import GEOMETRY_DIM, geometry_tokens
 from encoder.protocol import BOX_DIM, EntityTokens, TagCodes, Tiles
-from encoder.tags.table import TagTable, TagVectors, pool
+from encoder.tags.pooling import pool
+from encoder.tags.ruled_vectors import TagVectors, unit_rows
+from encoder.tags.table import TagTable
 from encoder.tags.text_models import TextModel, TextModelTags
+from encoder.tags.vocabulary import nearest_prototypes
 
 STATISTICS_PATH = Path(__file__).parent / "data" / "tagpool.safetensors"
 TAG_SHARE = 0.8
@@ -46,8 +47,6 @@ COUNT_SHARE = 0.5
 # counted up when the code makes other vectors of the same table, statistics and shares
 _VERSION = 1
 _ROWS_AT_ONCE = 65_536
-# more than float32 can be off in a product of unit vectors
-_ROUNDING = 1e-5
 
 
 class TagPool:
@@ -133,10 +132,10 @@ class TagPool:
         else:
             geometry = geometry_tokens(geometries)
         pooled = pool(tags.codes, tags.offsets, vectors=vectors, weights=weights)
-        boxes = np.zeros((n, BOX_DIM))  # it does not look where things lie
-        words = np.zeros((n, 0), np.int16)  # and counts entities, not words
+        boxes = np.zeros((n, BOX_DIM))  # it does not read positions
+        tag_ids = np.zeros((n, 0), np.int16)  # and has no vocabulary
         return EntityTokens(
-            pooled, _row_maxima(weights[tags.codes], tags.offsets), geometry, boxes, words
+            pooled, _row_maxima(weights[tags.codes], tags.offsets), geometry, boxes, tag_ids
         )
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
@@ -165,13 +164,13 @@ class TagPool:
         # members repeat between tiles that are neighbours: each row's own vector is made once
         rows, local = np.unique(tiles.members, return_inverse=True)
         own = self._own(tokens.tags[rows], tokens.geometry[rows])
-        contextual = self.contextual(own, tokens.salience[rows], local, tiles)
+        contextual = self.contextual(own, tokens.tag_weight[rows], local, tiles)
         return contextual, self._regions(own, local, tiles)
 
     def contextual(
         self,
         own: NDArray[np.float32],
-        salience: NDArray[np.float32],
+        tag_weight: NDArray[np.float32],
         local: NDArray[np.intp],
         tiles: Tiles,
     ) -> NDArray[np.float32]:
@@ -179,12 +178,12 @@ class TagPool:
 
         Parameters
         ----------
-        own, salience
+        own, tag_weight
             Of n entities.
         local
             The entity of each of ``tiles.members``, shape ``(m,)``.
         """
-        weight = salience[local]
+        weight = tag_weight[local]
         around = unit_rows(_row_sums(tiles.offsets, local, weight, own))
         tile_of = np.repeat(np.arange(len(tiles.offsets) - 1), np.diff(tiles.offsets))
         read = np.flatnonzero(tiles.is_read)
@@ -199,8 +198,8 @@ class TagPool:
         inside = (~tiles.is_halo).astype(np.float32)
         mean = unit_rows(_row_sums(tiles.offsets, local, inside, own))
         prototypes = self._statistics["prototypes"]
-        one_hot = np.eye(len(prototypes), dtype=np.float32)[_nearest(own, prototypes)]
-        one_hot[~own.any(axis=1)] = 0  # what says nothing is near to no prototype
+        one_hot = np.eye(len(prototypes), dtype=np.float32)[nearest_prototypes(own, prototypes)]
+        one_hot[~own.any(axis=1)] = 0  # a zero vector is near to no prototype
         counts = np.log1p(_row_sums(tiles.offsets, local, inside, one_hot))
         counts = (counts - self._statistics["count_mean"]) / self._statistics["count_deviation"]
         parts = [
@@ -208,19 +207,6 @@ class TagPool:
             unit_rows(counts) * np.float32(COUNT_SHARE**0.5),
         ]
         return unit_rows(np.hstack(parts))
-
-
-def _nearest(own: NDArray[np.float32], prototypes: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the prototype that each row is most like, whatever the other rows are."""
-    rough = own @ prototypes.T
-    nearest = np.argmax(rough, axis=1)
-    # BLAS sums in an order that depends on the number of rows: near ties are summed one by one
-    best = np.take_along_axis(rough, nearest[:, None], axis=1)
-    close = np.flatnonzero((rough >= best - _ROUNDING).sum(axis=1) > 1)
-    wide = prototypes.astype(np.float64)
-    for row in close.tolist():
-        nearest[row] = np.argmax(wide @ own[row].astype(np.float64))
-    return nearest
 
 
 def _row_sums(
@@ -242,17 +228,6 @@ def _row_maxima(values: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDAr
     if filled.size:
         maxima[filled] = np.maximum.reduceat(values, offsets[filled])
     return maxima
-
-
-def unit_rows(vectors: NDArray[np.float32], *, in_place: bool = False) -> NDArray[np.float32]:
-    """Scale rows to unit length, perhaps in place; a zero row stays zero."""
-    # three times as fast as np.linalg.norm, which makes a matrix of squares first
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    length[length == 0] = 1
-    if in_place:
-        vectors /= length
-        return vectors
-    return np.asarray(vectors / length, np.float32)
 
 
 # tags that stand for a prototype
@@ -280,8 +255,8 @@ class TextTagPool(TagPool):
         known = [text for text in self._static.texts if "=" in text]
         likeness = old[:, : self._static.dim] @ self._static.vectors(known).T
         best = np.argsort(-likeness, axis=1, kind="stable")[:, :_TAGS_OF_EACH]
-        told = sorted({known[i] for i in best.ravel()})
-        vectors = dict(zip(told, self._table.vectors(told), strict=True))
+        known_tags = sorted({known[i] for i in best.ravel()})
+        vectors = dict(zip(known_tags, self._table.vectors(known_tags), strict=True))
         tags = np.stack([sum(vectors[known[i]] for i in row) for row in best])
         tags *= TAG_SHARE**0.5 / np.linalg.norm(tags, axis=1, keepdims=True)
         prototypes = np.hstack([tags, old[:, self._static.dim :]]).astype(np.float32)

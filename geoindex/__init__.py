@@ -7,6 +7,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from geoindex._bundle_path import import_encoder
 from geoindex._version import __version__
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from geoindex.encoders import load_encoder
     from geoindex.queries.hits import Hits
     from geoindex.queries.query import Query
+
+# the types of `encoder.protocol` are used anywhere
+import_encoder()
 
 __all__ = [
     "GeoIndex",

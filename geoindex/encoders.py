@@ -1,4 +1,4 @@
-"""Open encoders; the only module of geoindex that imports `encoder`.
+"""Open encoders by their names; all but the types of `encoder.protocol` comes through here.
 
 Imports happen inside the functions: a query by id needs no encoder at all.
 """
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex._bundle_path import import_encoder
+from encoder.protocol import EntityTokens, TagCodes, Tiles
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from encoder.images.base import ImageTokeniser
-    from encoder.protocol import Embedder, EntityTokens, TagCodes, TilePatches, Tiles
+    from encoder.protocol import Embedder
     from encoder.tags.text_models import HuggingFaceText
 
 ENCODERS = ("geojepa", "tagpool")
@@ -39,7 +39,6 @@ def load_encoder(name: str = "default") -> "Embedder":
     MissingExtraError
         If transformers is wanted and not installed.
     """
-    import_encoder()
     if name == "tagpool":
         from encoder.tagpool import TagPool
 
@@ -113,61 +112,11 @@ def encoder_of(name: str, fingerprint: str) -> "Embedder":
     return encoder
 
 
-def tag_codes(
-    unique: Sequence[str], codes: NDArray[np.int32], offsets: NDArray[np.int64]
-) -> "TagCodes":
-    """Wrap the tags of some entities for the encoder."""
-    import_encoder()
-    from encoder.protocol import TagCodes
-
-    return TagCodes(unique, codes, offsets)
-
-
-def entity_tokens(
-    tags: NDArray[np.float32],
-    salience: NDArray[np.float32],
-    geometry: NDArray[np.float32],
-    boxes: NDArray[np.float64],
-    words: NDArray[np.int16],
-) -> "EntityTokens":
-    """Wrap stored tokens for the encoder."""
-    import_encoder()
-    from encoder.protocol import EntityTokens
-
-    return EntityTokens(tags, salience, geometry, boxes, words)
-
-
-def tiles_of(
-    members: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    *,
-    is_halo: NDArray[np.bool_],
-    is_read: NDArray[np.bool_],
-    centres: NDArray[np.float64] | None = None,
-    patches: "TilePatches | None" = None,
-) -> "Tiles":
-    """Wrap the members of some tiles for the encoder."""
-    import_encoder()
-    from encoder.protocol import Tiles
-
-    return Tiles(members, offsets, is_halo, is_read, centres, patches)
-
-
-def tile_patches(
-    images: NDArray[np.floating[Any]], place: NDArray[np.float32], offsets: NDArray[np.int64]
-) -> "TilePatches":
-    """Wrap the image patches of some tiles for the encoder."""
-    import_encoder()
-    from encoder.protocol import TilePatches
-
-    return TilePatches(images, place, offsets)
-
-
-def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> "EntityTokens":
+def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> EntityTokens:
     """Tokenise one entity that has these tags and no place."""
     unique = [f"{key}={value}" for key, value in sorted(tags.items())]
     offsets = np.array([0, len(unique)], np.int64)
-    return encoder.tokens(tag_codes(unique, np.arange(len(unique), dtype=np.int32), offsets), None)
+    return encoder.tokens(TagCodes(unique, np.arange(len(unique), dtype=np.int32), offsets), None)
 
 
 def embed_tags(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[np.float32]:
@@ -178,7 +127,7 @@ def embed_tags(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[np.float
 def embed_tags_as_cell(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[np.float32]:
     """Return the vector of a cell that holds one such entity, shape ``(region_dim,)``."""
     one, none = np.zeros(1, np.int64), np.zeros(1, np.bool_)
-    tiles = tiles_of(one, np.array([0, 1], np.int64), is_halo=none, is_read=none)
+    tiles = Tiles(one, np.array([0, 1], np.int64), is_halo=none, is_read=none)
     return np.asarray(encoder.tiles(tag_tokens(encoder, tags), tiles)[1][0], np.float32)
 
 
@@ -191,13 +140,12 @@ def tag_vectors(
     """
     n = len(tags)
     codes, offsets = np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int64)
-    tokens = encoder.tokens(tag_codes(tags, codes, offsets), None)
-    return tokens.tags, tokens.salience
+    tokens = encoder.tokens(TagCodes(tags, codes, offsets), None)
+    return tokens.tags, tokens.tag_weight
 
 
 def sides_m(geometry: Any) -> tuple[float, float]:
     """Return the long and the short side of a geometry's minimal rectangle, metres."""
-    import_encoder()
     from encoder.geometry.tokens import canonical_boxes
 
     long_m, short_m = canonical_boxes(np.array([geometry], object))[0, 2:4].tolist()
@@ -221,7 +169,6 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
     MissingExtraError
         If its packages are not installed.
     """
-    import_encoder()
     from encoder.errors import MissingHfError, MissingImageryError
 
     kind, _, model = name.partition(":")
@@ -251,7 +198,6 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
 
 def cached_image_tokens(tokeniser: "ImageTokeniser", folder: Path) -> "ImageTokeniser":
     """Return a tokeniser that keeps its tokens in a folder; the built-in one is faster without."""
-    import_encoder()
     from encoder.images.cache import CachedTokens
     from encoder.images.statistics import StatisticsTokens
 

@@ -44,7 +44,7 @@ def read_tokens(path: Path, pool: TagPool) -> tuple[EntityTokens, NDArray[np.uin
             pool.tokens(TagCodes(list(unique), codes.astype(np.int32), offsets), geometries)
         )
         cells.append(batch["cell"].to_numpy())
-    fields = ("tags", "salience", "geometry", "boxes", "words")
+    fields = ("tags", "tag_weight", "geometry", "boxes", "tag_ids")
     joined = [np.concatenate([getattr(part, name) for part in parts]) for name in fields]
     return EntityTokens(*joined), np.concatenate(cells)
 

@@ -1,1 +1,1 @@
-"""How is a checkpoint made? Needed only until training ends."""
+"""Train checkpoints; needed only until training ends."""

@@ -1,24 +1,21 @@
-"""What can be set in train.toml? Typed tables; a key that is not known is an error.
-
-How is a configuration read from TOML, and written? Typed; an unknown key is an error.
-"""
+"""Read and write the settings of training as TOML; a key that is not known is an error."""
 
 import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from encoder.errors import EncoderError
 from encoder.geojepa.config import GeoJEPAConfig
 from geoindex.errors import UsageError
 from trainer.data.region_targets import RegionTargetConfig
-from trainer.masks.patches import IMAGE_WAYS
-from trainer.masks.types import MASKS, MaskConfig
+from trainer.masks import IMAGE_WAYS, MASKS, MaskConfig
 from trainer.objectives.config import TERMS, ObjectiveConfig
+from trainer.objectives.objective import Objective
 from trainer.objectives.predictor import PredictorConfig
-from trainer.run.optimiser import Schedule
+from trainer.run.optimiser import Schedule, decaying_names
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,14 @@ class BatchConfig:
     Attributes
     ----------
     budget_tokens
-        Tiles times the largest tile of a batch; see `trainer.data.sampler`.
+        Tiles times the largest tile of a batch; see `trainer.data.loader`.
     window
         Tiles that are sorted together.
     num_views
         How often a tile is masked in a step.
     most_queries
-        Asked of a tile in a view, at most.
-    told_frac
+        Queries of a tile in a view, at most.
+    known_geometry_frac
         Part of the queries for tags that know the entity's geometry, and not its box alone.
     workers
         Processes that make batches ahead; 0 makes them in between steps. Changes no result.
@@ -80,7 +77,7 @@ class BatchConfig:
     window: int = 4096
     num_views: int = 1
     most_queries: int = 32
-    told_frac: float = 0.7
+    known_geometry_frac: float = 0.7
     workers: int = 0
 
 
@@ -96,8 +93,6 @@ class OptimiserConfig:
         Highest learning rate, weight decay of matrices, and the rate's course.
     clip
         Longest gradient, in norm.
-    decays_all
-        Weight decay on norms, biases and embeddings as well, as published; for comparisons.
     """
 
     epochs: int = 10
@@ -107,7 +102,10 @@ class OptimiserConfig:
     warmup_frac: float = 0.05
     cooldown_frac: float = 0.2
     clip: float = 1.0
-    decays_all: bool = False
+
+    def decaying(self, objective: Objective) -> set[str]:
+        """Return the names of the parameters that decay; a comparison replaces it."""
+        return decaying_names(objective)
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,13 @@ class MonitorConfig:
     Attributes
     ----------
     per_epoch
-        Looks at the held-out tiles in an epoch.
+        Validations on the held-out tiles in an epoch.
     probe_tiles
-        Held-out tiles that are looked at, at most.
+        Held-out tiles that are validated on, at most.
     score
-        The number that checkpoints are chosen by; none of them asks for a label.
+        The number that checkpoints are chosen by; none of them needs a label.
     patience
-        Looks without a better score before the run stops; 0: never.
+        Validations without a better score before the run stops; 0: never.
     log_every
         Steps between rows of losses in metrics.csv.
     save_minutes
@@ -132,9 +130,7 @@ class MonitorConfig:
 
     per_epoch: int = 1
     probe_tiles: int = 1000
-    score: Literal["neighbours_r2", "half_tile_mrr", "tags_to_geometry_mrr", "r2_holds"] = (
-        "neighbours_r2"
-    )
+    score: Literal["knn_r2", "split_half_mrr", "cross_modal_mrr", "r2_region_content"] = "knn_r2"
     patience: int = 0
     log_every: int = 10
     save_minutes: float = 5.0
@@ -178,6 +174,8 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     monitors: MonitorConfig = field(default_factory=MonitorConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    #: a comparison replaces it (bench/published)
+    objective_type: ClassVar[type[Objective]] = Objective
 
     def __post_init__(self) -> None:
         check_names("masks.shares", self.masks.shares, MASKS)
@@ -195,11 +193,35 @@ class TrainConfig:
         return self.data.most_patches if self.model.has_patch_tokens else 0
 
     def deciding(self) -> dict[str, Any]:
-        """Return what decides the result: all but the device and how often is looked and saved."""
+        """Return what decides the result: neither the device nor how often a run validates."""
         content = asdict(self)
         del content["device"], content["batches"]["workers"]
         content["monitors"] = {"score": self.monitors.score}
         return content
+
+
+_COMPARISON = "a setting of bench/published/train.py alone"
+#: keys of older files
+RENAMED: Mapping[str, str] = {
+    "model.num_words": "vocabulary_size",
+    "model.has_words": "has_vocabulary",
+    "batches.told_frac": "known_geometry_frac",
+    "region_targets.num_words": "num_tags",
+    "region_targets.word_power": "tag_power",
+    "region_targets.word_dims": "tag_dims",
+    "objective.weights.holds": "region_content",
+    "objective.weights.tokens": "masked_prediction",
+    "objective.weights.dense": "context_reconstruction",
+    "objective.weights.ground": "patch_landcover",
+    "objective.weights.regions": "view_invariance",
+    **dict.fromkeys(
+        (
+            "masks.linked", "masks.drawn", "masks.disjoint", "masks.area_test",
+            "objective.balanced", "objective.ema_scope", "optimiser.decays_all",
+        ),
+        _COMPARISON,
+    ),
+}  # fmt: skip
 
 
 def check_names(where: str, given: Mapping[str, Any], known: Any) -> None:
@@ -211,6 +233,9 @@ def check_names(where: str, given: Mapping[str, Any], known: Any) -> None:
     """
     for name in given:
         if name not in known:
+            if new := RENAMED.get(f"{where}.{name}"):
+                msg = f"{where} has {name!r}, which is now {new}"
+                raise UsageError(msg)
             near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]}? " if near else ""
             msg = f"{where} has {name!r}, which is not known. {hint}Known: {', '.join(known)}"
@@ -226,9 +251,10 @@ def _check_fracs(masks: MaskConfig) -> None:
 
 
 T = TypeVar("T")
+C = TypeVar("C", bound=TrainConfig)
 
 
-def read_config(path: Path) -> TrainConfig:
+def read_config(path: Path, kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
     """Read a TOML file.
 
     Raises
@@ -244,10 +270,10 @@ def read_config(path: Path) -> TrainConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is no TOML: {error}. Example: [optimiser] and below it epochs = 10"
         raise UsageError(msg) from error
-    return make_config(content)
+    return make_config(content, kind)
 
 
-def make_config(content: Mapping[str, Any]) -> TrainConfig:
+def make_config(content: Mapping[str, Any], kind: type[C] = TrainConfig) -> C:  # type: ignore[assignment]
     """Make a configuration of tables as TOML has them.
 
     Raises
@@ -255,7 +281,7 @@ def make_config(content: Mapping[str, Any]) -> TrainConfig:
     UsageError
         As `read_config`.
     """
-    return _made(TrainConfig, content, "")
+    return _made(kind, content, "")
 
 
 def _made(kind: type[T], content: Mapping[str, Any], path: str) -> T:

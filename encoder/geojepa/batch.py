@@ -1,4 +1,4 @@
-"""How do tiles of many sizes become tensors? Padded batches, and what each token is."""
+"""Pack tiles of many sizes into tensors, padded where a GPU wants it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -68,14 +68,14 @@ class TokenBatch:
     offsets
         Shape ``(B + 1,)``, int64: tile i has the tokens ``offsets[i]`` to ``offsets[i + 1]``.
     around
-        Shape ``(B, num_counts)``: `encoder.geojepa.context_counts.log_counts` of each tile's halo,
+        Shape ``(B, num_counts)``: `encoder.tags.vocabulary.log_counts` of each tile's halo,
         by the
         model's prototypes.
-    words
-        Shape ``(N, WORDS_OF_EACH)``, int16: `encoder.tags.vocabulary.entity_words` of the tags
+    tag_ids
+        Shape ``(N, MAX_TAG_IDS)``, int16: `encoder.tags.vocabulary.entity_tag_ids` of the tags
         that are seen.
     patches
-        What is seen of the ground; None where nothing is of any tile.
+        Image patches that are visible; None where no tile has any.
     """
 
     tags: Tensor
@@ -84,7 +84,7 @@ class TokenBatch:
     has_place: Tensor
     offsets: Tensor
     around: Tensor
-    words: Tensor
+    tag_ids: Tensor
     patches: Patches | None = None
 
     def to(self, device: torch.device | str) -> "TokenBatch":

@@ -1,4 +1,4 @@
-"""What vector does GeoJEPA give an entity and a region? The checkpoint behind the one protocol.
+"""Embed entities and regions by a GeoJEPA checkpoint, behind the one protocol.
 
 ==========  =================================================================================
 vector      parts
@@ -7,12 +7,11 @@ own         tags, geometry: those of `encoder.tagpool.TagPool`, so that the wors
             untrained pooling; nothing in the columns of the context
 contextual  the same, mixed with the tile's mean as `TagPool` does, and beside it the latent of the
             entity's token in its tile, centred
-region      the latent of the tile and, past the network, what it holds and how it looks; see
+region      the latent of the tile and, past the network, counts and appearance; see
             `encoder.geojepa.region_vectors`
 ==========  =================================================================================
 
-torch is imported here, and only where tiles are embedded: an
-entity alone needs none.
+torch is imported only where tiles are embedded: an entity alone needs none.
 """
 
 import hashlib
@@ -25,16 +24,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from encoder.errors import CheckpointError, MissingHfError
-from encoder.geojepa.config import CONFIG_NAME, WEIGHTS_NAME, GeoJEPAConfig
-from encoder.geojepa.context_counts import log_counts, nearest_prototypes
-from encoder.geojepa.region_vectors import joined_parts, patch_looks, region_columns, slices
+from encoder.geojepa.config import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    GeoJEPAConfig,
+    check_weights,
+    current_name,
+)
+from encoder.geojepa.region_vectors import joined_parts, patch_appearance, region_columns, slices
 from encoder.geometry.tokens import GEOMETRY_DIM, canonical_boxes
 from encoder.protocol import EntityTokens, TagCodes, Tiles
-from encoder.tagpool import TagPool, unit_rows
-from encoder.tags.vocabulary import entity_words, word_counts, words_of_tags
+from encoder.tagpool import TagPool
+from encoder.tags.ruled_vectors import unit_rows
+from encoder.tags.vocabulary import (
+    count_tag_ids,
+    entity_tag_ids,
+    log_counts,
+    match_vocabulary,
+    nearest_prototypes,
+)
 
 if TYPE_CHECKING:
     from encoder.geojepa.model import GeoJEPA
@@ -66,7 +77,7 @@ class GeoJEPAEmbedder:
     def __init__(self, folder: Path = DEFAULT_CHECKPOINT, *, is_untrained: bool = False) -> None:
         self._folder, self._is_untrained = folder, is_untrained
         self.config = GeoJEPAConfig.read(folder)
-        _check_weights(folder / WEIGHTS_NAME)
+        check_weights(folder, self.config)
         self._pool = _tag_pool(self.config.text_model)
         self._opening = Lock()
         if self.config.tag_fingerprint not in {"", self._pool.table_fingerprint}:
@@ -75,6 +86,10 @@ class GeoJEPAEmbedder:
                 f"version has {self._pool.table_fingerprint[:8]}; train again, or install the "
                 "version that made it"
             )
+            raise CheckpointError(msg)
+        dims = (self.config.tag_dim, self.config.geometry_dim)
+        if dims != (wanted := (self._pool.table.dim, GEOMETRY_DIM)):
+            msg = f"{folder} reads tags and geometry of {dims} columns, this version has {wanted}"
             raise CheckpointError(msg)
 
     @property
@@ -126,18 +141,19 @@ class GeoJEPAEmbedder:
         table = self._pool.table
         vectors, weights = table.vectors(tags.unique), table.weights(tags.unique)
         pooled = self._pool.pooled_tokens(tags, geometries, vectors=vectors, weights=weights)
-        said = words_of_tags(vectors, weights, self._words)
-        words = entity_words(said, weights, tags.codes, tags.offsets)
-        tokens = replace(pooled, words=words)
+        ids_of_tags = match_vocabulary(vectors, weights, self._vocabulary)
+        tag_ids = entity_tag_ids(ids_of_tags, weights, tags.codes, tags.offsets)
+        tokens = replace(pooled, tag_ids=tag_ids)
         if geometries is None:
             return tokens
         return replace(tokens, boxes=canonical_boxes(geometries))
 
     @cached_property
-    def _words(self) -> NDArray[np.float32]:
+    def _vocabulary(self) -> NDArray[np.float32]:
         # by itself: a query of tags alone needs no torch
         with safe_open(self._folder / WEIGHTS_NAME, "np") as file:
-            return np.asarray(file.get_tensor("words"), np.float32)
+            names = {current_name(name): name for name in file.keys()}  # noqa: SIM118 - no mapping
+            return np.asarray(file.get_tensor(names["vocabulary"]), np.float32)
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""
@@ -155,7 +171,7 @@ class GeoJEPAEmbedder:
         # members repeat between tiles that are neighbours: each row is judged once
         rows, local = np.unique(tiles.members, return_inverse=True)
         used = tokens.take(rows)
-        pooled = self._pool.contextual(self._pool.own(used), used.salience, local, tiles)
+        pooled = self._pool.contextual(self._pool.own(used), used.tag_weight, local, tiles)
         inside = ~tiles.is_halo
         prototypes = self._model.prototypes.numpy()
         nearest = nearest_prototypes(used.tags, prototypes)[local]
@@ -168,14 +184,16 @@ class GeoJEPAEmbedder:
         members = TileMembers(used, local[inside], offsets, around, centres, tiles.patches)
         context, region = tile_latents(self._model, members)
         contextual = self._contextual(pooled, context[tiles.is_read[inside]])
-        words = word_counts(used.words[local[inside]], offsets, num_words=self.config.num_words)
-        holds, looks = np.diff(offsets) > 0, None
+        tag_counts = count_tag_ids(
+            used.tag_ids[local[inside]], offsets, vocabulary_size=self.config.vocabulary_size
+        )
+        has_content, appearance = np.diff(offsets) > 0, None
         if tiles.patches is not None and self.config.image_dim:
-            looks = patch_looks(self._model, tiles.patches)
-            holds |= np.diff(tiles.patches.offsets) > 0
-        vectors = joined_parts(self._model, region, counts, words, looks)
-        # a tile that holds nothing is like nothing
-        vectors[~holds] = 0
+            appearance = patch_appearance(self._model, tiles.patches)
+            has_content |= np.diff(tiles.patches.offsets) > 0
+        vectors = joined_parts(self._model, region, counts, tag_counts, appearance)
+        # a tile that has_content nothing is like nothing
+        vectors[~has_content] = 0
         return contextual, vectors
 
     def _contextual(
@@ -207,7 +225,7 @@ class GeoJEPAEmbedder:
             ratio = model.region_scale / model.untrained_scale.clamp(min=1e-9)
             model.count_deviation *= ratio
             if self.config.image_dim:
-                model.look_deviation *= ratio
+                model.appearance_deviation *= ratio
             model.region_scale.copy_(model.untrained_scale)
         return model.requires_grad_(requires_grad=False)
 
@@ -225,14 +243,4 @@ def _tag_pool(text_model: str) -> TagPool:
             f"cannot load the text model {text_model!r}, which reads its tags: {error}; "
             "want it where config.json says"
         )
-        raise CheckpointError(msg) from error
-
-
-def _check_weights(path: Path) -> None:
-    """Read the weights' header, without torch: a damaged file is told at once, not hours later."""
-    try:
-        with safe_open(path, "np") as file:
-            file.keys()
-    except (OSError, SafetensorError) as error:
-        msg = f"cannot read {path}: {error}; want a folder that `geoindex train` made"
         raise CheckpointError(msg) from error

@@ -1,11 +1,8 @@
-"""What does the model say of many tiles? Packed into batches of like size, one after another.
+"""Run the model on many tiles, in batches of like size, one thread of torch a batch.
 
-A latent does not depend on the batch it was made in, so batches are cut for speed alone.
-
-How many threads does torch work with? One, where whole batches are made side by side.
-
-Products of ours are small: threads within one wait for each other, and the number of them shows in
-the last bits.
+A latent does not depend on the batch it was made in, so batches are cut for speed alone. Matrix
+products are small: threads within one would wait for each other, and their number would show in the
+last bits.
 """
 
 from collections.abc import Iterator
@@ -111,7 +108,7 @@ def _batches(
             has_place=torch.from_numpy(has_place),
             offsets=torch.from_numpy(offsets),
             around=torch.from_numpy(tiles.around[chosen]),
-            words=torch.from_numpy(tiles.tokens.words[rows]),
+            tag_ids=torch.from_numpy(tiles.tokens.tag_ids[rows]),
             patches=None if patches is None else _patches_of(patches, chosen),
         )
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What is a transformer over a map made of? Places as waves, and attention that padding cannot see.
+"""Build the transformer over a map: positions as waves, attention that padding cannot change.
 
 Pre-norm blocks without dropout (Vaswani et al., arXiv 1706.03762; Xiong et al., arXiv 2002.04745).
 """
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from encoder.geojepa.batch import PLACE_DIM, Keys, Layout
 from encoder.geojepa.onednn_linear import Linear, TwoLayers
-from encoder.geojepa.varlen_attention import EqualRuns
+from encoder.geojepa.varlen_attention import LengthBuckets
 
 # metres: from a room to a quarter
 _WAVELENGTHS_M = tuple(32.0 * 2**i for i in range(8))
@@ -69,20 +69,22 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = TwoLayers(width, mlp_ratio * width, width)
 
-    def forward(self, x: Tensor, layout: Layout | EqualRuns, keys: Keys | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, layout: Layout | LengthBuckets, keys: Keys | None = None
+    ) -> Tensor:
         """Return the tokens after one round.
 
         Parameters
         ----------
         x
-            Shape ``(rows, width)``: packed, or as `EqualRuns` has them.
+            Shape ``(rows, width)``: packed, or as `LengthBuckets` has them.
         layout
             Which rows see each other.
         keys
             Which places of each padded row are attended to; None for all.
         """
         qkv = self.qkv(self.norm_in(x))
-        if isinstance(layout, EqualRuns):
+        if isinstance(layout, LengthBuckets):
             found = layout.attended(qkv, self.num_heads)
         else:
             found = _padded_attention(qkv, self.num_heads, layout, keys)

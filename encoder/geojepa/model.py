@@ -1,4 +1,4 @@
-"""What does a map tile mean? A transformer over tag and geometry tokens, and what it pools.
+"""Encode map tiles: a transformer over tag, geometry and image tokens, and what it pools.
 
 GeoJEPA (arXiv 2503.05774) with its defects mended: one stream of entity tokens with canonical-box
 positions, of image patches where there are any, and of registers; pooling that padding cannot see.
@@ -14,16 +14,14 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoder.errors import CheckpointError
 from encoder.geojepa.batch import Patches, TokenBatch, drawn_keys, padded_layout
-from encoder.geojepa.config import WEIGHTS_NAME, GeoJEPAConfig
+from encoder.geojepa.config import WEIGHTS_NAME, GeoJEPAConfig, check_weights, current_name
 from encoder.geojepa.layers import PLACE_FEATURES, Block, place_features
 from encoder.geojepa.onednn_linear import Linear, TwoLayers
-from encoder.geojepa.varlen_attention import equal_runs
+from encoder.geojepa.varlen_attention import length_buckets
 
 
 @dataclass(frozen=True)
@@ -63,19 +61,19 @@ class GeoJEPA(nn.Module):
     token_mean: Tensor
     count_mean: Tensor
     count_deviation: Tensor
-    words: Tensor
-    word_mean: Tensor
-    word_deviation: Tensor
+    vocabulary: Tensor
+    vocabulary_mean: Tensor
+    vocabulary_deviation: Tensor
     region_scale: Tensor
     image_mean: Tensor
     image_deviation: Tensor
-    ground_slope: Tensor
-    ground_widths: Tensor
-    ground_mean: Tensor
-    ground_low: Tensor
-    ground_high: Tensor
-    look_mean: Tensor
-    look_deviation: Tensor
+    landcover_slope: Tensor
+    landcover_widths: Tensor
+    landcover_mean: Tensor
+    landcover_low: Tensor
+    landcover_high: Tensor
+    appearance_mean: Tensor
+    appearance_deviation: Tensor
     untrained_scale: Tensor
 
     def __init__(self, config: GeoJEPAConfig) -> None:
@@ -92,9 +90,9 @@ class GeoJEPA(nn.Module):
         self.register_buffer("count_mean", torch.zeros(config.num_counts))
         self.register_buffer("count_deviation", torch.ones(config.num_counts))
         # unit vectors of the commonest tags, and of their counts; see `encoder.tags.vocabulary`
-        self.register_buffer("words", torch.zeros(config.num_words, config.tag_dim))
-        self.register_buffer("word_mean", torch.zeros(config.num_words))
-        self.register_buffer("word_deviation", torch.ones(config.num_words))
+        self.register_buffer("vocabulary", torch.zeros(config.vocabulary_size, config.tag_dim))
+        self.register_buffer("vocabulary_mean", torch.zeros(config.vocabulary_size))
+        self.register_buffer("vocabulary_deviation", torch.ones(config.vocabulary_size))
         # beside the region's latent in every region vector, so that its length tells under a cosine
         self.register_buffer("region_scale", torch.zeros(()))
         self.register_buffer("untrained_scale", torch.zeros(()))
@@ -111,16 +109,18 @@ class GeoJEPA(nn.Module):
             self.register_buffer("image_mean", torch.zeros(config.image_dim))
             self.register_buffer("image_deviation", torch.ones(config.image_dim))
             # what of the map lies under a patch, told from its standardised token alone
-            self.register_buffer("ground_slope", torch.zeros(config.ground_inputs, config.tag_dim))
+            self.register_buffer(
+                "landcover_slope", torch.zeros(config.landcover_inputs, config.tag_dim)
+            )
             # the least and the largest width of patches trained on, log2 of metres
-            self.register_buffer("ground_widths", torch.zeros(2))
-            self.register_buffer("ground_mean", torch.zeros(config.tag_dim))
+            self.register_buffer("landcover_widths", torch.zeros(2))
+            self.register_buffer("landcover_mean", torch.zeros(config.tag_dim))
             # and what it can be at least and at most
-            self.register_buffer("ground_low", torch.full((config.tag_dim,), -torch.inf))
-            self.register_buffer("ground_high", torch.full((config.tag_dim,), torch.inf))
-            # of `encoder.geojepa.region_vectors.patch_looks`, as region vectors hold them
-            self.register_buffer("look_mean", torch.zeros(config.look_dim))
-            self.register_buffer("look_deviation", torch.ones(config.look_dim))
+            self.register_buffer("landcover_low", torch.full((config.tag_dim,), -torch.inf))
+            self.register_buffer("landcover_high", torch.full((config.tag_dim,), torch.inf))
+            # of `encoder.geojepa.region_vectors.patch_appearance`, as region vectors hold them
+            self.register_buffer("appearance_mean", torch.zeros(config.appearance_dim))
+            self.register_buffer("appearance_deviation", torch.ones(config.appearance_dim))
         if config.has_patch_tokens and config.image_dim:
             self.image_in = Linear(config.image_dim, width)
             self.image_kind = nn.Parameter(0.02 * torch.randn(width))
@@ -191,7 +191,7 @@ class GeoJEPA(nn.Module):
             x = torch.cat([x, self._patch_tokens(patches)])
         x = self._in_context(x, batch.offsets, None if patches is None else patches.offsets)
         tokens, rest = x[: len(tile)], x[len(tile) :]
-        registers, looks = rest.tensor_split([num_tiles * self.config.num_registers])
+        registers, patch_latents = rest.tensor_split([num_tiles * self.config.num_registers])
         registers = registers.view(num_tiles, self.config.num_registers, -1)
         mean, largest = mean_max(tokens, tile, num_tiles)
         if self.config.pooling == "learned":
@@ -199,17 +199,17 @@ class GeoJEPA(nn.Module):
             entered = mean_max(features, tile, num_tiles)[0]
             pooled = [counts, batch.around, registers.mean(1), mean, largest, entered]
             if self.reads_patches:
-                pooled += self._pooled_patches(patches, looks, num_tiles)
+                pooled += self._pooled_patches(patches, patch_latents, num_tiles)
             region = self.region_out(torch.cat(pooled, dim=-1))
         else:
             region = mean if self.config.pooling == "mean" else torch.cat([mean, largest], dim=-1)
-        return Latents(tokens, region, counts, None if patches is None else looks)
+        return Latents(tokens, region, counts, None if patches is None else patch_latents)
 
     def _in_context(self, x: Tensor, offsets: Tensor, patch_offsets: Tensor | None) -> Tensor:
         """Return packed rows as they are in their tiles."""
         num_registers, max_keys = self.config.num_registers, self.config.max_keys
         if x.device.type == "cpu":
-            runs = equal_runs(offsets, num_registers, patch_offsets, max_keys=max_keys)
+            runs = length_buckets(offsets, num_registers, patch_offsets, max_keys=max_keys)
             x = x[runs.order]
             for block in self.blocks:
                 x = block(x, runs)
@@ -236,7 +236,7 @@ class GeoJEPA(nn.Module):
         return self.image_in(self.standard_images(patches.images)) + places + self.image_kind
 
     def _pooled_patches(
-        self, patches: Patches | None, looks: Tensor, num_tiles: int
+        self, patches: Patches | None, patch_latents: Tensor, num_tiles: int
     ) -> list[Tensor]:
         """Return what the patches of each tile are on the whole; zeros where there is none."""
         width = 2 * self.config.width + self.config.image_dim + 1
@@ -245,7 +245,7 @@ class GeoJEPA(nn.Module):
         tile = patches.tile
         mean = mean_max(self.standard_images(patches.images), tile, num_tiles)[0]
         has_patches = patches.offsets.diff()[:, None] > 0
-        return [*mean_max(looks, tile, num_tiles), mean, has_patches.float()]
+        return [*mean_max(patch_latents, tile, num_tiles), mean, has_patches.float()]
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors into a folder that exists."""
@@ -260,18 +260,13 @@ class GeoJEPA(nn.Module):
         Raises
         ------
         CheckpointError
-            If the folder holds none, or one of another schema.
+            If the folder holds none, one of another schema, or files that do not fit.
         """
-        model = cls(GeoJEPAConfig.read(folder))
-        try:
-            tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
-            model.load_state_dict({name: part.float() for name, part in tensors.items()})
-        except (OSError, SafetensorError, RuntimeError) as error:
-            msg = (
-                f"cannot read {folder / WEIGHTS_NAME}: {error}; "
-                "want a folder that `geoindex train` made"
-            )
-            raise CheckpointError(msg) from error
+        config = GeoJEPAConfig.read(folder)
+        check_weights(folder, config)
+        model = cls(config)
+        tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
+        model.load_state_dict({current_name(name): part.float() for name, part in tensors.items()})
         return model.eval()
 
 

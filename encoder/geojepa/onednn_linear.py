@@ -1,4 +1,4 @@
-"""How are the products of a linear layer made fast on a CPU? By oneDNN, where it is there.
+"""Compute linear layers by oneDNN on a CPU, where it is there.
 
 torch gives them to MKL, which takes generic code for processors of other makers: half the speed of
 oneDNN, which comes with torch as well. Vectors are the same but for rounding. Where gradients

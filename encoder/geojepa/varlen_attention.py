@@ -1,4 +1,4 @@
-"""How do tiles attend without padding? Side by side with those that hold as many.
+"""Attend within tiles without padding, tiles of one length side by side.
 
 Attention over padded tiles masks what is not there, and on a CPU pays for it all the same. Most
 tiles are small and many are of one size: stood in order of size, each size is a block of its own
@@ -33,7 +33,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class EqualRuns:
+class LengthBuckets:
     """Where packed rows stand when tiles are in order of size.
 
     Attributes
@@ -78,9 +78,9 @@ class EqualRuns:
         return torch.cat(parts)
 
 
-def equal_runs(
+def length_buckets(
     offsets: Tensor, num_registers: int, patch_offsets: Tensor | None = None, *, max_keys: int
-) -> EqualRuns:
+) -> LengthBuckets:
     """Stand N tokens, the registers of each tile, and P patches in order of the tiles' sizes.
 
     Packed, all tokens come first, then registers, tile by tile, then patches. In each tile
@@ -115,7 +115,7 @@ def equal_runs(
         for size, count in zip(found.tolist(), counts.tolist(), strict=True)
         if size
     )
-    return EqualRuns(functional.pad(order, (0, spare)), back, runs)
+    return LengthBuckets(functional.pad(order, (0, spare)), back, runs)
 
 
 def _drawn(size: int, num_registers: int, most: int) -> Tensor | None:

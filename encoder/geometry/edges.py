@@ -1,4 +1,4 @@
-"""Which edges is this geometry made of? Segments in metres, each geometry in its own frame.
+"""Take geometries apart into edges, in metres, each geometry in its own frame.
 
 Geometries are shapely, EPSG:4326, longitude first. Each is laid out in a local frame of its own:
 x east and y north in metres, origin at the centre of its bbox, equirectangular with the WGS 84

@@ -1,4 +1,4 @@
-"""How does this shape's mass wave? The Fourier transform of its points, lines or polygons.
+"""Compute the Fourier transform of the mass of points, lines and polygons.
 
 Closed forms after Poly2Vec (Siampou et al., ICML 2025, arXiv 2408.14806, section 4): a point gives
 exp(-2πi k·x), a segment its length times sinc(k·d) at its midpoint. For polygons Poly2Vec sums

@@ -1,4 +1,4 @@
-"""Which rectangle holds this geometry most tightly? Turned as need be, sides in metres.
+"""Fit the minimal rectangle about each geometry, turned as need be, sides in metres.
 
 The rectangle of least area among those with a side along an edge of the convex hull, which is
 where the least area is found (Freeman and Shapira 1975). Its long axis makes the angle θ with

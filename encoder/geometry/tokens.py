@@ -1,4 +1,4 @@
-"""What vector does this geometry get? Size, shape and orientation; never its place.
+"""Describe geometries by vectors: size, shape and orientation; never their place.
 
 `GEOMETRY_LAYOUT` names the 64 columns. Every scale below is fixed: nothing is fitted to data.
 

@@ -1,4 +1,4 @@
-"""What does every image tokeniser promise? The vectors of a chip's patches, one patch, one token.
+"""Define what every image tokeniser gives: the vectors of a chip's patches, one patch, one token.
 
 Letters of shapes: b chips, s pixels a side, p patches of a chip, D dim.
 

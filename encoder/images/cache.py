@@ -1,4 +1,4 @@
-"""Which tokens were made before? Kept on disk by the image they were made of.
+"""Keep image tokens on disk, by the image they were made of.
 
 The key is the hash of the pixels, not of the place: the same ground read again, from another
 archive or in another build, costs a look at the disk. One file a chip, under a folder that holds

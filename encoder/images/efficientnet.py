@@ -118,11 +118,11 @@ class EfficientNetTokens(NetworkTokens):
     def fingerprint(self) -> str:
         """Hash of weights, stages, patch and enlargement."""
         _, weights = _packages()
-        told = (
+        settings = (
             f"{file_digest(weights)} {self._stages} {self._patch_px} {self._dtype} "
             f"x{self._enlarged:g}"
         )
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        return hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     @cached_property
     def _network(self) -> Any:

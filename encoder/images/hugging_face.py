@@ -102,8 +102,8 @@ class HuggingFaceImages(NetworkTokens):
         import torch
 
         digest = hashlib.sha256()
-        told = [self._patch_px, self._window_px, str(self._dtype), *map(list, self._scaling)]
-        digest.update(json.dumps(told).encode())
+        settings = [self._patch_px, self._window_px, str(self._dtype), *map(list, self._scaling)]
+        digest.update(json.dumps(settings).encode())
         for key, value in sorted(self._model.state_dict().items()):
             digest.update(key.encode())
             digest.update(value.detach().to("cpu", torch.float32).numpy().tobytes())

@@ -1,4 +1,4 @@
-"""How does a network make patch tokens? What all of them share: batches, device, dtype, padding.
+"""Run image networks for patch tokens: batches, device, dtype and padding that all share.
 
 torch loads inside the functions that need it. The answer does not depend on the batch a chip comes
 in, but for rounding.

@@ -1,4 +1,4 @@
-"""What does a patch look like, in 36 numbers? Colour, edges and texture; numpy alone.
+"""Describe image patches by 36 numbers: colour, edges and texture; numpy alone.
 
 ==========  ====  ===============================================================================
 columns     dims  what
@@ -68,8 +68,8 @@ class StatisticsTokens:
             msg = f"a patch of {patch_px} pixels has no texture; {least}"
             raise ImageInputError(msg)
         self.patch_px = patch_px
-        told = f"statistics {_VERSION} {patch_px}"
-        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+        settings = f"statistics {_VERSION} {patch_px}"
+        self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
 
     def for_level(self, level: int) -> "StatisticsTokens":
         """Return the same with patches of as many metres, as far as they have texture."""

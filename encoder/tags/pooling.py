@@ -1,6 +1,4 @@
-"""Make one vector of all the tags of an entity.
-
-Say how much each tag counts in an entity.
+"""Pool the tags of an entity into one vector, each by its weight.
 
 Weights lie in [0, 1]: ``rule * (IDF_FLOOR + (1 - IDF_FLOOR) * idf)``.
 

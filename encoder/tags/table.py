@@ -4,9 +4,8 @@
 made by the full model. Any other is composed: the word pieces of "value key" ("cable car
 aerialway"), summed. A value in no known letters leaves the key alone. The table is centred and has
 lost its two strongest directions (Mu & Viswanath, "All-but-the-Top", ICLR 2018), rows and pieces
-alike. How numbers, names and addresses are read is said in `encoder.tags.ruled_vectors`, how much
-each tag
-counts in `encoder.tags.pooling`.
+alike. `encoder.tags.ruled_vectors` reads numbers, names and addresses,
+`encoder.tags.pooling` weighs tags.
 """
 
 import hashlib
@@ -21,18 +20,16 @@ from safetensors import SafetensorError, safe_open
 from scipy import sparse
 
 from encoder.errors import TagTableError
-from encoder.tags.pooling import TagWeights, pool
-from encoder.tags.ruled_vectors import RuledTags, TagVectors, tag_words, unit_rows
+from encoder.tags.pooling import TagWeights
+from encoder.tags.ruled_vectors import RuledTags, tag_words, unit_rows
 
 __all__ = [
     "DEFAULT_TABLE",
     "TABLE_FORMAT",
     "UNKNOWN_PIECE",
     "TagTable",
-    "TagVectors",
     "content_fingerprint",
     "piece_tokenizer",
-    "pool",
 ]
 
 DEFAULT_TABLE = Path(__file__).parents[1] / "data" / "tag_table.safetensors"

@@ -141,8 +141,8 @@ class TextModelTags(RuledTags):
     def __init__(self, text_model: TextModel, table: TagTable) -> None:
         self._text_model = text_model
         self._reference = [text for text in table.texts if "=" in text][:_NUM_REFERENCE]
-        told = f"{text_model.name} {text_model.dim} {table.fingerprint}"
-        fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+        settings = f"{text_model.name} {text_model.dim} {table.fingerprint}"
+        fingerprint = hashlib.sha256(settings.encode()).hexdigest()[:16]
         super().__init__(text_model.dim, fingerprint, table.tag_weights)
 
     @cached_property

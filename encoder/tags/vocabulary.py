@@ -1,107 +1,175 @@
-"""Which known words do the tags of an entity say? Each tag says the one that it is most like.
+"""Match tags and entities to the vectors that a checkpoint counts by, and count them per tile.
 
-An entity's pooled tag vector blurs what single tags say: of ``highway=primary``, ``lanes=2`` and
-``bridge=yes`` the bridge is a faint part. So a checkpoint also knows the vectors of the commonest
-tags of its maps, its words, and counts them one by one. A tag that was never seen says the nearest
-word; one that is like none of them says nothing.
+An entity's pooled tag vector blurs what single tags add: of ``highway=primary``, ``lanes=2`` and
+``bridge=yes`` the bridge is a faint part. So a checkpoint also keeps a vocabulary, the vectors of
+the commonest tags of its maps, and counts them one by one. A tag that was never seen gets the id of
+the nearest one; a tag that is like none of them gets none. Entities, by their pooled vectors, are
+counted by the nearest of some prototypes: cheap enough for the ring of six neighbours of a tile.
 """
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
-from encoder.geojepa.context_counts import log_counts, nearest_prototypes
-
-#: an entity says at most so many words, those of its tags that count most
-WORDS_OF_EACH = 12
-#: the least cosine of a tag and the word that it says
-LEAST_LIKENESS = 0.6
+# more than float32 can be off in a product of unit vectors
+_ROUNDING = 1e-5
+_ROWS_AT_ONCE = 32_768
 
 
-def words_of_tags(
-    vectors: NDArray[np.float32], weights: NDArray[np.float32], words: NDArray[np.float32]
+def nearest_prototypes(
+    vectors: NDArray[np.float32], prototypes: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Return the prototype that each row points to most, whatever the other rows are.
+
+    Parameters
+    ----------
+    vectors
+        Shape ``(n, d)``, of any length.
+    prototypes
+        Shape ``(p, d)``, unit rows; of equal ones, the first is meant.
+
+    Returns
+    -------
+    nearest
+        Shape ``(n,)``; -1 of a zero row, which is like nothing.
+    """
+    nearest = np.empty(len(vectors), np.int64)
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        nearest[rows] = _nearest(vectors[rows], prototypes)
+    return nearest
+
+
+def _nearest(vectors: NDArray[np.float32], prototypes: NDArray[np.float32]) -> NDArray[np.int64]:
+    rough = vectors @ prototypes.T
+    nearest = np.argmax(rough, axis=1).astype(np.int64)
+    # BLAS sums in an order that depends on the number of rows: near ties are summed one by one
+    best = np.take_along_axis(rough, nearest[:, None], axis=1)
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    close = np.flatnonzero((rough >= best - _ROUNDING * length).sum(axis=1) > 1)
+    wide = prototypes.astype(np.float64)
+    for row in close.tolist():
+        nearest[row] = np.argmax(wide @ vectors[row].astype(np.float64))
+    nearest[length[:, 0] == 0] = -1
+    return nearest
+
+
+def log_counts(
+    nearest: NDArray[np.int64], offsets: NDArray[np.int64], *, num_prototypes: int
+) -> NDArray[np.float32]:
+    """Return the logarithm of one plus how many rows of each run have each prototype.
+
+    Parameters
+    ----------
+    nearest
+        Of each member, shape ``(m,)``; -1 is not counted.
+    offsets
+        Of the runs, shape ``(t + 1,)``.
+
+    Returns
+    -------
+    counts
+        Shape ``(t, num_prototypes)``.
+    """
+    counted = nearest >= 0
+    ends = np.append(0, np.cumsum(counted))[offsets]
+    ones = np.ones(int(counted.sum()), np.float32)
+    shape = (len(offsets) - 1, num_prototypes)
+    found = scipy.sparse.csr_array((ones, nearest[counted], ends), shape=shape)
+    return np.log1p(found.toarray())
+
+
+#: an entity has at most so many ids, those of its tags that count most
+MAX_TAG_IDS = 12
+#: the least cosine of a tag and the id that it gets
+MIN_SIMILARITY = 0.6
+
+
+def match_vocabulary(
+    vectors: NDArray[np.float32], weights: NDArray[np.float32], vocabulary: NDArray[np.float32]
 ) -> NDArray[np.int16]:
-    """Return the word that each tag says.
+    """Return the id of the vocabulary that each tag is most like.
 
     Parameters
     ----------
     vectors, weights
         Of u tags, shapes ``(u, tag_dim)`` and ``(u,)``.
-    words
+    vocabulary
         Unit rows, shape ``(w, tag_dim)``.
 
     Returns
     -------
-    said
-        Shape ``(u,)``; -1 of a tag without weight, or like no word.
+    tag_ids
+        Shape ``(u,)``; -1 of a tag without weight, or like none.
     """
-    if not len(words):
+    if not len(vocabulary):
         return np.full(len(vectors), -1, np.int16)
-    said = nearest_prototypes(vectors, words)
-    likeness = np.einsum("ij,ij->i", vectors, words[np.maximum(said, 0)])
-    said[(weights <= 0) | (likeness < LEAST_LIKENESS)] = -1
-    return said.astype(np.int16)
+    tag_ids = nearest_prototypes(vectors, vocabulary)
+    similarity = np.einsum("ij,ij->i", vectors, vocabulary[np.maximum(tag_ids, 0)])
+    tag_ids[(weights <= 0) | (similarity < MIN_SIMILARITY)] = -1
+    return tag_ids.astype(np.int16)
 
 
-def entity_words(
-    said: NDArray[np.int16],
+def entity_tag_ids(
+    ids_of_tags: NDArray[np.int16],
     weights: NDArray[np.float32],
     codes: NDArray[np.integer[Any]],
     offsets: NDArray[np.int64],
 ) -> NDArray[np.int16]:
-    """Return the words that entities say.
+    """Return the ids of the vocabulary that entities have.
 
     Parameters
     ----------
-    said, weights
-        Of u unique tags, shape ``(u,)``; `said` from `words_of_tags`.
+    ids_of_tags, weights
+        Of u unique tags, shape ``(u,)``; `ids_of_tags` from `match_vocabulary`.
     codes, offsets
         Entity i has the tags ``codes[offsets[i]:offsets[i + 1]]``.
 
     Returns
     -------
-    words
-        Shape ``(n, WORDS_OF_EACH)``; each word once, that of the weightiest tag first; -1 behind
+    tag_ids
+        Shape ``(n, MAX_TAG_IDS)``; each id once, that of the weightiest tag first; -1 behind
         the last.
     """
     n = len(offsets) - 1
     entity = np.repeat(np.arange(n), np.diff(offsets))
-    word, weight = said[codes].astype(np.int64), weights[codes]
-    speaks = word >= 0
-    entity, word, weight = entity[speaks], word[speaks], weight[speaks]
-    # each word of an entity once, with its weightiest tag; then the weightiest words first
-    order = np.lexsort((-weight, word, entity))
-    entity, word, weight = entity[order], word[order], weight[order]
+    tag_id, weight = ids_of_tags[codes].astype(np.int64), weights[codes]
+    is_known = tag_id >= 0
+    entity, tag_id, weight = entity[is_known], tag_id[is_known], weight[is_known]
+    # each id of an entity once, with its weightiest tag; then the weightiest ids first
+    order = np.lexsort((-weight, tag_id, entity))
+    entity, tag_id, weight = entity[order], tag_id[order], weight[order]
     is_new = np.ones(len(order), np.bool_)
-    is_new[1:] = (np.diff(entity) != 0) | (np.diff(word) != 0)
-    entity, word, weight = entity[is_new], word[is_new], weight[is_new]
-    order = np.lexsort((word, -weight, entity))
-    entity, word = entity[order], word[order]
+    is_new[1:] = (np.diff(entity) != 0) | (np.diff(tag_id) != 0)
+    entity, tag_id, weight = entity[is_new], tag_id[is_new], weight[is_new]
+    order = np.lexsort((tag_id, -weight, entity))
+    entity, tag_id = entity[order], tag_id[order]
     starts = np.append(0, np.cumsum(np.bincount(entity, minlength=n)))
     place = np.arange(len(entity)) - starts[entity]
-    words = np.full((n, WORDS_OF_EACH), -1, np.int16)
-    fits = place < WORDS_OF_EACH
-    words[entity[fits], place[fits]] = word[fits]
-    return words
+    tag_ids = np.full((n, MAX_TAG_IDS), -1, np.int16)
+    fits = place < MAX_TAG_IDS
+    tag_ids[entity[fits], place[fits]] = tag_id[fits]
+    return tag_ids
 
 
-def word_counts(
-    words: NDArray[np.int16], offsets: NDArray[np.int64], *, num_words: int
+def count_tag_ids(
+    tag_ids: NDArray[np.int16], offsets: NDArray[np.int64], *, vocabulary_size: int
 ) -> NDArray[np.float32]:
-    """Return the logarithm of one plus how many entities of each tile say each word.
+    """Return the logarithm of one plus how many entities of each tile have each id.
 
     Parameters
     ----------
-    words
-        Of the members of tiles, shape ``(m, WORDS_OF_EACH)``.
+    tag_ids
+        Of the members of tiles, shape ``(m, MAX_TAG_IDS)``.
     offsets
         Of the tiles, shape ``(t + 1,)``.
 
     Returns
     -------
     counts
-        Shape ``(t, num_words)``.
+        Shape ``(t, vocabulary_size)``.
     """
-    flat = words.ravel().astype(np.int64)
-    return log_counts(flat, offsets * words.shape[1], num_prototypes=num_words)
+    flat = tag_ids.ravel().astype(np.int64)
+    return log_counts(flat, offsets * tag_ids.shape[1], num_prototypes=vocabulary_size)

@@ -6,23 +6,23 @@ a cell,
 what touches it, and the ring around it as halo.
 """
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.encoders import entity_tokens, tag_codes, tiles_of
+from encoder.protocol import EntityTokens, TagCodes, Tiles
 from geoindex.evaluation.map_view import MapView
 from geoindex.geo.cell_members import CellMembers, tile_rows, tile_runs
 from geoindex.geo.h3 import centres
 
 if TYPE_CHECKING:
-    from encoder.protocol import Embedder, EntityTokens, TagCodes
+    from encoder.protocol import Embedder
 
 _MEMBERS_AT_ONCE = 200_000
 _ROWS_AT_ONCE = 32_768
-# in the order of `geoindex.encoders.entity_tokens`
-_TOKEN_PARTS = ("tags", "salience", "geometry", "boxes", "words")
+_TOKEN_PARTS = tuple(field.name for field in fields(EntityTokens))
 
 
 class ViewEncoder:
@@ -40,7 +40,7 @@ class ViewEncoder:
         self._whole: EntityTokens | None = None
         self._last: tuple[str, EntityTokens] | None = None
 
-    def tokens(self, view: MapView) -> "EntityTokens":
+    def tokens(self, view: MapView) -> EntityTokens:
         """Return the tokens of a view's entities."""
         if self._last is not None and self._last[0] == view.fingerprint:
             return self._last[1]
@@ -55,7 +55,7 @@ class ViewEncoder:
         self._last = (view.fingerprint, found)
         return found
 
-    def _patched(self, view: MapView, whole: "EntityTokens") -> "EntityTokens":
+    def _patched(self, view: MapView, whole: EntityTokens) -> EntityTokens:
         patched = whole.take(view.source_row)
         changed = np.flatnonzero(view.is_changed)
         fresh = self._fresh(view, changed)
@@ -63,14 +63,14 @@ class ViewEncoder:
             getattr(patched, name)[changed] = getattr(fresh, name)
         return patched
 
-    def _fresh(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
+    def _fresh(self, view: MapView, rows: NDArray[np.int64]) -> EntityTokens:
         starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
         made = [self._run(view, rows[start : start + _ROWS_AT_ONCE]) for start in starts]
-        return entity_tokens(
+        return EntityTokens(
             *(np.concatenate([getattr(part, name) for part in made]) for name in _TOKEN_PARTS)
         )
 
-    def _run(self, view: MapView, rows: NDArray[np.int64]) -> "EntityTokens":
+    def _run(self, view: MapView, rows: NDArray[np.int64]) -> EntityTokens:
         return self.encoder.tokens(codes_of(view, rows), view.geometries[rows])
 
     def cells(self, view: MapView, resolution: int | None = None) -> NDArray[np.float32]:
@@ -111,7 +111,7 @@ class ViewEncoder:
             found = tile_rows(members, run)
             tile_cell = np.repeat(members.cells[run.start : run.stop], np.diff(found.offsets))
             is_read = is_asked[found.members] & (view.home[found.members] == tile_cell)
-            tiles = tiles_of(
+            tiles = Tiles(
                 found.members,
                 found.offsets,
                 is_halo=found.is_halo,
@@ -124,7 +124,7 @@ class ViewEncoder:
         return contextual, regions
 
 
-def codes_of(view: MapView, rows: NDArray[np.int64]) -> "TagCodes":
+def codes_of(view: MapView, rows: NDArray[np.int64]) -> TagCodes:
     """Return the tags of some entities as an encoder takes them."""
     sizes = np.diff(view.offsets)[rows]
     ends = np.cumsum(sizes)
@@ -133,4 +133,4 @@ def codes_of(view: MapView, rows: NDArray[np.int64]) -> "TagCodes":
     )
     used, local = np.unique(view.codes[at], return_inverse=True)
     texts = [view.unique[code] for code in used]
-    return tag_codes(texts, local.astype(np.int32), np.append(0, ends).astype(np.int64))
+    return TagCodes(texts, local.astype(np.int32), np.append(0, ends).astype(np.int64))

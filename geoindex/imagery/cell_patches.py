@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.encoders import tile_patches
+from encoder.protocol import TilePatches
 from geoindex.geo.cell_members import ranges
 from geoindex.geo.earth import TILE_METRES_PER_DEGREE
 from geoindex.geo.h3 import centres, parents
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from encoder.images.base import ImageTokeniser
-    from encoder.protocol import Embedder, TilePatches
+    from encoder.protocol import Embedder
     from geoindex.geo.cell_members import Level
     from geoindex.imagery.build_patches import ImageStage
 
@@ -50,7 +50,7 @@ class CellImages:
         self._cells, self._patch_m = cells, patch_m
         self._coarse: dict[int, NDArray[np.uint64]] = {}
 
-    def of(self, tiles: NDArray[np.uint64], *, resolution: int) -> "TilePatches":
+    def of(self, tiles: NDArray[np.uint64], *, resolution: int) -> TilePatches:
         """Return the patches of some cells, shape ``(t,)``, of the finest resolution or coarser."""
         finest_of, starts = self._members(tiles, resolution)
         sizes = np.diff(self._offsets)[finest_of]
@@ -61,7 +61,7 @@ class CellImages:
         place = np.empty((len(at), 3), np.float32)
         place[:, :2] = self._places[at] + np.repeat(shift, sizes, axis=0)
         place[:, 2] = self._patch_m
-        return tile_patches(np.asarray(self._tokens[at]), place, ends[starts])
+        return TilePatches(np.asarray(self._tokens[at]), place, ends[starts])
 
     def _members(
         self, tiles: NDArray[np.uint64], resolution: int

@@ -16,8 +16,8 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from encoder.protocol import EntityTokens, TagCodes, Tiles
 from geoindex._threads import made_ahead, num_threads, one_ahead
-from geoindex.encoders import entity_tokens, tag_codes, tiles_of
 from geoindex.geo.cell_members import (
     MAX_CELLS,
     CellMembers,
@@ -36,7 +36,7 @@ from geoindex.storage.tag_index import TagLists
 from geoindex.storage.workspace import Matrices
 
 if TYPE_CHECKING:
-    from encoder.protocol import Embedder, EntityTokens, TagCodes
+    from encoder.protocol import Embedder
     from geoindex.imagery.cell_patches import CellImages
 
 _MEMBERS_AT_ONCE = 200_000
@@ -48,7 +48,7 @@ _MOST_THREADS = 4
 class RowTokens:
     """Tokens of all rows, memory-mapped, and the cells that each row touches."""
 
-    tokens: "EntityTokens"
+    tokens: EntityTokens
     row_index: NDArray[np.int64]
     cells: NDArray[np.uint64]
     num_too_wide: int
@@ -84,8 +84,8 @@ def tokenise(
         for batch in one_ahead(partial(_tokenised, encoder, tag_lists), batches):
             rows = batch.rows
             tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
-            salience[rows], boxes[rows] = batch.tokens.salience, batch.tokens.boxes
-            words[rows] = batch.tokens.words
+            salience[rows], boxes[rows] = batch.tokens.tag_weight, batch.tokens.boxes
+            words[rows] = batch.tokens.tag_ids
             own[rows] = encoder.own(batch.tokens)
             _save_touching(_pairs_path(folder, batch.place), batch)
             matrices.advance(batch.place + 1)
@@ -95,7 +95,7 @@ def tokenise(
         for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
     ]
     return RowTokens(
-        entity_tokens(tags, salience, geometry, boxes, words),
+        EntityTokens(tags, salience, geometry, boxes, words),
         np.concatenate([start + found["row_index"] for start, found in pairs]),
         np.concatenate([found["cell"] for _, found in pairs]),
         sum(len(found["too_wide"]) for _, found in pairs),
@@ -104,17 +104,17 @@ def tokenise(
 
 def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
     """Return the row shape of each array of tokens, as the encoder makes them."""
-    nothing = tag_codes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
+    nothing = TagCodes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
     empty = encoder.tokens(nothing, np.zeros(0, object))
-    parts = (empty.tags, empty.salience, empty.geometry, empty.boxes, empty.words)
+    parts = (empty.tags, empty.tag_weight, empty.geometry, empty.boxes, empty.tag_ids)
     return [part.shape[1:] for part in parts]
 
 
-def _codes(tag_lists: TagLists, rows: slice) -> "TagCodes":
+def _codes(tag_lists: TagLists, rows: slice) -> TagCodes:
     offsets = tag_lists.offsets[rows.start : rows.stop + 1]
     codes = tag_lists.codes[offsets[0] : offsets[-1]]
     unique, local = np.unique(codes, return_inverse=True)
-    return tag_codes(tag_lists.texts(unique), local.astype(np.int32), offsets - offsets[0])
+    return TagCodes(tag_lists.texts(unique), local.astype(np.int32), offsets - offsets[0])
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Tokenised:
     rows: slice
     geometries: NDArray[np.object_]
     home: NDArray[np.uint64]
-    tokens: "EntityTokens"
+    tokens: EntityTokens
 
 
 def _tokenised(
@@ -225,7 +225,7 @@ _Embedded = tuple[_Job, tuple[NDArray[np.int64], NDArray[np.float32]] | None, ND
 
 def _embed_run(
     encoder: "Embedder",
-    tokens: "EntityTokens",
+    tokens: EntityTokens,
     home: NDArray[np.uint64],
     images: "CellImages | None",
     job: _Job,
@@ -236,7 +236,7 @@ def _embed_run(
     cells = level.members.cells[run.start : run.stop]
     tile_cell = np.repeat(cells, np.diff(found.offsets))
     is_read = (home[found.members] == tile_cell) & job.is_finest
-    tiles = tiles_of(
+    tiles = Tiles(
         found.members,
         found.offsets,
         is_halo=found.is_halo,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.encoders import tag_codes, tiles_of
+from encoder.protocol import TagCodes, Tiles
 from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.index import Index
@@ -45,7 +45,7 @@ def embed_area(index: Index, area: Any) -> tuple[NDArray[np.float32], int]:
     no = np.zeros(len(rows), np.bool_)
     centre = np.array([[area.centroid.x, area.centroid.y]])
     ends = np.array([0, len(rows)])
-    tiles = tiles_of(np.arange(len(rows)), ends, is_halo=no, is_read=no, centres=centre)
+    tiles = Tiles(np.arange(len(rows)), ends, is_halo=no, is_read=no, centres=centre)
     return np.asarray(encoder.tiles(tokens, tiles)[1][0], np.float32), len(rows)
 
 
@@ -93,4 +93,4 @@ def _codes(index: Index, rows: NDArray[np.int64]) -> Any:
     sizes = np.array([len(run) for run in runs], np.int64)
     unique, local = np.unique(np.concatenate([np.zeros(0, np.int32), *runs]), return_inverse=True)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    return tag_codes(lists.texts(unique), local.astype(np.int32), offsets)
+    return TagCodes(lists.texts(unique), local.astype(np.int32), offsets)

@@ -9,7 +9,7 @@ from cli.train import step_text, untrained_text
 from tests.support.maps import write_towns
 from tests.support.training import small_config
 from trainer.config import toml_text
-from trainer.run.state import Outcome, Progress
+from trainer.run.loop import Outcome, Progress
 
 pytestmark = pytest.mark.slow
 

@@ -84,7 +84,7 @@ def test_the_order_of_tags_and_entities_changes_nothing(drawn, random):
     turned = [(random.sample(tags, len(tags)), kind) for tags, kind in drawn]
     plain, shuffled = tokens_of(drawn), tokens_of(turned)
     assert plain.tags.tobytes() == shuffled.tags.tobytes()
-    assert plain.salience.tobytes() == shuffled.salience.tobytes()
+    assert plain.tag_weight.tobytes() == shuffled.tag_weight.tobytes()
     assert POOL.own(picked(plain, order)).tobytes() == POOL.own(plain)[order].tobytes()
 
 
@@ -137,8 +137,8 @@ def test_an_entity_alone_in_its_tile_is_as_alone():
 def test_an_entity_that_says_nothing_is_its_shape():
     tokens = tokens_of([(["source=survey"], 1), ([], 1), (["amenity=cafe"], 1)])
     assert not tokens.tags[:2].any()
-    assert tokens.salience.tolist()[:2] == [0, 0]
-    assert 0 < tokens.salience[2] <= 1
+    assert tokens.tag_weight.tolist()[:2] == [0, 0]
+    assert 0 < tokens.tag_weight[2] <= 1
     assert length_of(POOL.own(tokens)).tolist() == [unit] * 3
 
 

@@ -10,7 +10,7 @@ from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.model import GeoJEPA
 from encoder.protocol import TagCodes, Tiles
-from encoder.tags.vocabulary import WORDS_OF_EACH
+from encoder.tags.vocabulary import MAX_TAG_IDS
 
 SMALL = GeoJEPAConfig(
     tag_dim=6, geometry_dim=4, width=16, depth=2, num_heads=2, num_counts=8, region_dim=12
@@ -47,7 +47,7 @@ def make_batch(sizes, *, seed=0):
         has_place=torch.from_numpy(rng.random(n) < 0.9),
         offsets=torch.from_numpy(np.append(0, np.cumsum(sizes)).astype(np.int64)),
         around=draw(len(sizes), SMALL.num_counts).abs(),
-        words=torch.full((n, WORDS_OF_EACH), -1, dtype=torch.int16),
+        tag_ids=torch.full((n, MAX_TAG_IDS), -1, dtype=torch.int16),
     )
 
 
@@ -62,7 +62,7 @@ def only(batch, tile, order=None):
         has_place=batch.has_place[at],
         offsets=torch.tensor([0, len(at)]),
         around=batch.around[tile : tile + 1],
-        words=batch.words[at],
+        tag_ids=batch.tag_ids[at],
     )
 
 
@@ -90,7 +90,7 @@ def save_checkpoint(folder, config):
     model.region_scale.fill_(3)
     model.untrained_scale.fill_(2)
     if config.image_dim:
-        model.ground_slope.normal_()
+        model.landcover_slope.normal_()
         model.image_deviation.fill_(2)
     model.save(folder)
     return folder

@@ -1,13 +1,15 @@
 """Models, settings and tiles small enough for tests of training."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from encoder.geojepa.config import GeoJEPAConfig
 from trainer.config import TrainConfig, make_config
 from trainer.data.ragged import lengths_to_offsets
-from trainer.masks.types import MaskConfig, RaggedTiles
+from trainer.masks import MaskConfig, RaggedTiles
+
+C = TypeVar("C", bound=TrainConfig)
 
 
 def small_shape(**changes: Any) -> GeoJEPAConfig:
@@ -18,7 +20,7 @@ def small_shape(**changes: Any) -> GeoJEPAConfig:
     return GeoJEPAConfig(**{**shape, **changes})
 
 
-def small_config(**tables: dict[str, Any]) -> TrainConfig:
+def small_config(kind: type[C] = TrainConfig, **tables: dict[str, Any]) -> C:  # type: ignore[assignment]
     content: dict[str, dict[str, Any]] = {
         "data": {"resolutions": [9], "block_resolution": 8, "held_out_frac": 0.3},
         "batches": {"budget_tokens": 400, "window": 64, "most_queries": 16},
@@ -26,7 +28,7 @@ def small_config(**tables: dict[str, Any]) -> TrainConfig:
             "width": 16, "depth": 1, "num_heads": 2, "num_counts": 8, "region_dim": 12,
         },
         "predictor": {"width": 16, "depth": 1, "num_heads": 2},
-        "region_targets": {"num_words": 30, "word_dims": 8, "mean_dims": 4},
+        "region_targets": {"num_tags": 30, "tag_dims": 8, "mean_dims": 4},
         "objective": {"token_dims": 8, "projection_dim": 8, "num_directions": 16},
         "optimiser": {"epochs": 2},
         "monitors": {"log_every": 1},
@@ -34,7 +36,7 @@ def small_config(**tables: dict[str, Any]) -> TrainConfig:
     }  # fmt: skip
     for table, settings in tables.items():
         content[table] = {**content.get(table, {}), **settings}
-    return make_config(content)
+    return make_config(content, kind)
 
 
 def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles:
@@ -49,7 +51,7 @@ def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles
     return RaggedTiles(
         offsets=lengths_to_offsets(sizes),
         bbox_m=np.hstack([centre - half, centre + half]).astype(np.float32),
-        link=rng.integers(0, max(2, 2 * m // 3), m),
+        duplicate_group=rng.integers(0, max(2, 2 * m // 3), m),
         kind=rng.integers(0, 5, m),
         main_key=rng.integers(0, 9, m).astype(np.int32),
         codes=codes,
@@ -65,7 +67,7 @@ def tiles_of_boxes(offsets: np.ndarray, bbox_m: np.ndarray) -> RaggedTiles:
     return RaggedTiles(
         offsets=offsets,
         bbox_m=bbox_m.astype(np.float32),
-        link=np.arange(n),
+        duplicate_group=np.arange(n),
         kind=np.zeros(n, np.int64),
         main_key=np.zeros(n, np.int32),
         codes=np.zeros(0, np.int32),

@@ -1,4 +1,4 @@
-"""What scripts/ema-published.toml sets back to the published GeoJEPA is what it says."""
+"""What bench/published restores of the published GeoJEPA is what it says."""
 
 import tomllib
 from dataclasses import asdict
@@ -7,28 +7,47 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
+from bench.published.train import BlocksEma, PublishedConfig, PublishedMasks, plain_error
+from encoder.geojepa.model import GeoJEPA
 from geoindex.progress import Silent
-from tests.support.training import plain_masks, small_config, some_tiles, tiles_of_boxes
+from tests.support.training import (
+    plain_masks,
+    small_config,
+    small_shape,
+    some_tiles,
+    tiles_of_boxes,
+)
+from tests.trainer.objectives.test_ema import changed
+from tests.trainer.objectives.test_losses import FOUND, NONE, said
 from trainer.config import TrainConfig, read_config
-from trainer.data.dataset import make_material
-from trainer.masks.patches import IMAGE_WAYS, draw_patch_masks
-from trainer.masks.sample import draw_masks
-from trainer.masks.types import MASKS, RaggedTiles
-from trainer.masks.units import units_of
+from trainer.data.dataset import make_training_data
+from trainer.masks import IMAGE_WAYS, MASKS, RaggedTiles, draw_masks, draw_patch_masks, mask_groups
+from trainer.objectives.config import ErrorKind, ObjectiveConfig
+from trainer.objectives.losses import predicted_error
 from trainer.run.fabric import launch
 from trainer.run.loop import train
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-PUBLISHED = SCRIPTS / "ema-published.toml"
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "bench/published/ema.toml"
 RESTORED: dict[str, dict[str, Any]] = {
     "masks": {"linked": False, "drawn": "batch", "disjoint": False, "area_test": "centroid"},
     "objective": {"balanced": False, "ema_scope": "blocks"},
     "optimiser": {"decays_all": True},
 }
 seeds = st.integers(0, 10_000)
+
+
+def published_config() -> PublishedConfig:
+    return read_config(PUBLISHED, PublishedConfig)
+
+
+def published_masks(**changes: Any) -> PublishedMasks:
+    return PublishedMasks(**{**asdict(plain_masks()), **changes})
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
@@ -49,40 +68,44 @@ def along_a_line(x: np.ndarray, half: np.ndarray, *, num_tiles: int) -> RaggedTi
 
 
 def test_it_is_the_mended_recipe_with_the_defects_restored() -> None:
-    mended, published = flat(read_config(SCRIPTS / "ema.toml")), flat(read_config(PUBLISHED))
+    mended, published = flat(read_config(ROOT / "scripts/ema.toml")), flat(published_config())
     restored = {f"{t}.{name}": v for t, names in RESTORED.items() for name, v in names.items()}
     assert restored.items() <= published.items()
     numbers = {"shares", "context_frac", "target_frac", "aspect"}
-    differs = {name for name, value in mended.items() if published[name] != value}
+    differs = {name for name, value in published.items() if mended.get(name) != value}
     assert differs == set(restored) | {f"masks.{name}" for name in numbers}
 
 
 def test_nothing_is_restored_unless_asked_for() -> None:
-    default = flat(TrainConfig())
+    default, usual = flat(PublishedConfig()), flat(TrainConfig())
+    assert usual.items() <= default.items()
     for table, names in RESTORED.items():
         for name, value in names.items():
             assert default[f"{table}.{name}"] != value
+            assert f"{table}.{name}" not in usual
 
 
 def test_a_related_entity_may_be_seen_while_another_is_asked_for() -> None:
     tiles = some_tiles(0, num_tiles=100)
-    unit = units_of(tiles.link, tiles.offsets)
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
     for linked in (True, False):
-        config = plain_masks(shares={"area": 1.0, "random": 1.0}, linked=linked)
+        config = published_masks(shares={"area": 1.0, "random": 1.0}, linked=linked)
         masks = draw_masks(tiles, config, np.random.default_rng(0))
-        seen, asked = unit[masks.sees_geometry], unit[masks.asks_geometry]
+        seen, asked = group[masks.sees_geometry], group[masks.asks_geometry]
         assert (len(np.intersect1d(seen, asked)) == 0) == linked
 
 
 @given(seeds)
 def test_a_batch_may_have_one_mask(seed: int) -> None:
-    masks = draw_masks(some_tiles(seed), plain_masks(drawn="batch"), np.random.default_rng(seed))
+    masks = draw_masks(
+        some_tiles(seed), published_masks(drawn="batch"), np.random.default_rng(seed)
+    )
     assert len(set(masks.mask.tolist())) == 1
 
 
 @pytest.mark.slow
 def test_batches_have_the_shares_that_tiles_would_have() -> None:
-    tiles, config = some_tiles(0, num_tiles=2, most=2), plain_masks(drawn="batch")
+    tiles, config = some_tiles(0, num_tiles=2, most=2), published_masks(drawn="batch")
     rng = np.random.default_rng(0)
     found = [int(draw_masks(tiles, config, rng).mask[0]) for _ in range(2000)]
     want = [config.shares.get(name, 0.0) for name in MASKS]
@@ -92,7 +115,7 @@ def test_batches_have_the_shares_that_tiles_would_have() -> None:
 @given(seeds, st.sampled_from(["tile", "batch"]))
 def test_a_batch_may_lose_one_modality(seed: int, drawn: Any) -> None:
     tiles = some_tiles(seed, num_tiles=40)
-    config = plain_masks(shares={"modality": 1.0}, drawn=drawn)
+    config = published_masks(shares={"modality": 1.0}, drawn=drawn)
     masks = draw_masks(tiles, config, np.random.default_rng(seed))
     assert (masks.asks_code.any() and masks.asks_geometry.any()) == (drawn == "tile")
 
@@ -102,9 +125,9 @@ def test_a_batch_may_see_the_same_of_images(drawn: Any, num_ways: int) -> None:
     tiles = some_tiles(0, num_tiles=40)
     rng = np.random.default_rng(0)
     masks = draw_masks(tiles, plain_masks(), rng)
-    shares = dict.fromkeys(IMAGE_WAYS[:3], 1.0)
+    config = published_masks(image_shares=dict.fromkeys(IMAGE_WAYS[:3], 1.0), drawn=drawn)
     for _ in range(10):
-        patches = draw_patch_masks(tiles, masks, np.arange(41), shares, rng, drawn=drawn)[1]
+        patches = draw_patch_masks(tiles, masks, np.arange(41), config, rng)[1]
         assert len(set(patches.sees.tolist())) == num_ways
 
 
@@ -112,7 +135,7 @@ def test_a_batch_may_see_the_same_of_images(drawn: Any, num_ways: int) -> None:
 def test_what_is_no_target_is_seen_and_no_tile_goes_blind(seed: int, name: str) -> None:
     tiles = some_tiles(seed)
     tiles.has_geometry[:] = True
-    config = plain_masks(shares={name: 1.0}, disjoint=False, context_frac=(0.1, 0.15))
+    config = published_masks(shares={name: 1.0}, disjoint=False, context_frac=(0.1, 0.15))
     masks = draw_masks(tiles, config, np.random.default_rng(seed))
     assert (masks.sees_geometry | masks.asks_geometry).all()
     for flags in (masks.sees_geometry, masks.asks_geometry):
@@ -124,7 +147,7 @@ def test_four_targets_leave_little_and_the_context_overlaps_them(
     target: float, left: float, least: float
 ) -> None:
     tiles = along_a_line(np.linspace(-200, 200, 100), np.zeros(100), num_tiles=300)
-    config = plain_masks(
+    config = published_masks(
         shares={"random": 1.0}, disjoint=False,
         target_frac=(target, target), context_frac=(least, least),
     )  # fmt: skip
@@ -142,7 +165,7 @@ def test_a_box_may_hold_what_has_its_middle_there() -> None:
     tiles = along_a_line(x, half, num_tiles=200)
     seen = {}
     for test in ("box", "centroid"):
-        config = plain_masks(
+        config = published_masks(
             shares={"area": 1.0}, area_test=test, context_frac=(0.3, 0.3), aspect=1.0
         )
         masks = draw_masks(tiles, config, np.random.default_rng(0))
@@ -156,18 +179,18 @@ def test_a_box_may_keep_to_the_middle_of_its_tile() -> None:
     tiles = along_a_line(x, np.zeros(41), num_tiles=500)
     furthest = {}
     for test in ("box", "centroid"):
-        config = plain_masks(shares={"area": 1.0}, area_test=test, context_frac=(0.03, 0.03))
+        config = published_masks(shares={"area": 1.0}, area_test=test, context_frac=(0.03, 0.03))
         masks = draw_masks(tiles, config, np.random.default_rng(0))
         furthest[test] = np.abs(np.tile(x, 500)[masks.sees_geometry]).max()
     assert furthest["box"] > 190
     assert furthest["centroid"] <= 0.6 * 200 + 10
 
 
-def small_published(towns: Path) -> TrainConfig:
+def small_published(towns: Path) -> PublishedConfig:
     content = tomllib.loads(PUBLISHED.read_text("utf-8"))
-    model = {"pooling": "mean_max", "region_dim": 32, "has_counts": False, "has_words": False}
+    model = {"pooling": "mean_max", "region_dim": 32, "has_counts": False, "has_vocabulary": False}
     return small_config(
-        masks=content["masks"], objective=content["objective"], model=model,
+        PublishedConfig, masks=content["masks"], objective=content["objective"], model=model,
         optimiser={"epochs": 6, "rate": 3e-3, "decays_all": True}, monitors={"probe_tiles": 10},
     )  # fmt: skip
 
@@ -183,8 +206,40 @@ def test_it_trains(towns: Path, tmp_path: Path) -> None:
 
 def test_what_is_watched_has_a_mask_for_each_tile(towns: Path) -> None:
     config = small_config(
-        masks={"drawn": "batch", "shares": {"area": 1.0, "random": 1.0, "modality": 1.0}}
+        PublishedConfig,
+        masks={"drawn": "batch", "shares": {"area": 1.0, "random": 1.0, "modality": 1.0}},
     )
     fabric = launch(config.device, "cpu")
-    material = make_material(fabric, [towns], towns.parent / "tokens", config, Silent())
-    assert max(len(set(batch.views[0].mask.tolist())) for batch in material.probes) > 1
+    data = make_training_data(fabric, [towns], towns.parent / "tokens", config, Silent())
+    assert max(len(set(batch.views[0].mask.tolist())) for batch in data.probes) > 1
+
+
+def test_the_published_scope_averages_the_transformer_alone() -> None:
+    model = GeoJEPA(small_shape())
+    ema = BlocksEma(model)
+    ema.update(changed(model), momentum=0.75)
+    online = dict(model.named_parameters())
+    for name, part in ema.module.named_parameters():
+        assert torch.equal(part, online[name]) != name.startswith("blocks."), name
+
+
+@pytest.mark.parametrize("error", ["mse", "smooth_l1"])
+def test_unbalanced_is_the_plain_sum_over_tokens_by_their_number(error: ErrorKind) -> None:
+    predicted = torch.cat([item.predicted for item in FOUND.values()])
+    target = torch.cat([item.target for item in FOUND.values()])
+    measure = functional.mse_loss if error == "mse" else functional.smooth_l1_loss
+    each = measure(predicted, target, reduction="none").mean(dim=1)
+    torch.testing.assert_close(plain_error(FOUND | NONE, error), each.sum() / 48)
+
+
+def test_unbalanced_without_tokens_is_nothing() -> None:
+    assert float(plain_error(NONE, "mse")) == 0
+
+
+def test_unbalanced_what_has_more_tokens_decides() -> None:
+    many, few = said(1000, scale=1.0, seed=3), said(10, scale=1.0, seed=4)
+    wrong = few._replace(predicted=few.predicted + 100)
+    even = ObjectiveConfig(name="ema")
+    right, found = {"tags": many, "geometry": few}, {"tags": many, "geometry": wrong}
+    grows = float(plain_error(found, "mse") / plain_error(right, "mse"))
+    assert grows < float(predicted_error(found, even) / predicted_error(right, even)) / 10

@@ -1,8 +1,9 @@
-"""How do maps become tokens to train on? Sources to one folder, once for each content.
+"""Tokenise maps for training: sources to one folder, once for each content.
 
 ::
 
-    sources -> read (one staged file each) -> order -> tag lists -> tokens, links -> tiles -> rename
+    sources -> read (one staged file each) -> order -> tag lists -> tokens, duplicates -> tiles
+    -> rename
 
 The first stages are those of `geoindex build`. Everything happens in a hidden folder beside the
 cache, which appears whole or not at all; sources that were read before a kill are not read again.
@@ -19,7 +20,8 @@ import shapely
 from numpy.typing import NDArray
 
 from encoder.geometry.tokens import GEOMETRY_DIM, canonical_boxes, geometry_tokens
-from encoder.tags.table import TagTable, TagVectors
+from encoder.tags.ruled_vectors import TagVectors
+from encoder.tags.table import TagTable
 from geoindex.errors import SourceError, UsageError
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
@@ -33,7 +35,7 @@ from geoindex.storage.layout import ENTITIES, SCHEMA_VERSION, search_files
 from geoindex.storage.tag_index import TagLists, write_tag_lists
 from geoindex.storage.workspace import Workspace, fingerprint
 from trainer.data.cache import CACHE_VERSION, META, TokenCache
-from trainer.data.duplicates import link_entities
+from trainer.data.duplicates import group_duplicates
 from trainer.data.image_cache import check_same_tokens, write_images
 from trainer.data.tiles import TILE_ARRAYS, make_tiles
 
@@ -221,14 +223,14 @@ def _write_columns(
     )
     np.save(made / "main_key.npy", main_key[kind])
     write_json(made / "kinds.json", kinds.tolist())
-    with reporter.stage("links", None):
-        link = link_entities(
+    with reporter.stage("duplicates", None):
+        duplicate_group = group_duplicates(
             np.concatenate(rows.geometries),
             kind=kind,
             name=np.array(rows.columns["name"], object),
             is_relation=np.array(rows.columns["osm_type"], object) == "relation",
         )
-    np.save(made / "link.npy", link)
+    np.save(made / "duplicate_group.npy", duplicate_group)
     np.save(made / "place.npy", _places(pa.chunked_array(rows.feature_id), staged))
     row = np.concatenate([pair[0] for pair in rows.pairs])
     cell = np.concatenate([pair[1] for pair in rows.pairs])

@@ -1,4 +1,4 @@
-"""What is in the token cache? Everything that training reads, memory-mapped, made once.
+"""Open the token cache: everything that training reads, memory-mapped.
 
 One folder, named by the hash of all that decides it: contents of the sources, resolutions, and the
 tokenisers. Letters of shapes: n entities, u unique tags, c codes.
@@ -15,7 +15,7 @@ tag_codes.npy       int32 (c,), with tag_offsets.npy (n + 1,)
 geometry.npy        float32 (n, 64), `encoder.geometry.tokens.geometry_tokens`
 boxes.npy           float64 (n, 6), `encoder.geometry.tokens.canonical_boxes`
 bbox.npy            float64 (n, 4): west, south, east, north, degrees; west > east over 180°
-link.npy            int64 (n,), `trainer.data.duplicates`
+duplicate_group.npy int64 (n,), `trainer.data.duplicates`
 kind.npy            int64 (n,), into kinds.json
 main_key.npy        int32 (n,), the kind's key, into keys.json
 place.npy           int64 (n,), which of the sources holds it first
@@ -39,7 +39,7 @@ from trainer.data.tiles import TILE_ARRAYS, TileSet
 
 META = "meta.json"
 #: counted up whenever the same sources would give other files
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 class TokenCache:
@@ -62,13 +62,13 @@ class TokenCache:
         self.geometry: NDArray[np.float32] = self._map("geometry")
         self.boxes: NDArray[np.float64] = self._map("boxes")
         self.bbox: NDArray[np.float64] = self._map("bbox")
-        self.link: NDArray[np.int64] = self._map("link")
+        self.duplicate_group: NDArray[np.int64] = self._map("duplicate_group")
         self.kind: NDArray[np.int64] = self._map("kind")
         self.main_key: NDArray[np.int32] = self._map("main_key")
         self.place: NDArray[np.int64] = self._map("place")
 
     def __len__(self) -> int:
-        return len(self.link)
+        return len(self.duplicate_group)
 
     @property
     def tag_fingerprint(self) -> str:

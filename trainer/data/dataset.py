@@ -1,7 +1,7 @@
-"""What does a run read? Tokens, tiles in two parts, what is fitted to one, probes of the other."""
+"""Prepare the data of a run: tokens, training and held-out tiles, statistics, probes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +9,50 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from encoder.geojepa.batch import TokenBatch
-from encoder.geojepa.context_counts import nearest_prototypes
 from encoder.tags.table import TagTable
 from encoder.tags.text_models import TextModelTags
+from encoder.tags.vocabulary import nearest_prototypes
 from geoindex.encoders import load_text_model
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
 from trainer.config import TrainConfig
-from trainer.data.batch import Batch
+from trainer.data.batch import Batch, make_batch, part_batch, whole_batch
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
-from trainer.data.collate import make_batch, whole_batch
 from trainer.data.image_cache import read_patches
+from trainer.data.loader import plan_batches, rows_of_tiles
 from trainer.data.ragged import list_places
 from trainer.data.region_targets import TileEntities, own_vectors, region_targets
-from trainer.data.sample_entities import Drawn, draw_entities
-from trainer.data.sampler import plan_batches
-from trainer.data.statistics import Fitted, fit
+from trainer.data.statistics import FittedStatistics, fit
 from trainer.data.tiles import TileSet, held_out
-from trainer.data.training_tiles import TrainingTiles, joined_tiles
-from trainer.monitoring.retrieval_probe import Halves, halve, probe_tiles
+from trainer.data.training_tiles import SampledTiles, TrainingTiles, joined_tiles, sample_tiles
+from trainer.masks import choose_groups, mask_groups
 from trainer.run.fabric import Fabric
 
 _LEAST_PROBES = 2
 # a block is at most so much coarser than a tile
 _BLOCK_LEVELS = 2
 _MOST_CALIBRATING = 2000
+_LEAST_ENTITIES = 6  # of a tile that is halved
+_TILES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Material:
+class Halves:
+    """Held-out tiles as pairs of token batches, in the same order.
+
+    `left[i]` and `right[i]` are the halves of the same tiles; `tags` and `geometry` are the whole
+    tiles, of one modality each.
+    """
+
+    left: list[TokenBatch]
+    right: list[TokenBatch]
+    tags: list[TokenBatch]
+    geometry: list[TokenBatch]
+
+
+@dataclass(frozen=True)
+class TrainingData:
     """What a run reads.
 
     Attributes
@@ -48,7 +62,7 @@ class Material:
     is_held_out
         Shape ``(t,)``; tiles with hardly any entity may be neither.
     probes, halves
-        Of held-out tiles; the same in every look.
+        Of held-out tiles; the same in every validation.
     calibrating
         Some of the tiles that are trained on, as they are.
     trained_patches
@@ -59,16 +73,16 @@ class Material:
     tiles: TrainingTiles
     is_train: NDArray[np.bool_]
     is_held_out: NDArray[np.bool_]
-    fitted: Fitted
+    fitted: FittedStatistics
     probes: list[Batch]
     halves: Halves
     calibrating: list[TokenBatch]
     trained_patches: NDArray[np.int64]
 
 
-def make_material(
+def make_training_data(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
-) -> Material:
+) -> TrainingData:
     """Tokenise sources, and part their tiles into trained on and held out.
 
     Raises
@@ -78,12 +92,12 @@ def make_material(
     """
     # small products: a second thread of BLAS spins more than it helps
     with threadpool_limits(1, "blas"):
-        return _material(fabric, sources, tokens, config, reporter)
+        return _make_training_data(fabric, sources, tokens, config, reporter)
 
 
-def _material(
+def _make_training_data(
     fabric: Fabric, sources: Sequence[Path], tokens: Path, config: TrainConfig, reporter: Reporter
-) -> Material:
+) -> TrainingData:
     levels = config.data.resolutions
     text_model = config.data.text_model
     # None: the shipped table
@@ -104,10 +118,10 @@ def _material(
         raise UsageError(_little_text(is_train, chosen))
     reporter.say(
         f"{len(cache):,} entities, {int(is_train.sum()):,} tiles to train on, "
-        f"{int(is_held_out.sum()):,} held out, {len(chosen):,} of them looked at"
+        f"{int(is_held_out.sum()):,} held out, {len(chosen):,} of them validated on"
     )
     most = config.data.most_entities
-    return Material(
+    return TrainingData(
         cache,
         tiles,
         is_train,
@@ -154,7 +168,7 @@ def _tiles(
     cache: TokenCache,
     sets: Sequence[TileSet],
     is_train: NDArray[np.bool_],
-    fitted: Fitted,
+    fitted: FittedStatistics,
     config: TrainConfig,
 ) -> TrainingTiles:
     nearest = nearest_prototypes(fitted.tags, fitted.prototypes)
@@ -164,7 +178,7 @@ def _tiles(
         sets,
         nearest=nearest,
         num_prototypes=len(fitted.prototypes),
-        said=fitted.said,
+        tag_ids=fitted.tag_ids,
         patches=read_patches(cache.folder, num_images, tags=fitted.tags, num_before=before),
     )
     own = own_vectors(
@@ -174,16 +188,52 @@ def _tiles(
         deviation=fitted.geometry_deviation,
     )
     entities = TileEntities(tiles.members, tiles.offsets, is_train)
-    tiles.holds = region_targets(cache, entities, own=own, config=config.region_targets)
+    tiles.region_content = region_targets(cache, entities, own=own, config=config.region_targets)
     return tiles
+
+
+def probe_tiles(
+    tiles: TrainingTiles, is_held_out: NDArray[np.bool_], *, most: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the held-out tiles to validate on: large enough, at most `most`, in size order."""
+    fit = np.flatnonzero(is_held_out & (tiles.sizes >= _LEAST_ENTITIES))
+    chosen = np.random.default_rng([seed, 1]).permutation(fit)[:most]
+    return chosen[np.argsort(tiles.sizes[chosen], kind="stable")]
+
+
+def halve(
+    cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], *, most: int, seed: int
+) -> Halves:
+    """Part each tile in two."""
+    halves = Halves([], [], [], [])
+    for start in range(0, len(chosen), _TILES_AT_ONCE):
+        rng = np.random.default_rng([seed, 2, start])
+        drawn = sample_tiles(
+            tiles, chosen[start : start + _TILES_AT_ONCE], most=most, most_patches=0, rng=rng
+        )
+        is_left = left_half(cache, drawn, rng)
+        everyone = np.ones_like(is_left)
+        halves.left.append(part_batch(cache, drawn, keep=is_left))
+        halves.right.append(part_batch(cache, drawn, keep=~is_left))
+        halves.tags.append(part_batch(cache, drawn, keep=everyone, with_geometry=False))
+        halves.geometry.append(part_batch(cache, drawn, keep=everyone, with_tags=False))
+    return halves
+
+
+def left_half(
+    cache: TokenCache, drawn: SampledTiles, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Say which entities go to the left half, about one of two, shape ``(N,)``."""
+    group = mask_groups(cache.duplicate_group[drawn.rows], drawn.offsets)
+    half = np.full(len(drawn.offsets) - 1, 0.5)
+    everyone = np.ones(len(group), np.bool_)
+    return choose_groups(rng.random(len(group)), group, drawn.offsets, half, among=everyone)
 
 
 def _probes(
     cache: TokenCache, tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
 ) -> list[Batch]:
     """Return masked batches of held-out tiles."""
-    # so few batches that one mask for each would leave out most of them
-    masks = replace(config.masks, drawn="tile")
     found = []
     for number, batch in enumerate(_runs(tiles, chosen, config)):
         rng = np.random.default_rng([config.seed, 3, number])
@@ -193,7 +243,7 @@ def _probes(
             make_batch(
                 cache,
                 drawn,
-                masks=masks,
+                masks=config.masks.of_probes(),
                 num_views=1,
                 most_queries=most,
                 with_whole=config.objective.needs_whole,
@@ -228,9 +278,9 @@ def _drawn(
     rng: np.random.Generator,
     *,
     most_patches: int,
-) -> Drawn:
+) -> SampledTiles:
     most = config.data.most_entities
-    return draw_entities(tiles, batch, most=most, most_patches=most_patches, rng=rng)
+    return sample_tiles(tiles, batch, most=most, most_patches=most_patches, rng=rng)
 
 
 def _runs(
@@ -245,13 +295,3 @@ def _runs(
         epoch=0,
     )
     return [chosen[batch] for batch in plan]
-
-
-def rows_of_tiles(
-    tiles: TrainingTiles, chosen: NDArray[np.int64], config: TrainConfig
-) -> NDArray[np.int64]:
-    """Return how many rows of attention some tiles are: entities, patches, registers."""
-    data = config.data
-    entities = np.minimum(tiles.sizes[chosen], data.most_entities)
-    patches = np.minimum(tiles.patches.sizes[chosen], config.most_patches)
-    return np.asarray(entities + patches + config.model.num_registers)

@@ -1,7 +1,7 @@
-"""Which entities repeat each other? They are masked together, or a target lies open in the context.
+"""Find entities that repeat each other: they are masked together.
 
 An index keeps no members of relations and no history of ways, but both leave their traces. Two
-entities are linked where
+entities are duplicates where
 
 - every segment of one lies in one relation: a relation repeats the geometry of its members;
 - they have name and kind in common and their boxes meet: parts of one road, a shop mapped as a
@@ -9,7 +9,7 @@ entities are linked where
 - they are lines of one kind, and meet end to end where no third line of that kind ends: a way that
   was split for a bridge or a speed limit.
 
-Links are transitive. Letters of shapes: n entities, s segments.
+Duplicates are transitive. Letters of shapes: n entities, s segments.
 """
 
 from typing import Any
@@ -26,14 +26,14 @@ _LINE, _RING, _POLYGON = 1, 2, 3
 Pairs = NDArray[np.int64]
 
 
-def link_entities(
+def group_duplicates(
     geometries: NDArray[np.object_],
     *,
     kind: NDArray[np.integer[Any]],
     name: NDArray[np.object_],
     is_relation: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Return the link of each entity: equal numbers repeat each other.
+    """Return the duplicate group of each entity: equal numbers repeat each other.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def link_entities(
 
     Returns
     -------
-    link
-        Shape ``(n,)``, 0 to the number of links less 1.
+    group
+        Shape ``(n,)``, 0 to the number of groups less 1.
     """
     n = len(geometries)
     pairs = np.concatenate(
@@ -60,8 +60,8 @@ def link_entities(
         ]
     )
     graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    _, link = connected_components(graph, directed=False)
-    return np.asarray(link, np.int64)
+    _, group = connected_components(graph, directed=False)
+    return np.asarray(group, np.int64)
 
 
 def member_pairs(geometries: NDArray[np.object_], is_relation: NDArray[np.bool_]) -> Pairs:

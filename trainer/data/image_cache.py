@@ -1,4 +1,4 @@
-"""What of the ground is in the token cache? Image tiles: cells of an index, with their patches.
+"""Keep image tiles in the token cache: cells of an index, with their patches.
 
 Beside the files of `trainer.data.cache`, for image source number i::
 
@@ -171,7 +171,7 @@ class PatchSet:
         Shape ``(p, image_dim)``, float16.
     place
         Shape ``(p, 3)``; see `encoder.geojepa.batch.Patches`.
-    ground
+    landcover
         What lies under each patch: tag vectors by the part of it that each entity covers, summed,
         shape ``(p, tag_dim)``, float32; zero where nothing does.
     offsets
@@ -182,10 +182,10 @@ class PatchSet:
         self,
         images: NDArray[np.float16],
         place: NDArray[np.float32],
-        ground: NDArray[np.float32],
+        landcover: NDArray[np.float32],
         offsets: NDArray[np.int64],
     ) -> None:
-        self.images, self.place, self.ground, self.offsets = images, place, ground, offsets
+        self.images, self.place, self.landcover, self.offsets = images, place, landcover, offsets
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -205,19 +205,19 @@ def read_patches(
     num_before
         How many tiles without imagery stand before the first that has some.
     """
-    parts: dict[str, list[Any]] = {name: [] for name in ("tokens", "place", "ground")}
+    parts: dict[str, list[Any]] = {name: [] for name in ("tokens", "place", "landcover")}
     sizes = [np.zeros(num_before, np.int64)]
     for i in range(num_images):
         read = {
             name: np.load(folder / f"image{i}-{name}.npy")
             for name in ("tokens", "place", "offsets", "under", "share")
         }
-        ground = np.zeros((len(read["place"]), tags.shape[1]), np.float32)
+        landcover = np.zeros((len(read["place"]), tags.shape[1]), np.float32)
         patch, entity = read["under"].T
-        np.add.at(ground, patch, tags[entity] * read["share"][:, None])
+        np.add.at(landcover, patch, tags[entity] * read["share"][:, None])
         parts["tokens"].append(read["tokens"])
         parts["place"].append(read["place"])
-        parts["ground"].append(ground)
+        parts["landcover"].append(landcover)
         sizes.append(np.diff(read["offsets"]))
     if not num_images:
         nothing = np.zeros((0, 3), np.float32)

@@ -1,4 +1,4 @@
-"""How are lists of unequal length, end to end, worked on all at once?
+"""Work on lists of unequal length, end to end, all at once.
 
 A ragged array has `members` and `offsets`: list i is ``members[offsets[i]:offsets[i + 1]]``.
 Letters of shapes: m members, t lists (tiles), g units.

@@ -1,13 +1,13 @@
-"""What does a whole tile hold? The frozen target of its region, told from a masked view.
+"""Compute the frozen target of each region: what the whole tile holds.
 
 Two parts, side by side, each along its own principal directions and of mean variance 1:
 
-words
-    The logarithm of one plus the counts of the commonest words in the tile. A word is a tag that
-    says something (``amenity=cafe``) or a bare key (``amenity``). What there is, *and how much*.
+tags
+    The logarithm of one plus the counts of the commonest tags with a weight (``amenity=cafe``) and
+    bare keys (``amenity``) in the tile. What there is, *and how much*.
 means
     The direction of the mean of its entities' own vectors, tags and standardised geometry. What it
-    is like, rare words and shapes too.
+    is like, rare tags and shapes too.
 
 Neither can collapse. Letters of shapes: n entities, t tiles, R directions.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from encoder.tagpool import unit_rows
+from encoder.tags.ruled_vectors import unit_rows
 from trainer.data.cache import TokenCache
 from trainer.data.ragged import owners
 from trainer.objectives.whitening import principal_directions
@@ -33,21 +33,21 @@ class RegionTargetConfig:
 
     Attributes
     ----------
-    num_words
-        The commonest words that are counted; rarer ones are too rare to be told.
-    word_power
-        A word's logarithms are divided by their deviation to this power: 0 lets common words
+    num_tags
+        The commonest tags and keys that are counted; rarer ones are too rare to be learnt.
+    tag_power
+        A tag's logarithms are divided by their deviation to this power: 0 lets common tags
         decide, 1 makes rare ones as loud.
-    word_dims, mean_dims
+    tag_dims, mean_dims
         Directions that are kept of each part; 0 leaves it out.
     power
         0 keeps the directions' own spread, so that a few decide the error; 1 makes all alike, and
         noise as loud as the rest.
     """
 
-    num_words: int = 800
-    word_power: float = 0.5
-    word_dims: int = 256
+    num_tags: int = 800
+    tag_power: float = 0.5
+    tag_dims: int = 256
     mean_dims: int = 96
     power: float = 0.5
 
@@ -76,7 +76,7 @@ def region_targets(
 ) -> NDArray[np.float32]:
     """Return the target of each tile, shape ``(t, R)``.
 
-    Words and directions are chosen on the tiles that are trained on.
+    Tags and directions are chosen on the tiles that are trained on.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def region_targets(
         Of `own_vectors`, shape ``(n, d)``.
     """
     parts = [np.zeros((len(tiles.offsets) - 1, 0))]
-    if config.word_dims:
-        logs = _word_logs(cache, tiles, config)
-        parts.append(_turned(logs, tiles.is_train, config.word_dims, config.power))
+    if config.tag_dims:
+        logs = _tag_logs(cache, tiles, config)
+        parts.append(_turned(logs, tiles.is_train, config.tag_dims, config.power))
     if config.mean_dims:
         means = unit_rows(tiles.matrix(len(cache)) @ own).astype(np.float64)
         parts.append(_turned(means, tiles.is_train, config.mean_dims, config.power))
@@ -106,8 +106,8 @@ def own_vectors(
     return np.hstack(parts).astype(np.float32)
 
 
-def entity_words(cache: TokenCache) -> csr_array:
-    """Return which words each entity has, 0 or 1, shape ``(n, tags + keys)``."""
+def entity_tags(cache: TokenCache) -> csr_array:
+    """Return which tags and keys each entity has, 0 or 1, shape ``(n, tags + keys)``."""
     row = owners(cache.code_offsets)
     says = cache.tag_weights[cache.codes] > 0
     row, codes = row[says], cache.codes[says]
@@ -118,17 +118,17 @@ def entity_words(cache: TokenCache) -> csr_array:
     return csr_array(hstack([tags, bare], format="csr"))
 
 
-def _word_logs(
+def _tag_logs(
     cache: TokenCache, tiles: TileEntities, config: RegionTargetConfig
 ) -> NDArray[np.float64]:
-    """Return the scaled logarithms of the commonest words' counts, shape ``(t, words)``."""
-    counts = tiles.matrix(len(cache)) @ entity_words(cache)
+    """Return the scaled logarithms of the commonest tags' counts, shape ``(t, num_tags)``."""
+    counts = tiles.matrix(len(cache)) @ entity_tags(cache)
     num_tiles = np.asarray((counts[tiles.is_train] > 0).sum(axis=0)).ravel()
-    # ties by the word's place: the same words every time
-    chosen = np.sort(np.argsort(-num_tiles, kind="stable")[: config.num_words])
+    # ties by the tag's place: the same tags every time
+    chosen = np.sort(np.argsort(-num_tiles, kind="stable")[: config.num_tags])
     logs = np.log1p(counts[:, chosen].toarray()).astype(np.float64)
     deviation = logs[tiles.is_train].std(axis=0)
-    scaled: NDArray[np.float64] = logs / np.where(deviation > 0, deviation, 1) ** config.word_power
+    scaled: NDArray[np.float64] = logs / np.where(deviation > 0, deviation, 1) ** config.tag_power
     return scaled
 
 

@@ -1,4 +1,4 @@
-"""Which ground does one training example cover, and which tiles are never trained on?
+"""Cut maps into tiles, and hold out whole blocks of them.
 
 A tile is one H3 cell with the entities that touch it, and a halo: the entities that touch only the
 cells around it. Tiles are held out by parent cell, whole blocks of ground: hardly a held-out tile

@@ -1,22 +1,29 @@
-"""What can be set of an objective? Its name, the weights of its terms, its targets."""
+"""Settings of an objective: its name, the weights of its terms, its targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.objectives.losses import ErrorKind
+ErrorKind = Literal["mse", "smooth_l1"]
 
 Name = Literal["ema", "sigreg", "frozen", "hybrid"]
 OBJECTIVES: tuple[Name, ...] = ("ema", "sigreg", "frozen", "hybrid")
 TERMS = (
-    "holds", "tokens", "dense", "ground", "regions", "sigreg", "entities", "variance", "covariance",
+    "region_content", "masked_prediction", "context_reconstruction", "patch_landcover",
+    "view_invariance", "sigreg", "entities", "variance", "covariance",
 )  # fmt: skip
 #: the terms of each objective, where a configuration says nothing else
 WEIGHTS: Mapping[Name, Mapping[str, float]] = {
-    "ema": {"tokens": 1.0, "variance": 0.01, "covariance": 0.001},
-    "sigreg": {"tokens": 1.0, "regions": 0.5, "sigreg": 0.02, "entities": 0.02},
-    "frozen": {"holds": 1.0, "tokens": 0.5, "ground": 0.5},
-    "hybrid": {"holds": 1.0, "tokens": 0.5, "ground": 0.5, "regions": 0.2, "sigreg": 0.02},
+    "ema": {"masked_prediction": 1.0, "variance": 0.01, "covariance": 0.001},
+    "sigreg": {"masked_prediction": 1.0, "view_invariance": 0.5, "sigreg": 0.02, "entities": 0.02},
+    "frozen": {"region_content": 1.0, "masked_prediction": 0.5, "patch_landcover": 0.5},
+    "hybrid": {
+        "region_content": 1.0,
+        "masked_prediction": 0.5,
+        "patch_landcover": 0.5,
+        "view_invariance": 0.2,
+        "sigreg": 0.02,
+    },
 }
 
 
@@ -32,16 +39,10 @@ class ObjectiveConfig:
         Of some of `TERMS`; what is not named is as in `WEIGHTS`.
     error, region_error
         Of predicted tokens, and of what regions hold: ``"mse"`` or ``"smooth_l1"``.
-    balanced
-        The term `tokens` is a mean over modalities, each in units of its targets' spread. Off, for
-        comparisons: a plain mean over all tokens, as published; what has most of them decides.
     token_dims, token_power
         Directions and stretch of the frozen targets of tokens; see `trainer.objectives.whitening`.
     projection_dim, num_directions
         Width in which regions agree, and SIGReg's directions a step.
-    ema_scope
-        ``"all"``: the target encoder is a slow copy of the whole encoder. ``"blocks"``: of its
-        transformer alone, as published: for comparisons.
     ema_first, ema_last
         Momentum of the target encoder at the first and last step.
     """
@@ -50,12 +51,10 @@ class ObjectiveConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     error: ErrorKind = "mse"
     region_error: ErrorKind = "smooth_l1"
-    balanced: bool = True
     token_dims: int = 64
     token_power: float = 0.5
     projection_dim: int = 128
     num_directions: int = 256
-    ema_scope: Literal["all", "blocks"] = "all"
     ema_first: float = 0.99
     ema_last: float = 0.9999
 
@@ -66,7 +65,7 @@ class ObjectiveConfig:
     @property
     def needs_whole(self) -> bool:
         """Whether the whole tiles are encoded as well."""
-        return self.predicts_latents or self.weight("regions") > 0
+        return self.predicts_latents or self.weight("view_invariance") > 0
 
     @property
     def predicts_latents(self) -> bool:

@@ -1,4 +1,4 @@
-"""What lies nearest to what is asked? The guess that a predictor has to beat."""
+"""Copy the nearest visible token: the guess that a predictor has to beat."""
 
 import torch
 from torch import Tensor
@@ -48,9 +48,9 @@ def shown_vectors(context: TokenBatch, modality: str, *, dim: int) -> tuple[Tens
     Always at least one row, of zeros where none is shown: there is one to point at.
     """
     if modality == "image":
-        looks = context.patches
-        vectors = context.tags.new_zeros(0, dim) if looks is None else looks.images
-        tile = context.offsets.new_zeros(0) if looks is None else looks.tile
+        patches = context.patches
+        vectors = context.tags.new_zeros(0, dim) if patches is None else patches.images
+        tile = context.offsets.new_zeros(0) if patches is None else patches.tile
     else:
         vectors, tile = (context.tags if modality == "tags" else context.geometry), context.tile
     if len(vectors):

@@ -1,4 +1,4 @@
-"""What does the target encoder of `objective = "ema"` hold? A slow copy of the context encoder.
+"""Average the encoder slowly: the target encoder of `objective.name = "ema"`.
 
 The copy holds the *whole* path from tokens to embeddings: projections, positions, registers and
 norms as much as the transformer. The published GeoJEPA averaged its transformer alone and shared
@@ -7,7 +7,6 @@ the rest with the context encoder, whose steps then moved the targets at full sp
 
 import copy
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -20,18 +19,12 @@ class Ema(nn.Module):
     ----------
     online
         What is trained. The average starts as its copy.
-    is_averaged
-        Of a parameter's name: is it averaged? What is not is set to the online value at each
-        update. All, but for a comparison with the published model.
     """
 
-    def __init__(
-        self, online: nn.Module, *, is_averaged: Callable[[str], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, online: nn.Module) -> None:
         super().__init__()
         self.module = copy.deepcopy(online).requires_grad_(requires_grad=False)
         self.module.eval()
-        self._is_averaged = is_averaged
 
     def train(self, mode: bool = True) -> "Ema":  # noqa: ARG002, FBT001, FBT002 - torch's signature
         """Stay in evaluation mode: targets are not to be perturbed."""
@@ -50,8 +43,7 @@ class Ema(nn.Module):
         """
         old = dict(self.module.named_parameters())
         for name, new in online.named_parameters():
-            weight = 1 - momentum if self._is_averaged(name) else 1.0
-            old[name].lerp_(new.detach().to(old[name].dtype), weight)
+            old[name].lerp_(new.detach().to(old[name].dtype), 1 - momentum)
         buffers = dict(self.module.named_buffers())
         for name, fresh in online.named_buffers():
             buffers[name].copy_(fresh)

@@ -1,21 +1,22 @@
-"""How wrong is a prediction? Errors in units of what a constant guess would make.
+"""Measure the error of predictions, in units of what a constant guess would make.
 
 Every error is divided by the spread of its target: "predict the mean" costs 1 (squared) whatever
 the modality, so modalities can be averaged, and the loss reads as the part left unexplained.
 Losses are means over tokens within a modality, then over modalities: what has more tokens does not
 outvote the rest.
 
-Letters of shapes: N tokens, D width.
+Letters of shapes: N tokens or queries of one modality, Q queries of all, D width.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-ErrorKind = Literal["mse", "smooth_l1"]
+from trainer.objectives.config import ErrorKind, ObjectiveConfig
+
 # below this a target does not vary: float32's own noise
 LEAST_SPREAD = 1e-4
 
@@ -65,15 +66,6 @@ def balanced(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
     return torch.stack(present).mean()
 
 
-def weighed(errors: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
-    """Return the mean over all tokens, whatever their modality: published, for comparisons.
-
-    A sum over tokens, divided by how many there are; 0 where there is none, with gradient 0.
-    """
-    sums = torch.stack([error * counts[name] for name, error in errors.items()])
-    return sums.sum() / max(sum(counts.values()), 1)
-
-
 def variance_loss(embeddings: Tensor, *, least_deviation: float = 1.0) -> Tensor:
     """Return how far the coordinates' deviations fall short; VICReg (ICLR 2022), equation 1.
 
@@ -95,3 +87,31 @@ def covariance_loss(embeddings: Tensor) -> Tensor:
     centred = embeddings.float() - embeddings.float().mean(dim=0)
     covariance = centred.T @ centred / max(n - 1, 1)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / width
+
+
+class Predicted(NamedTuple):
+    """What the predictor said of the N queries of one modality in one view.
+
+    `predicted` and `target` are ``(N, D)``; `asked` is ``(Q,)``: which queries they are.
+    """
+
+    predicted: Tensor
+    target: Tensor
+    asked: Tensor
+
+
+def predicted_error(found: Mapping[str, Predicted], config: ObjectiveConfig) -> Tensor:
+    """Return the error of what was said, by modality, as one number of shape ``()``."""
+    counts = {name: len(item.target) for name, item in found.items()}
+    errors = {name: _error(item, config) for name, item in found.items()}
+    return balanced(errors, counts)
+
+
+def _error(found: Predicted, config: ObjectiveConfig) -> Tensor:
+    # whitened vectors have an even spread; that of latents changes as they learn
+    spread = (
+        spread_of(found.target)
+        if config.predicts_latents and len(found.target)
+        else found.target.new_ones(())
+    )
+    return prediction_error(found.predicted, found.target, spread=spread, kind=config.error)

@@ -1,4 +1,4 @@
-"""What does training minimise? One of four objectives, as weighed terms over one batch.
+"""Compute the training loss: one of four objectives, as weighed terms over one batch.
 
 ==========  ==================================================================================
 objective   targets of the predictor, and what keeps latents from collapse
@@ -11,26 +11,26 @@ frozen      whitened tag and geometry vectors of entities, and what a region hol
 hybrid      frozen targets, agreement of a tile's views, and SIGReg on regions
 ==========  ==================================================================================
 
-=========  ===================================================================================
-term       is
-=========  ===================================================================================
-holds      error of telling, from a view's region, what the whole tile holds
-           (`trainer.data.region_targets`)
-tokens     error of the predictor on masked entities, a modality alone, then their mean
-           (`trainer.objectives.predictions`)
-dense      error of telling, from a *visible* entity's latent, its own vectors: keeps latents of
-           the context from becoming summaries of their surroundings alone
-ground     error of telling, from a visible patch's latent, what of the map lies under it
-regions    square distance of the views' projected regions to the tile's
-sigreg     `trainer.objectives.sigreg`, on projected regions
-entities   `trainer.objectives.sigreg`, on projected latents of some entities
-variance   VICReg's variance term on context latents; covariance is its other term
-=========  ===================================================================================
+======================  =======================================================================
+term                    is
+======================  =======================================================================
+region_content          error of predicting, from a view's region, what the whole tile holds
+                        (`trainer.data.region_targets`)
+masked_prediction       error of the predictor on masked entities, a modality alone, then their
+                        mean (`trainer.objectives.losses`)
+context_reconstruction  error of predicting, from a *visible* entity's latent, its own vectors:
+                        keeps latents from becoming summaries of their surroundings alone
+patch_landcover         error of predicting, from a visible patch's latent, what lies under it
+view_invariance         square distance of the views' projected regions to the tile's
+sigreg                  `trainer.objectives.sigreg`, on projected regions
+entities                `trainer.objectives.sigreg`, on projected latents of some entities
+variance, covariance    VICReg's terms on context latents
+======================  =======================================================================
 
 Letters of shapes: B tiles, N tokens, Q queries, D width, V views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,14 @@ from trainer.data.batch import MODALITIES, Batch, View
 from trainer.objectives.config import ObjectiveConfig
 from trainer.objectives.copy_baseline import nearest_context, shown_vectors
 from trainer.objectives.ema import Ema
-from trainer.objectives.losses import balanced, covariance_loss, prediction_error, variance_loss
-from trainer.objectives.predictions import Predicted, predicted_error
+from trainer.objectives.losses import (
+    Predicted,
+    balanced,
+    covariance_loss,
+    predicted_error,
+    prediction_error,
+    variance_loss,
+)
 from trainer.objectives.predictor import Predictor, PredictorConfig
 from trainer.objectives.sigreg import SIGReg, projector
 from trainer.objectives.whitening import Whitener
@@ -60,11 +66,11 @@ class Objective(nn.Module):
         The model that is trained.
     config, predictor
         Of the objective, and of the predictor.
-    holds_dims
-        Width of `Batch.holds`.
+    region_content_dims
+        Width of `Batch.region_content`.
     """
 
-    ground_spread: Tensor
+    landcover_spread: Tensor
 
     def __init__(
         self,
@@ -72,7 +78,7 @@ class Objective(nn.Module):
         config: ObjectiveConfig,
         predictor: PredictorConfig,
         *,
-        holds_dims: int,
+        region_content_dims: int,
     ) -> None:
         super().__init__()
         shape = encoder.config
@@ -91,25 +97,24 @@ class Objective(nn.Module):
         self.heads = nn.ModuleDict(
             {name: nn.Linear(predictor.width, width) for name, width in widths.items()}
         )
-        if config.weight("holds"):
-            self.holds = nn.Linear(shape.region_dim, holds_dims)
-        if config.weight("dense"):
-            self.dense = nn.ModuleDict(
+        if config.weight("region_content"):
+            self.region_content_head = nn.Linear(shape.region_dim, region_content_dims)
+        if config.weight("context_reconstruction"):
+            self.context_heads = nn.ModuleDict(
                 {name: nn.Linear(shape.width, frozen[name]) for name in ("tags", "geometry")}
             )
-        if config.weight("ground") and image_dim:
-            self.ground = nn.Linear(shape.width, shape.tag_dim)
+        if config.weight("patch_landcover") and image_dim:
+            self.landcover_head = nn.Linear(shape.width, shape.tag_dim)
             # the deviation of what lies under patches: see `trainer.run.setup`
-            self.register_buffer("ground_spread", torch.ones(()))
-        if config.weight("regions") or config.weight("sigreg"):
+            self.register_buffer("landcover_spread", torch.ones(()))
+        if config.weight("view_invariance") or config.weight("sigreg"):
             self.region_projector = projector(shape.region_dim, config.projection_dim)
         if config.weight("entities"):
             self.entity_projector = projector(shape.width, config.projection_dim)
         self.sigreg = SIGReg(config.num_directions)
         self.ema: Ema | None = None
         if config.name == "ema":
-            scope = "blocks." if config.ema_scope == "blocks" else ""
-            self.ema = Ema(encoder, is_averaged=lambda name: name.startswith(scope))
+            self.ema = Ema(encoder)
 
     def forward(self, batch: Batch, *, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, shape ``()``, and its terms before they are weighed, held constant.
@@ -125,10 +130,14 @@ class Objective(nn.Module):
         for view, seen in zip(batch.views, latents, strict=True):
             for name, value in self._view_terms(view, seen, whole, seed):
                 terms.setdefault(name, []).append(value)
-            if self.config.weight("holds"):
-                terms.setdefault("holds", []).append(self._region_error(seen, batch.holds))
-            if hasattr(self, "ground"):
-                terms.setdefault("ground", []).append(self._ground_error(seen, view.ground))
+            if self.config.weight("region_content"):
+                terms.setdefault("region_content", []).append(
+                    self._region_error(seen, batch.region_content)
+                )
+            if hasattr(self, "landcover_head"):
+                terms.setdefault("patch_landcover", []).append(
+                    self._landcover_error(seen, view.landcover)
+                )
         if hasattr(self, "region_projector"):
             regions = [self.region_projector(seen.region) for seen in latents]
             if whole is not None and self.ema is None:
@@ -153,10 +162,10 @@ class Objective(nn.Module):
     def _view_terms(
         self, view: View, seen: Latents, whole: Latents | None, seed: int
     ) -> Iterator[tuple[str, Tensor]]:
-        if self.config.weight("tokens"):
-            yield "tokens", predicted_error(self._predictions(view, seen, whole), self.config)
-        if self.config.weight("dense"):
-            yield "dense", self._dense(view.context, seen)
+        if self.config.weight("masked_prediction"):
+            yield "masked_prediction", self.predicted_error(self._predictions(view, seen, whole))
+        if self.config.weight("context_reconstruction"):
+            yield "context_reconstruction", self._reconstruction_error(view.context, seen)
         if self.config.weight("entities"):
             step = max(1, -(-len(seen.tokens) // _MOST_ENTITIES))
             some = self.entity_projector(seen.tokens[::step])
@@ -166,11 +175,15 @@ class Objective(nn.Module):
         if self.config.weight("covariance"):
             yield "covariance", covariance_loss(seen.tokens)
 
+    def predicted_error(self, found: Mapping[str, Predicted]) -> Tensor:
+        """Return the error of the predictor's answers as one number, shape ``()``."""
+        return predicted_error(found, self.config)
+
     def _region_terms(self, regions: Tensor, seed: int) -> Iterator[tuple[str, Tensor]]:
         """Yield the terms on projected regions, shape ``(V, B, D)``."""
-        if self.config.weight("regions"):
+        if self.config.weight("view_invariance"):
             # the last is the whole tile, the largest view there is
-            yield "regions", (regions[:-1] - regions[-1]).square().mean()
+            yield "view_invariance", (regions[:-1] - regions[-1]).square().mean()
         if self.config.weight("sigreg"):
             each = [self.sigreg(view, seed=seed) for view in regions]
             yield "sigreg", torch.stack(each).mean()
@@ -181,16 +194,20 @@ class Objective(nn.Module):
         assert isinstance(found, Whitener)  # noqa: S101 - for the type: torch knows modules alone
         return found
 
-    def _region_error(self, seen: Latents, holds: Tensor) -> Tensor:
-        one = holds.new_ones(())
-        said = self.holds(seen.region)
-        return prediction_error(said, holds, spread=one, kind=self.config.region_error)
+    def _region_error(self, seen: Latents, region_content: Tensor) -> Tensor:
+        one = region_content.new_ones(())
+        predicted = self.region_content_head(seen.region)
+        return prediction_error(
+            predicted, region_content, spread=one, kind=self.config.region_error
+        )
 
-    def _ground_error(self, seen: Latents, ground: Tensor) -> Tensor:
+    def _landcover_error(self, seen: Latents, landcover: Tensor) -> Tensor:
         # of a batch without patches an error of 0, with gradients of 0
         latents = seen.tokens[:0] if seen.patches is None else seen.patches
-        said = self.ground(latents)
-        return prediction_error(said, ground, spread=self.ground_spread, kind=self.config.error)
+        predicted = self.landcover_head(latents)
+        return prediction_error(
+            predicted, landcover, spread=self.landcover_spread, kind=self.config.error
+        )
 
     def predictions(self, batch: Batch) -> list[dict[str, Predicted]]:
         """Return what the predictor says of each view, by modality; for monitors."""
@@ -253,14 +270,14 @@ class Objective(nn.Module):
         tokens = _every_token(whole).float()
         return functional.layer_norm(tokens, tokens.shape[-1:])
 
-    def _dense(self, context: TokenBatch, seen: Latents) -> Tensor:
+    def _reconstruction_error(self, context: TokenBatch, seen: Latents) -> Tensor:
         errors, counts = {}, {}
         one = torch.ones((), device=seen.tokens.device)
         for name, vectors in (("tags", context.tags), ("geometry", context.geometry)):
             shown = vectors.any(-1)
             target = self.whiteners[name](vectors[shown])
-            said = self.dense[name](seen.tokens[shown])
-            errors[name] = prediction_error(said, target, spread=one, kind=self.config.error)
+            predicted = self.context_heads[name](seen.tokens[shown])
+            errors[name] = prediction_error(predicted, target, spread=one, kind=self.config.error)
             counts[name] = len(target)
         return balanced(errors, counts)
 

@@ -1,4 +1,4 @@
-"""What of the map lies under a patch, told from its image token alone? A ridge regression.
+"""Predict the land cover under a patch from its image token, by ridge regression.
 
 Patches are many where tiles are few: some hundred tiles with imagery are some ten thousand patches,
 each with its own answer. A straight line through those, averaged over a tile, told new places
@@ -28,7 +28,7 @@ _AS_GOOD = 0.5
 _OUTERMOST = (0.002, 0.998)
 
 
-class GroundMap(NamedTuple):
+class LandcoverMap(NamedTuple):
     """The straight line.
 
     Attributes
@@ -50,20 +50,20 @@ class GroundMap(NamedTuple):
     r2: float
 
 
-def fit_ground(
+def fit_landcover(
     images: NDArray[np.floating[Any]],
-    ground: NDArray[np.float32],
+    landcover: NDArray[np.float32],
     group: NDArray[np.integer],
     *,
     weight: NDArray[np.floating[Any]] | None = None,
-) -> GroundMap:
+) -> LandcoverMap:
     """Fit what lies under patches to their tokens.
 
     Parameters
     ----------
     images
-        Standardised tokens, shape ``(p, inputs)``; see `encoder.geojepa.patch_landcover`.
-    ground
+        Standardised tokens, shape ``(p, inputs)``; see `encoder.geojepa.region_vectors`.
+    landcover
         Shape ``(p, tag_dim)``; see `trainer.data.image_cache.PatchSet`.
     group
         Shape ``(p,)``: patches of one piece of ground. The penalty is the largest that tells groups
@@ -73,13 +73,13 @@ def fit_ground(
     """
     counts = np.ones(len(images)) if weight is None else weight / np.mean(weight, dtype=np.float64)
     sums = [
-        _Sums.of(images[at], ground[at], counts[at])
+        _Sums.of(images[at], landcover[at], counts[at])
         for at in (group == g for g in np.unique(group))
     ]
     whole = _Sums.added(sums)
-    low, high = np.quantile(ground, _OUTERMOST, axis=0).astype(np.float32)
+    low, high = np.quantile(landcover, _OUTERMOST, axis=0).astype(np.float32)
     if len(sums) < 2:
-        return GroundMap(*_line(whole, _PENALTIES[-1]), low, high, float("nan"))
+        return LandcoverMap(*_line(whole, _PENALTIES[-1]), low, high, float("nan"))
     errors = np.array([
         [part.error(*_Sums.added([s for s in sums if s is not part]).solve(penalty))
          for part in sums]
@@ -88,7 +88,7 @@ def fit_ground(
     chosen = _chosen(errors, np.array([part.n for part in sums]))
     spread = whole.error(np.zeros_like(whole.cross), whole.y / whole.n)
     r2 = float(1 - errors[chosen].sum() / max(spread, 1e-30))
-    return GroundMap(*_line(whole, _PENALTIES[chosen]), low, high, r2)
+    return LandcoverMap(*_line(whole, _PENALTIES[chosen]), low, high, r2)
 
 
 def _chosen(errors: NDArray[np.float64], size: NDArray[np.float64]) -> int:
@@ -130,11 +130,11 @@ class _Sums(NamedTuple):
         y: NDArray[np.float32],
         weight: NDArray[np.floating[Any]],
     ) -> "_Sums":
-        wide, told = x.astype(np.float64), y.astype(np.float64)
+        wide, target = x.astype(np.float64), y.astype(np.float64)
         heavy = wide * weight[:, None]
         return cls(
-            float(weight.sum()), heavy.sum(axis=0), weight @ told, heavy.T @ wide, heavy.T @ told,
-            float((weight @ told**2).sum()),
+            float(weight.sum()), heavy.sum(axis=0), weight @ target,
+            heavy.T @ wide, heavy.T @ target, float((weight @ target**2).sum()),
         )  # fmt: skip
 
     @classmethod
@@ -158,10 +158,10 @@ class _Sums(NamedTuple):
 
     def error(self, slope: NDArray[np.float64], intercept: NDArray[np.float64]) -> float:
         """Return the sum of squared errors on these patches."""
-        told = (
+        predicted = (
             np.einsum("ij,ik,kj->", slope, self.square, slope)
             + 2 * (self.x @ slope) @ intercept
             + self.n * intercept @ intercept
         )
         met = (slope * self.cross).sum() + intercept @ self.y
-        return float(told - 2 * met + self.target_square)
+        return float(predicted - 2 * met + self.target_square)

@@ -1,4 +1,4 @@
-"""What does the predictor say of the hidden? It asks the context, knowing place and modality.
+"""Predict what is hidden from the context, by place and modality.
 
 A query is one modality of one entity: where it lies, what is known of it, and what is asked.
 Queries attend to the context's latents and to the region's, never to each other: an answer does not

@@ -1,4 +1,4 @@
-"""How far are embeddings from a standard normal cloud? SIGReg, a loss against collapse.
+"""Measure how far embeddings are from a standard normal cloud: SIGReg, a loss against collapse.
 
 After LeJEPA (Balestriero & LeCun, arXiv 2511.08544, section 4): a cloud is an isotropic Gaussian if
 and only if every projection on a direction is a standard normal. So embeddings are projected on

@@ -1,4 +1,4 @@
-"""What are the frozen targets of tokens? Vectors centred, turned, and stretched to even spread.
+"""Whiten token vectors into frozen targets: centred, turned, stretched to even spread.
 
 A handful of directions (building or not, large or small) hold most of the variance of raw token
 vectors: a predictor that gets those right has nearly all of the squared error, and nothing of what

@@ -1,4 +1,4 @@
-"""Where does a run compute? Lightning Fabric, opened here and nowhere else.
+"""Open Lightning Fabric on the device of a run.
 
 Processes are torchrun's: ``torchrun --nproc-per-node 2 -m geoindex train ...``. Without torchrun
 there is one.

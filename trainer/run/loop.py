@@ -1,4 +1,4 @@
-"""How is a checkpoint made? Steps, looks at held-out tiles, checkpoints; and going on after a kill.
+"""Train a checkpoint step by step, validate it, and go on after an interruption.
 
 A step depends on the seed, its epoch and its place in the epoch, and on nothing else that is drawn:
 there is no hidden random state, so a run that goes on from a checkpoint meets the same losses.
@@ -6,6 +6,7 @@ there is no hidden random state, so a run that goes on from a checkpoint meets t
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,85 @@ import torch
 
 from geoindex.errors import UsageError
 from geoindex.progress import Reporter, Silent
+from trainer import metrics
 from trainer.config import TrainConfig
-from trainer.data.dataset import Material, make_material
+from trainer.data.dataset import TrainingData, make_training_data
 from trainer.data.loader import EpochSteps, epoch_steps, loader
-from trainer.monitoring.validate import log, look, save
+from trainer.metrics import SCORE
+from trainer.objectives.calibration import calibrate
 from trainer.objectives.ema import momentum_at
+from trainer.objectives.objective import Objective
 from trainer.run.fabric import Fabric, launched
+from trainer.run.model_card import card_of
 from trainer.run.optimiser import make_optimiser, rate_at, set_rate
-from trainer.run.run_folder import Counters, Metrics
+from trainer.run.run_folder import Counters, Metrics, RunFolder
 from trainer.run.setup import begin_folder, make_objective
-from trainer.run.state import Outcome, Progress, Run, progress_of
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a step tells those who watch.
+
+    `seconds_left` is None in the first steps, and where the run ends by time.
+    """
+
+    step: int
+    total_steps: int
+    loss: float
+    tokens_per_s: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `reason` is ``"done"``, ``"patience"``, ``"time"`` or ``"finished before"``. `untrained_score`
+    is that of the weights that the run began with: training that reaches less has not paid.
+    """
+
+    folder: Path
+    reason: str
+    step: int
+    best_step: int
+    best_score: float
+    untrained_score: float
+
+
+@dataclass
+class Run:
+    """What the loop holds in its hands; `stepped` and `stepping` are as Fabric wraps them."""
+
+    fabric: Fabric
+    config: TrainConfig
+    data: TrainingData
+    folder: RunFolder
+    objective: Objective
+    stepped: Any
+    stepping: Any
+    optimiser: torch.optim.Optimizer
+    counters: Counters
+    metrics: Metrics | None
+    reporter: Reporter
+    on_step: Callable[[Progress], None]
+    total_steps: int
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+    pending: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return bool(self.fabric.is_global_zero)
+
+
+def progress_of(run: Run, loss: float) -> Progress:
+    """Return what the last step tells."""
+    counters = run.counters
+    pace = counters.seconds / counters.step
+    left = (run.total_steps - counters.step) * pace if counters.step >= 5 else None
+    per_s = counters.tokens / max(counters.seconds, 1e-9)
+    return Progress(counters.step, run.total_steps, loss, per_s, left)
 
 
 def train(
@@ -72,8 +142,8 @@ def train(
     if config.device.threads:
         torch.set_num_threads(config.device.threads)
     with launched(config.device, device) as fabric:
-        material = make_material(fabric, sources, tokens or output / "tokens", config, reporter)
-        run = _begin(fabric, config, material, output, reporter, on_step)
+        data = make_training_data(fabric, sources, tokens or output / "tokens", config, reporter)
+        run = _begin(fabric, config, data, output, reporter, on_step)
         if run.counters.is_finished:
             return _outcome(run, "finished before")
         return _end(run, _stepped(run, max_minutes))
@@ -97,16 +167,17 @@ def _stepped(run: Run, max_minutes: float | None) -> str:
 def _begin(
     fabric: Fabric,
     config: TrainConfig,
-    material: Material,
+    data: TrainingData,
     output: Path,
     reporter: Reporter,
     on_step: Callable[[Progress], None],
 ) -> Run:
-    folder = begin_folder(fabric, output, config, material)
-    objective = make_objective(config, material)
+    folder = begin_folder(fabric, output, config, data)
+    objective = make_objective(config, data)
     settings = config.optimiser
+    decaying = settings.decaying(objective)
     optimiser = make_optimiser(
-        objective, rate=settings.rate, decay=settings.decay, decays_all=settings.decays_all
+        objective, rate=settings.rate, decay=settings.decay, decaying=decaying
     )
     counters = folder.counters() or Counters()
     objective.to(fabric.device)
@@ -118,14 +189,14 @@ def _begin(
     if config.device.compiled:
         stepped = torch.compile(stepped, dynamic=True)
     return Run(
-        fabric, config, material, folder, objective, stepped, wrapped, optimiser, counters,
-        metrics, reporter, on_step, total_steps=_total_steps(config, material, fabric.world_size),
+        fabric, config, data, folder, objective, stepped, wrapped, optimiser, counters,
+        metrics, reporter, on_step, total_steps=_total_steps(config, data, fabric.world_size),
     )  # fmt: skip
 
 
-def _total_steps(config: TrainConfig, material: Material, world_size: int) -> int:
+def _total_steps(config: TrainConfig, data: TrainingData, world_size: int) -> int:
     plans = (
-        epoch_steps(config, material, epoch, rank=0, world_size=world_size)
+        epoch_steps(config, data, epoch, rank=0, world_size=world_size)
         for epoch in range(config.optimiser.epochs)
     )
     return sum(len(plan.batches) for plan in plans)
@@ -134,23 +205,23 @@ def _total_steps(config: TrainConfig, material: Material, world_size: int) -> in
 def _loop(run: Run, max_minutes: float | None) -> str:
     config, counters = run.config, run.counters
     if counters.step == 0:
-        look(run)
+        validate(run)
     while counters.epoch < config.optimiser.epochs:
         plan = epoch_steps(
             config,
-            run.material,
+            run.data,
             counters.epoch,
             rank=run.fabric.global_rank,
             world_size=run.fabric.world_size,
         )
         ends = np.linspace(0, len(plan.batches), config.monitors.per_epoch + 1)[1:]
-        looks = set(ends.astype(int).tolist())
+        validated = set(ends.astype(int).tolist())
         _epoch_begins(run, plan)
-        for batch in loader(config, run.material, plan, start=counters.batch):
+        for batch in loader(config, run.data, plan, start=counters.batch):
             _step(run, batch)
-            if counters.batch in looks or counters.step == run.total_steps:
-                look(run)
-                if 0 < config.monitors.patience <= counters.looks_since_best:
+            if counters.batch in validated or counters.step == run.total_steps:
+                validate(run)
+                if 0 < config.monitors.patience <= counters.validations_since_best:
                     return "patience"
             elif _is_due(run, config.monitors.save_minutes):
                 save(run)
@@ -211,7 +282,7 @@ def _step(run: Run, batch: Any) -> None:
 def _is_due(run: Run, minutes: float) -> bool:
     """Say whether it is time to save; the first process decides for all."""
     if run.fabric.world_size > 1:
-        return False  # at looks alone: asking each other every step costs more
+        return False  # at validations alone: asking each other every step costs more
     return time.monotonic() - run.saved > 60 * minutes
 
 
@@ -246,3 +317,61 @@ def _outcome(run: Run, reason: str) -> Outcome:
         run.folder.folder, reason, counters.step, counters.best_step, counters.best_score,
         counters.untrained_score,
     )  # fmt: skip
+
+
+def validate(run: Run) -> None:
+    """Calibrate the checkpoint, score it on held-out tiles, keep it if it is the best; save."""
+    log(run)
+    counters = run.counters
+    if run.is_first:
+        # scores are those of the checkpoint as it would be kept
+        calibrate(run.objective.encoder, run.data.calibrating)
+        numbers = metrics.validate(run.objective, run.data.probes, run.data.halves)
+        if counters.step:
+            metrics.warn_of_collapse(numbers, counters.best_numbers, step=counters.step)
+        for name in (*metrics.WATCHED, SCORE):
+            counters.best_numbers[name] = max(counters.best_numbers.get(name, 0.0), numbers[name])
+        if run.metrics is not None:
+            run.metrics.add(counters.step, counters.epoch, numbers)
+        score = numbers[run.config.monitors.score]
+        if not counters.step:
+            counters.untrained_score = score
+        # random weights are a place to start from, and kept only until something was learnt
+        is_better = counters.best_step <= 0 or score > counters.best_score
+        counters.validations_since_best = 0 if is_better else counters.validations_since_best + 1
+        if is_better:
+            counters.best_score, counters.best_step = score, counters.step
+            card = card_of(run.config, run.data, numbers, counters.step, run.objective)
+            run.folder.save_best(run.objective.encoder, scores=numbers, card=card)
+        run.reporter.say(_line(run, numbers))
+    counters.validations_since_best = int(run.fabric.broadcast(counters.validations_since_best))
+    if counters.step:
+        save(run)
+
+
+def _line(run: Run, numbers: dict[str, float]) -> str:
+    r2 = {name: value for name, value in numbers.items() if name.startswith("r2_tags_")}
+    explained = float(np.nanmean(list(r2.values()))) if r2 else float("nan")
+    mark = " *" if run.counters.best_step == run.counters.step else ""
+    return (
+        f"step {run.counters.step:,}/{run.total_steps:,}: {SCORE} {numbers[SCORE]:.3f}, "
+        f"split_half_mrr {numbers['split_half_mrr']:.3f}, effective rank "
+        f"{numbers['effective_rank']:.0f}, tags R² {explained:.2f}{mark}"
+    )
+
+
+def save(run: Run) -> None:
+    """Write what a killed run needs to go on."""
+    run.fabric.barrier()
+    if run.is_first:
+        run.folder.save_last(run.objective, run.optimiser, run.counters)
+    run.saved = time.monotonic()
+
+
+def log(run: Run) -> None:
+    """Write the means of the steps since the last row."""
+    rows, run.pending = run.pending, []
+    if run.metrics is not None and rows:
+        names = rows[-1]
+        means = {name: float(np.mean([row[name] for row in rows])) for name in names}
+        run.metrics.add(run.counters.step, run.counters.epoch, means)

@@ -1,4 +1,4 @@
-"""How do the weights move? AdamW, with decay on matrices alone, and a rate that warms and cools.
+"""Make the optimiser, AdamW with decay on matrices alone, and its learning rate.
 
 Decay pulls towards zero. For a matrix between layers that is a prior; for a norm's gain, a bias, an
 embedding or a register it only takes away what was learnt. So only the weights of linear and
@@ -30,7 +30,7 @@ def decaying_names(module: nn.Module) -> set[str]:
 
 
 def make_optimiser(
-    module: nn.Module, *, rate: float, decay: float, decays_all: bool = False
+    module: nn.Module, *, rate: float, decay: float, decaying: set[str] | None = None
 ) -> torch.optim.AdamW:
     """Return AdamW over the parameters that train.
 
@@ -40,14 +40,14 @@ def make_optimiser(
         The highest learning rate.
     decay
         Weight decay of matrices, constant.
-    decays_all
-        Decay norms, biases and embeddings too: a defect of the published model, for comparisons.
+    decaying
+        Names of the parameters that decay; by default those of `decaying_names`.
     """
-    decaying = decaying_names(module)
+    decaying = decaying_names(module) if decaying is None else decaying
     groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            groups[0 if decays_all or name in decaying else 1].append(parameter)
+            groups[0 if name in decaying else 1].append(parameter)
     return torch.optim.AdamW(
         [
             {"params": groups[0], "weight_decay": decay},

@@ -1,4 +1,4 @@
-"""What does a run leave behind, and how does it go on after a kill? One folder holds everything.
+"""Keep a run in one folder, and go on from it after a kill.
 
 ::
 
@@ -6,7 +6,7 @@
     ├── README.md        model card: data, licence, settings, scores
     ├── config.toml      every setting, resolved
     ├── run.json         what decides the run, versions, sources; how it ended
-    ├── metrics.csv      one row a log and a look: step, loss, terms, numbers
+    ├── metrics.csv      one row a log and a validation: step, loss, terms, numbers
     ├── logs/            the same for TensorBoard, where it is installed
     ├── tokens/          the token cache, unless it lies elsewhere
     ├── best/            config.json, model.safetensors, scores.json, README.md: the checkpoint
@@ -47,13 +47,13 @@ class Counters:
     epoch, batch
         The next batch.
     best_score, best_step
-        Of the retrieval score that checkpoints are chosen by; step 0 only until the next look.
+        Of the score that checkpoints are chosen by; step 0 only until the next validation.
     untrained_score
         The score at step 0.
-    looks_since_best
+    validations_since_best
         For early stopping.
     best_numbers
-        See `trainer.monitoring.metrics.warn_of_collapse`.
+        See `trainer.metrics.warn_of_collapse`.
     seconds, tokens
         Spent and read so far.
     is_finished
@@ -66,7 +66,7 @@ class Counters:
     best_score: float = float("-inf")
     best_step: int = -1
     untrained_score: float = float("-inf")
-    looks_since_best: int = 0
+    validations_since_best: int = 0
     best_numbers: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     tokens: int = 0

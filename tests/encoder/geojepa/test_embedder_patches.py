@@ -76,7 +76,7 @@ def test_looks_are_told_where_something_is_seen(folder, embedder):
     _, (seen, blind) = embedder.tiles(tokens_of(embedder), tiles)
     looks, scale = embedder.region_parts["looks"], embedder.region_parts["scale"]
     mean = patches_of(3).images.astype(np.float64).mean(axis=0)
-    slope = GeoJEPA.load(folder).ground_slope.numpy()
+    slope = GeoJEPA.load(folder).landcover_slope.numpy()
     # of no width that was trained on: the second slope says nothing
     want = np.concatenate([mean / 2 @ slope[: len(mean)], mean])
     # unit length scales all parts; looks longer than nearly all of the constant are shortened

@@ -191,7 +191,7 @@ def damage_schema(folder):
         (lambda folder: (folder / CONFIG_NAME).write_text("{"), "cannot read"),
         (lambda folder: (folder / WEIGHTS_NAME).unlink(), "cannot read"),
         (lambda folder: (folder / WEIGHTS_NAME).write_bytes(b"x" * 50), "cannot read"),
-        (damage_schema, "schema 99, this version reads schema 3"),
+        (damage_schema, "schema 99, this version reads schema 3 and 4"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, damage, words):

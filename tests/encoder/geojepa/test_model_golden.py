@@ -10,11 +10,11 @@ import torch
 from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.model import GeoJEPA
-from encoder.tags.vocabulary import WORDS_OF_EACH
+from encoder.tags.vocabulary import MAX_TAG_IDS
 
 CONFIG = GeoJEPAConfig(
     tag_dim=6, geometry_dim=4, image_dim=3, width=16, depth=2, num_heads=2, num_counts=8,
-    num_words=5, region_dim=12, max_keys=4,
+    vocabulary_size=5, region_dim=12, max_keys=4,
 )  # fmt: skip
 SIZES = (2, 7, 0)
 
@@ -50,7 +50,7 @@ def make_tokens() -> TokenBatch:
         has_place=torch.arange(count) % 3 > 0,
         offsets=torch.tensor([0, 2, 9, 9]),
         around=wave(3, 8, pace=1.7).abs(),
-        words=torch.full((count, WORDS_OF_EACH), -1, dtype=torch.int16),
+        tag_ids=torch.full((count, MAX_TAG_IDS), -1, dtype=torch.int16),
         patches=patches,
     )
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.geojepa.inference import thinned
-from encoder.geojepa.region_vectors import joined_parts, patch_looks, region_columns
+from encoder.geojepa.region_vectors import joined_parts, patch_appearance, region_columns
 from encoder.protocol import TilePatches
 from tests.support.geojepa import (
     MODEL,
@@ -39,36 +39,38 @@ def as_arrays(patches):
 def test_the_ground_under_a_patch_is_told_by_its_width_too(width_m, at):
     config = SEEING
     model = make_model(config)
-    draw_buffers(model, "image_mean", "image_deviation", "ground_slope", "ground_mean")
-    model.ground_widths.copy_(torch.tensor([2.0, 4.0]))
+    draw_buffers(model, "image_mean", "image_deviation", "landcover_slope", "landcover_mean")
+    model.landcover_widths.copy_(torch.tensor([2.0, 4.0]))
     patches = make_patches([3])
     patches.place[:, 2] = width_m
-    (looks,) = patch_looks(model, as_arrays(patches))
-    plain, by_width, alone = model.ground_slope.split([config.image_dim, config.image_dim, 1])
+    (looks,) = patch_appearance(model, as_arrays(patches))
+    plain, by_width, alone = model.landcover_slope.split([config.image_dim, config.image_dim, 1])
     slope = plain + at * by_width
-    told = model.standard_images(patches.images) @ slope + at * alone + model.ground_mean
+    told = model.standard_images(patches.images) @ slope + at * alone + model.landcover_mean
     np.testing.assert_allclose(looks[: config.tag_dim], told.mean(0), rtol=1e-4, atol=1e-4)
 
 
 def test_of_one_width_nothing_is_told_by_it():
     model = make_model(SEEING)
-    draw_buffers(model, "ground_slope")
-    model.ground_widths.fill_(2)
+    draw_buffers(model, "landcover_slope")
+    model.landcover_widths.fill_(2)
     small, large = make_patches([3]), make_patches([3])
     large.place[:, 2] = 99
-    found = [patch_looks(model, as_arrays(patches)) for patches in (small, large)]
+    found = [patch_appearance(model, as_arrays(patches)) for patches in (small, large)]
     np.testing.assert_array_equal(*found)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(0, 99))
 def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
     model = make_model(SEEING)
-    draw_buffers(model, "image_mean", "image_deviation", "ground_slope", "ground_mean", seed=seed)
-    model.ground_low.fill_(-1)
-    model.ground_high.copy_(torch.linspace(0, 3, SEEING.tag_dim))
+    draw_buffers(
+        model, "image_mean", "image_deviation", "landcover_slope", "landcover_mean", seed=seed
+    )
+    model.landcover_low.fill_(-1)
+    model.landcover_high.copy_(torch.linspace(0, 3, SEEING.tag_dim))
     patches = make_patches(counts, seed=seed)
-    looks = patch_looks(model, as_arrays(patches))
-    assert looks.shape == (len(counts), SEEING.look_dim)
+    looks = patch_appearance(model, as_arrays(patches))
+    assert looks.shape == (len(counts), SEEING.appearance_dim)
     for tile, count in enumerate(counts):
         if not count:
             assert np.isnan(looks[tile]).all()
@@ -76,9 +78,9 @@ def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
         images = of_tile(patches, tile).images
         # of each patch alone, within what can be there, then the mean
         # of no width that was trained on: the second slope says nothing
-        slope = model.ground_slope[: SEEING.image_dim]
-        told = model.standard_images(images) @ slope + model.ground_mean
-        told = torch.minimum(torch.maximum(told, model.ground_low), model.ground_high)
+        slope = model.landcover_slope[: SEEING.image_dim]
+        told = model.standard_images(images) @ slope + model.landcover_mean
+        told = torch.minimum(torch.maximum(told, model.landcover_low), model.landcover_high)
         want = torch.cat([told.mean(0), images.mean(0)])
         np.testing.assert_allclose(looks[tile], want, rtol=1e-4, atol=1e-4)
 
@@ -98,8 +100,8 @@ def test_parts_of_a_region_fill_its_vector(model):
     config = model.config
     latents = np.ones((2, config.region_dim), np.float32)
     counts = np.zeros((2, config.num_counts), np.float32)
-    words = np.zeros((2, config.num_words), np.float32)
-    looks = np.full((2, config.look_dim), np.nan, np.float32)
+    words = np.zeros((2, config.vocabulary_size), np.float32)
+    looks = np.full((2, config.appearance_dim), np.nan, np.float32)
     looks[0] = 3
     model.region_scale.fill_(100)
     joined = joined_parts(model, latents, counts, words, looks)
@@ -122,13 +124,13 @@ def test_few_patches_are_all_kept():
 def test_parts_stand_side_by_side_standardised():
     model = make_model(SEEING)
     rng = np.random.default_rng(0)
-    widths = {"count": 8, "word": SEEING.num_words, "look": SEEING.look_dim}
+    widths = {"count": 8, "vocabulary": SEEING.vocabulary_size, "appearance": SEEING.appearance_dim}
     draw_buffers(model, *(f"{name}_{part}" for name in widths for part in ("mean", "deviation")))
     drawn = {name: rng.normal(size=(3, width)).astype(np.float32) for name, width in widths.items()}
     model.region_scale.fill_(7)
     latents = rng.normal(size=(3, SEEING.region_dim)).astype(np.float32)
-    model.word_deviation.mul_(100)
-    unit = joined_parts(model, latents, drawn["count"], drawn["word"], drawn["look"])
+    model.vocabulary_deviation.mul_(100)
+    unit = joined_parts(model, latents, drawn["count"], drawn["vocabulary"], drawn["appearance"])
     columns = region_columns(SEEING)
     ratio = np.linalg.norm(latents, axis=1) / np.linalg.norm(unit[:, columns["latent"]], axis=1)
     joined = unit * ratio[:, None]
@@ -140,8 +142,8 @@ def test_parts_stand_side_by_side_standardised():
     words = unit * (1 + 0.9**2) ** 0.5
     for vectors, part, name in (
         (joined, "counts", "count"),
-        (words, "words", "word"),
-        (joined, "looks", "look"),
+        (words, "words", "vocabulary"),
+        (joined, "looks", "appearance"),
     ):
         mean, deviation = (
             getattr(model, f"{name}_{kind}").numpy() for kind in ("mean", "deviation")
@@ -154,7 +156,7 @@ def test_parts_stand_side_by_side_standardised():
 def test_many_words_are_shortened_and_leave_the_length_of_words_and_rest():
     model = make_model(SEEING)
     model.region_scale.fill_(7)
-    columns, ones = region_columns(SEEING), np.ones((3, SEEING.num_words), np.float32)
+    columns, ones = region_columns(SEEING), np.ones((3, SEEING.vocabulary_size), np.float32)
     said = ones * np.array([[0], [0.01], [100]], np.float32)
     zeros = [np.zeros((3, width), np.float32) for width in (SEEING.region_dim, 8)]
     joined = joined_parts(model, *zeros, said)
@@ -173,8 +175,8 @@ def test_looks_leave_the_rest_as_it_is_and_no_scale_is_used_up():
     model = make_model(SEEING)
     model.region_scale.fill_(7)
     columns = region_columns(SEEING)
-    zeros = [np.zeros((3, w), np.float32) for w in (SEEING.region_dim, 8, SEEING.num_words)]
-    looks = np.zeros((3, SEEING.look_dim), np.float32)
+    zeros = [np.zeros((3, w), np.float32) for w in (SEEING.region_dim, 8, SEEING.vocabulary_size)]
+    looks = np.zeros((3, SEEING.appearance_dim), np.float32)
     looks[1, 2], looks[2, 2] = 5, 50
     joined = joined_parts(model, *zeros, looks)
     scale, looked = joined[:, columns["scale"]], joined[:, columns["looks"]]
@@ -189,8 +191,8 @@ def test_looks_leave_the_rest_as_it_is_and_no_scale_is_used_up():
 
 
 def test_an_ablation_tells_neither_counts_nor_words():
-    model = make_model(replace(SEEING, has_counts=False, has_words=False))
-    ones = [np.ones((2, width), np.float32) for width in (12, 8, SEEING.num_words)]
+    model = make_model(replace(SEEING, has_counts=False, has_vocabulary=False))
+    ones = [np.ones((2, width), np.float32) for width in (12, 8, SEEING.vocabulary_size)]
     joined, columns = joined_parts(model, *ones), region_columns(SEEING)
     assert not joined[:, columns["counts"]].any()
     assert not joined[:, columns["words"]].any()

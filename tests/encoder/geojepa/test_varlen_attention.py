@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from encoder.geojepa.batch import drawn_keys, padded_layout
 from encoder.geojepa.layers import Block
-from encoder.geojepa.varlen_attention import equal_runs
+from encoder.geojepa.varlen_attention import length_buckets
 
 near = {"rtol": 1e-4, "atol": 1e-5}
 torch.manual_seed(0)
@@ -24,7 +24,7 @@ def offsets_of(sizes):
 @given(tiles, st.integers(1, 3), st.booleans())
 def test_every_packed_row_has_one_place_in_its_tile(tiles, num_registers, has_patches):
     tokens, patches = offsets_of([n for n, _ in tiles]), offsets_of([p for _, p in tiles])
-    runs = equal_runs(tokens, num_registers, patches if has_patches else None, max_keys=99)
+    runs = length_buckets(tokens, num_registers, patches if has_patches else None, max_keys=99)
     n, b = int(tokens[-1]), len(tiles)
     owners = [np.repeat(np.arange(b), np.diff(tokens)), np.repeat(np.arange(b), num_registers)]
     if has_patches:
@@ -50,7 +50,7 @@ def test_it_is_what_padding_and_masks_make(tiles, num_registers, most, seed):
     x = torch.randn(rows, 16, generator=torch.Generator().manual_seed(seed))
     layout = padded_layout(tokens, num_registers, patches)
     wanted = BLOCK(x, layout, drawn_keys(layout, num_registers, most))
-    runs = equal_runs(tokens, num_registers, patches, max_keys=most)
+    runs = length_buckets(tokens, num_registers, patches, max_keys=most)
     torch.testing.assert_close(BLOCK(x[runs.order], runs)[runs.back], wanted, **near)
 
 
@@ -58,7 +58,7 @@ def test_gradients_are_those_of_padding():
     tokens, most = offsets_of([3, 0, 12, 3]), 8
     x = torch.randn(18 + 8, 16)
     layout = padded_layout(tokens, 2)
-    runs = equal_runs(tokens, 2, max_keys=most)
+    runs = length_buckets(tokens, 2, max_keys=most)
     one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
     (BLOCK(one, layout, drawn_keys(layout, 2, most)) ** 2).sum().backward()
     (BLOCK(other[runs.order], runs)[runs.back] ** 2).sum().backward()
@@ -66,5 +66,5 @@ def test_gradients_are_those_of_padding():
 
 
 def test_many_rows_become_few_numbers_of_rows():
-    places = {len(equal_runs(offsets_of([n]), 2, max_keys=9).order) for n in range(300, 600)}
+    places = {len(length_buckets(offsets_of([n]), 2, max_keys=9).order) for n in range(300, 600)}
     assert places == {512, 768}

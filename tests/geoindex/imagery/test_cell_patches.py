@@ -22,7 +22,9 @@ from geoindex.storage.layout import CELLS, search_files
 from tests.support.imagery_files import RESOLUTION, request_for
 from tests.support.reporters import RecordingReporter
 
-SHAPE = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, num_words=4, region_dim=12)
+SHAPE = GeoJEPAConfig(
+    width=16, depth=1, num_heads=2, num_counts=8, vocabulary_size=4, region_dim=12
+)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def test_tiles_hold_what_touches_them_and_the_halo_what_does_not(
 def test_a_relation_shares_the_link_of_its_way(cache: TokenCache) -> None:
     parks = np.flatnonzero(np.array(cache.kinds)[cache.kind] == "leisure=park")
     assert len(parks) == 2  # one in each town; their rings have no tags of their own
-    assert len(set(cache.link[parks].tolist())) == 2
+    assert len(set(cache.duplicate_group[parks].tolist())) == 2
 
 
 def test_the_same_content_is_read_once(small_map: Path, tmp_path: Path) -> None:
@@ -106,6 +106,6 @@ def test_tiles_are_held_out_by_whole_blocks(
 
 def test_links_and_kinds_have_a_row_each(cache: TokenCache) -> None:
     n = len(cache)
-    for name in ("link", "kind", "main_key", "place", "geometry", "boxes", "bbox"):
+    for name in ("duplicate_group", "kind", "main_key", "place", "geometry", "boxes", "bbox"):
         assert len(getattr(cache, name)) == n
     assert owners(cache.code_offsets)[-1] < n

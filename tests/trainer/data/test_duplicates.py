@@ -1,7 +1,7 @@
 import numpy as np
 import shapely
 
-from trainer.data.duplicates import link_entities
+from trainer.data.duplicates import group_duplicates
 
 SQUARE = shapely.box(11.0, 48.0, 11.001, 48.001)
 HOLE = shapely.box(11.0004, 48.0004, 11.0006, 48.0006)
@@ -9,7 +9,7 @@ HOLE = shapely.box(11.0004, 48.0004, 11.0006, 48.0006)
 
 def links(*entities: tuple[shapely.Geometry, int, str | None, bool]) -> list[int]:
     geometries, kind, name, is_relation = zip(*entities, strict=True)
-    found = link_entities(
+    found = group_duplicates(
         np.array(geometries, object),
         kind=np.array(kind),
         name=np.array(name, object),
@@ -86,7 +86,7 @@ def test_nothing_is_linked_among_points_and_empty_maps() -> None:
     points = [(shapely.Point(11 + i / 100, 48), 0, None, False) for i in range(3)]
     assert links(*points) == [0, 1, 2]
     none = np.zeros(0)
-    empty = link_entities(
+    empty = group_duplicates(
         none.astype(object),
         kind=none.astype(int),
         name=none.astype(object),

@@ -85,7 +85,7 @@ def test_areas_lie_under_a_patch_by_the_part_that_they_cover(
                 covered[kinds[row]] += share
                 want += share * tags[row]
             # a sphere's metres are not quite an ellipsoid's: a hundredth of a patch
-            np.testing.assert_allclose(patches.ground[i], want, atol=0.02)
+            np.testing.assert_allclose(patches.landcover[i], want, atol=0.02)
     assert covered["building=church"] > 2
     assert covered["building=school"] > 2
     # a line and a point cover nothing
@@ -106,11 +106,11 @@ def test_a_patch_in_the_courtyard_has_nothing_of_the_school(
     inside, outside = reach < 12 - 8 - 1, reach > 25 + 8 + 1
     is_wall = (reach > 12) & (reach < 25)
     assert is_wall.any()
-    assert (np.abs(patches.ground[is_wall]).max(axis=1) > 0.05).all()
-    assert not patches.ground[inside].any()
+    assert (np.abs(patches.landcover[is_wall]).max(axis=1) > 0.05).all()
+    assert not patches.landcover[inside].any()
     north_of_all = outside & (away[:, 1] > 0)
     assert north_of_all.any()
-    assert not patches.ground[north_of_all].any()
+    assert not patches.landcover[north_of_all].any()
 
 
 def test_tiles_without_imagery_come_first_and_have_none(
@@ -125,7 +125,7 @@ def test_tiles_without_imagery_come_first_and_have_none(
 def test_without_image_sources_there_are_no_patches(cache: TokenCache) -> None:
     none = read_patches(cache.folder, 0, tags=pooled_tags(cache), num_before=4)
     assert none.sizes.tolist() == [0, 0, 0, 0]
-    assert len(none.images) == len(none.place) == len(none.ground) == 0
+    assert len(none.images) == len(none.place) == len(none.landcover) == 0
 
 
 def test_tokens_of_two_kinds_are_refused() -> None:

@@ -1,9 +1,12 @@
 import pytest
 import torch
 
+from trainer.objectives.config import ObjectiveConfig
 from trainer.objectives.losses import (
+    Predicted,
     balanced,
     covariance_loss,
+    predicted_error,
     prediction_error,
     spread_of,
     variance_loss,
@@ -74,3 +77,22 @@ def test_covariance_is_that_of_numpy() -> None:
     assert float(covariance_loss(sample)) == pytest.approx(float(want), rel=1e-4)
     one = rows()[:, :1]
     assert float(covariance_loss(one)) == pytest.approx(0, abs=1e-5)
+
+
+def said(n: int, *, scale: float, seed: int) -> Predicted:
+    drawn = torch.Generator().manual_seed(seed)
+    predicted, target = (torch.randn(n, 5, generator=drawn) * scale for _ in range(2))
+    return Predicted(predicted, target, torch.ones(n, dtype=torch.bool))
+
+
+FOUND = {"tags": said(40, scale=1.0, seed=0), "geometry": said(8, scale=7.0, seed=1)}
+NONE = {"image": said(0, scale=1.0, seed=2)}
+
+
+def test_balanced_is_the_mean_of_modalities_in_units_of_their_spread() -> None:
+    config = ObjectiveConfig(name="ema")
+    parts = [
+        (item.predicted - item.target).square().mean() / item.target.var(dim=0, correction=0).mean()
+        for item in FOUND.values()
+    ]
+    torch.testing.assert_close(predicted_error(FOUND | NONE, config), torch.stack(parts).mean())

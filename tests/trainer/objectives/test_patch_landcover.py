@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from trainer.objectives.patch_landcover import _PENALTIES, fit_ground
+from trainer.objectives.patch_landcover import _PENALTIES, fit_landcover
 
 
 def some_patches(
@@ -62,7 +62,7 @@ def test_it_is_the_largest_penalty_that_tells_ground_left_out_as_well_as_the_bes
     errors = [errors_left_out(images, ground, group, penalty, counts) for penalty in _PENALTIES]
     chosen = largest_as_good(errors, size[size > 0])
     want = judge(images, ground, _PENALTIES[chosen], counts)
-    found = fit_ground(images, ground, group, weight=weight)
+    found = fit_landcover(images, ground, group, weight=weight)
     np.testing.assert_allclose(found.slope, want.coef_.T, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.mean, want.intercept_, rtol=1e-3, atol=1e-3)
     middle = np.average(ground, axis=0, weights=counts)
@@ -73,9 +73,9 @@ def test_it_is_the_largest_penalty_that_tells_ground_left_out_as_well_as_the_bes
 def test_a_patch_that_counts_twice_is_two_patches() -> None:
     images, ground, group = some_patches(5, groups=6)
     twice = np.arange(len(images)) % 3 == 0
-    found = fit_ground(images, ground, group, weight=1.0 + twice)
+    found = fit_landcover(images, ground, group, weight=1.0 + twice)
     rows = np.concatenate([np.arange(len(images)), np.flatnonzero(twice)])
-    want = fit_ground(images[rows], ground[rows], group[rows])
+    want = fit_landcover(images[rows], ground[rows], group[rows])
     np.testing.assert_allclose(found.slope, want.slope, rtol=1e-4, atol=1e-5)
 
 
@@ -84,13 +84,13 @@ def test_ground_left_out_that_agrees_with_nothing_takes_a_larger_penalty() -> No
     images, ground, group = some_patches(7, groups=6, noise=0.1)
     turned = ground.copy()
     turned[group > 0] *= -1
-    alike, unlike = (fit_ground(images, told, group) for told in (ground, turned))
+    alike, unlike = (fit_landcover(images, told, group) for told in (ground, turned))
     assert np.abs(unlike.slope).max() < 0.5 * np.abs(alike.slope).max()
 
 
 def test_of_one_group_the_largest_penalty_is_taken() -> None:
     images, ground, _ = some_patches(0)
-    found = fit_ground(images, ground, np.zeros(len(images), np.int64))
+    found = fit_landcover(images, ground, np.zeros(len(images), np.int64))
     want = judge(images, ground, max(_PENALTIES))
     np.testing.assert_allclose(found.slope, want.coef_.T, rtol=1e-4, atol=1e-4)
     assert np.isnan(found.r2)
@@ -99,7 +99,7 @@ def test_of_one_group_the_largest_penalty_is_taken() -> None:
 def test_chance_is_told_by_the_mean() -> None:
     rng = np.random.default_rng(0)
     images, ground = (rng.normal(size=(200, 4)).astype(np.float32) for _ in range(2))
-    found = fit_ground(images, ground, np.arange(200) % 8)
+    found = fit_landcover(images, ground, np.arange(200) % 8)
     assert found.r2 < 0.05
     np.testing.assert_allclose(found.mean, ground.mean(axis=0), atol=0.05)
 
@@ -107,15 +107,15 @@ def test_chance_is_told_by_the_mean() -> None:
 def test_tokens_that_do_not_vary_tell_nothing() -> None:
     images, ground, group = some_patches(1)
     images[:, 2] = 0
-    found = fit_ground(images, ground, group)
+    found = fit_landcover(images, ground, group)
     assert np.isfinite(found.slope).all()
     assert not found.slope[2].any()
 
 
 def test_the_order_of_patches_does_not_show() -> None:
     images, ground, group = some_patches(2)
-    turned = fit_ground(images[::-1], ground[::-1], group[::-1])
-    np.testing.assert_allclose(turned.slope, fit_ground(images, ground, group).slope, atol=1e-5)
+    turned = fit_landcover(images[::-1], ground[::-1], group[::-1])
+    np.testing.assert_allclose(turned.slope, fit_landcover(images, ground, group).slope, atol=1e-5)
 
 
 def test_bounds_are_what_was_there_but_for_the_outermost() -> None:
@@ -123,6 +123,6 @@ def test_bounds_are_what_was_there_but_for_the_outermost() -> None:
     share = np.linspace(0, 1, len(images)).clip(0.2, 0.7)
     share[-1] = 5  # two things above one another
     ground = np.outer(share, [1, -2, 0]).astype(np.float32)
-    found = fit_ground(images, ground, np.arange(len(images)) % 4)
+    found = fit_landcover(images, ground, np.arange(len(images)) % 4)
     np.testing.assert_allclose(found.low, [0.2, -1.4, 0], rtol=1e-5)
     np.testing.assert_allclose(found.high, [0.7, -0.4, 0], rtol=1e-5)

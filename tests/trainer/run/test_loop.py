@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from encoder.geojepa.model import GeoJEPA
 from geoindex.errors import OutputError, UsageError
+from geoindex.progress import Silent
 from tests.support.training import small_config
 from trainer.config import TrainConfig
-from trainer.monitoring.metrics import SCORE
+from trainer.data.dataset import make_training_data
+from trainer.metrics import SCORE, validate
+from trainer.objectives.calibration import calibrate
 from trainer.objectives.config import OBJECTIVES
-from trainer.run.loop import train
-from trainer.run.state import Outcome, Progress
+from trainer.run.fabric import launch
+from trainer.run.loop import Outcome, Progress, train
+from trainer.run.setup import make_objective
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -53,6 +58,30 @@ def test_a_run_leaves_everything_behind(whole_run: Path) -> None:
     assert SCORE in card
     assert "towns.osm" in card
     assert not list(whole_run.rglob("*.pt"))
+
+
+def test_validating_changes_no_weight_and_no_constant(towns: Path) -> None:
+    config = small_config()
+    fabric = launch(config.device, "cpu")
+    data = make_training_data(fabric, [towns], towns.parent / "tokens", config, Silent())
+    objective = make_objective(config, data)
+    calibrate(objective.encoder, data.calibrating)
+    before = {name: part.clone() for name, part in objective.state_dict().items()}
+    validate(objective, data.probes, data.halves)
+    for name, part in objective.state_dict().items():
+        assert torch.equal(part, before[name]), name
+
+
+def test_how_often_is_validated_changes_no_weight(
+    towns: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    run(towns, tmp_path / "often", small_config(monitors={"per_epoch": 3}))
+    once, often = (
+        load_file(folder / "last/state.safetensors") for folder in (whole_run, tmp_path / "often")
+    )
+    assert once.keys() == often.keys()
+    for name, part in once.items():
+        assert torch.equal(part, often[name]), name
 
 
 def test_an_interrupted_run_meets_the_same_losses(
@@ -165,7 +194,7 @@ def test_workers_change_nothing(towns: Path, tmp_path: Path, whole_run: Path) ->
 
 def test_too_little_ground_is_refused(small_map: Path, tmp_path: Path) -> None:
     config = small_config(data={"block_resolution": 0})
-    with pytest.raises(UsageError, match="ground"):
+    with pytest.raises(UsageError, match="landcover"):
         train([small_map], tmp_path / "run", config, device="cpu")
 
 
@@ -187,7 +216,7 @@ def test_two_processes_train_one_model(towns: Path, tmp_path: Path, whole_run: P
     assert len(course) in {len(losses(whole_run)) // 2, (len(losses(whole_run)) - 1) // 2}
     assert np.isfinite(list(course.values())).all()
     GeoJEPA.load(folder / "best")
-    assert done.stderr.count("Best neighbours_r2") == 1
+    assert done.stderr.count("Best knn_r2") == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(towns: Path, tmp_path: Path) -> None:

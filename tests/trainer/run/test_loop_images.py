@@ -18,8 +18,7 @@ from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import read_patches
 from trainer.data.training_tiles import pooled_tags
-from trainer.run.loop import train
-from trainer.run.state import Progress
+from trainer.run.loop import Progress, train
 
 pytestmark = pytest.mark.slow
 
@@ -60,8 +59,8 @@ def test_what_lies_under_a_patch_is_what_shapely_says(cache: TokenCache) -> None
             want = sum(
                 share * tags[row] for share, row in zip(shares, members.tolist(), strict=True)
             )
-            np.testing.assert_allclose(patches.ground[at], want, atol=2e-3)
-    assert (np.abs(patches.ground).max(axis=1) > 0.1).mean() > 0.1
+            np.testing.assert_allclose(patches.landcover[at], want, atol=2e-3)
+    assert (np.abs(patches.landcover).max(axis=1) > 0.1).mean() > 0.1
 
 
 def losses(folder: Path) -> list[dict[str, str]]:
@@ -71,7 +70,7 @@ def losses(folder: Path) -> list[dict[str, str]]:
 
 SMALL: dict[str, dict[str, Any]] = {
     "optimiser": {"epochs": 1},
-    "model": {"num_words": 4, "max_patches": 16},
+    "model": {"vocabulary_size": 4, "max_patches": 16},
 }
 
 
@@ -91,8 +90,8 @@ def test_a_run_learns_from_imagery_and_from_maps_without(
     assert model.config.image_dim == tokens.dim
     assert model.config.image_fingerprint == tokens.fingerprint
     assert model.image_deviation.min() > 0
-    assert not torch.equal(model.look_deviation, torch.ones_like(model.look_deviation))
-    ground = [float(row["ground"]) for row in losses(whole_run)]
+    assert not torch.equal(model.appearance_deviation, torch.ones_like(model.appearance_deviation))
+    ground = [float(row["landcover"]) for row in losses(whole_run)]
     assert any(value > 0 for value in ground)
     assert all(np.isfinite(value) for value in ground)
     built = geoindex.build(towns, tmp_path / "towns.geoindex", encoder=str(whole_run / "best"))
@@ -114,7 +113,7 @@ def test_an_interrupted_run_meets_the_same_losses(
     train([towns, seen], folder, config, tokens=tokens, device="cpu")
     wanted, found = losses(whole_run), losses(folder)
     assert len(wanted) > 3
-    for name in ("step", "loss", "ground"):
+    for name in ("step", "loss", "landcover"):
         np.testing.assert_allclose(
             [float(row[name]) for row in found],
             [float(row[name]) for row in wanted],
@@ -130,17 +129,17 @@ def test_a_model_without_patch_tokens_learns_no_patch_and_still_tells_how_tiles_
     config = small_config(**{**SMALL, "model": model_of})
     folder = tmp_path / "run"
     train([seen, towns], folder, config, tokens=towns.parent / "tokens", device="cpu")
-    assert not any(row.get("ground") for row in losses(folder))
+    assert not any(row.get("landcover") for row in losses(folder))
     model = GeoJEPA.load(folder / "best")
     tokens = load_image_tokeniser("statistics")
     assert model.config.image_fingerprint == tokens.fingerprint
     assert not hasattr(model, "image_in")
-    assert model.ground_slope.any()
+    assert model.landcover_slope.any()
     # patches of one width: what depends on it is nothing
     dim = model.config.image_dim
-    assert model.ground_widths[0] == model.ground_widths[1]
-    assert not model.ground_slope[dim:].any()
-    assert not torch.equal(model.look_deviation, torch.ones_like(model.look_deviation))
+    assert model.landcover_widths[0] == model.landcover_widths[1]
+    assert not model.landcover_slope[dim:].any()
+    assert not torch.equal(model.appearance_deviation, torch.ones_like(model.appearance_deviation))
 
 
 def test_a_map_alone_makes_a_model_that_does_not_see(towns: Path, tmp_path: Path) -> None:
@@ -150,4 +149,4 @@ def test_a_map_alone_makes_a_model_that_does_not_see(towns: Path, tmp_path: Path
     )  # fmt: skip
     model = GeoJEPA.load(tmp_path / "run" / "best")
     assert (model.config.image_dim, model.config.image_fingerprint) == (0, "")
-    assert not any(row.get("ground") for row in losses(tmp_path / "run"))
+    assert not any(row.get("landcover") for row in losses(tmp_path / "run"))

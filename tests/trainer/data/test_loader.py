@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
-from trainer.data.sampler import padded_share, plan_batches, share_of
+from trainer.data.loader import plan_batches, share_of
+
+
+def padded_share(sizes: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Return the part of all padded slots that holds no token, 0 to 1."""
+    slots = sum(len(batch) * int(sizes[batch].max()) for batch in batches)
+    return 1 - float(sizes.sum()) / slots if slots else 0.0
+
 
 sizes_of = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 

@@ -7,15 +7,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoder.tags.vocabulary import words_of_tags
+from encoder.tags.vocabulary import match_vocabulary
 from trainer.data.ragged import lengths_to_offsets
-from trainer.data.vocabulary import fit_words
+from trainer.data.statistics import fit_vocabulary
 
 FULL, NAME = 1.0, 0.01
 
 
 class Cache(SimpleNamespace):
-    """What `fit_words` reads of a cache."""
+    """What `fit_vocabulary` reads of a cache."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -46,7 +46,7 @@ def fitted(
     vectors = np.eye(8) if vectors is None else vectors
     cache = cache_of(entities, vectors, weights or [FULL] * len(vectors))
     trained = np.arange(len(entities)) if rows is None else np.array(rows)
-    return fit_words(cache, trained, count)
+    return fit_vocabulary(cache, trained, count)
 
 
 def said(words: np.ndarray) -> list[int]:
@@ -57,7 +57,9 @@ def said(words: np.ndarray) -> list[int]:
 def test_the_commonest_come_first_and_rows_that_are_left_say_nothing() -> None:
     words = fitted([(0, [1]), (0, [1, 2]), (0, [1, 2, 5])], 5)
     assert said(words) == [1, 2, 5, -1, -1]
-    assert words_of_tags(np.eye(8, dtype=np.float32)[[5, 6]], np.ones(2, np.float32), words)[1] < 0
+    assert (
+        match_vocabulary(np.eye(8, dtype=np.float32)[[5, 6]], np.ones(2, np.float32), words)[1] < 0
+    )
 
 
 def test_what_is_common_in_many_maps_comes_before_what_fills_one() -> None:
@@ -89,7 +91,7 @@ def test_of_tags_that_are_alike_one_is_a_word() -> None:
     words = fitted([(0, [0, 1]), (0, [0, 1, 2]), (0, [0])], 3, vectors=vectors)
     assert said(words) == [0, 2, -1]
     # the other says the same word
-    both = words_of_tags(vectors[:2].astype(np.float32), np.ones(2, np.float32), words)
+    both = match_vocabulary(vectors[:2].astype(np.float32), np.ones(2, np.float32), words)
     assert both.tolist() == [0, 0]
 
 

@@ -4,16 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from encoder.geojepa.context_counts import log_counts
+from encoder.tags.vocabulary import log_counts
 from tests.support.training import plain_masks
-from trainer.data.batch import MODALITIES
+from trainer.data.batch import MODALITIES, make_batch, part_batch, whole_batch
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
-from trainer.data.collate import make_batch, part_batch, whole_batch
 from trainer.data.image_cache import read_patches
 from trainer.data.ragged import owners
-from trainer.data.sample_entities import Drawn, draw_entities
-from trainer.data.training_tiles import TrainingTiles, joined_tiles, pooled_tags
+from trainer.data.training_tiles import (
+    SampledTiles,
+    TrainingTiles,
+    joined_tiles,
+    pooled_tags,
+    sample_tiles,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +31,17 @@ def tiles(cache: TokenCache) -> TrainingTiles:
     level = cache.tiles(9)
     tags = pooled_tags(cache)
     patches = read_patches(cache.folder, 0, tags=tags, num_before=len(level))
-    said = (np.arange(len(cache.tag_weights)) % 7 - 1).astype(np.int16)
-    found = joined_tiles([level], nearest=nearest, num_prototypes=4, said=said, patches=patches)
-    found.holds = np.zeros((len(found), 3), np.float32)
+    tag_ids = (np.arange(len(cache.tag_weights)) % 7 - 1).astype(np.int16)
+    found = joined_tiles(
+        [level], nearest=nearest, num_prototypes=4, tag_ids=tag_ids, patches=patches
+    )
+    found.region_content = np.zeros((len(found), 3), np.float32)
     return found
 
 
-def drawn_of(tiles: TrainingTiles, most: int = 512) -> Drawn:
+def drawn_of(tiles: TrainingTiles, most: int = 512) -> SampledTiles:
     rng = np.random.default_rng(0)
-    return draw_entities(tiles, np.arange(len(tiles)), most=most, most_patches=8, rng=rng)
+    return sample_tiles(tiles, np.arange(len(tiles)), most=most, most_patches=8, rng=rng)
 
 
 def test_a_whole_tile_is_its_entities(cache: TokenCache, tiles: TrainingTiles) -> None:
@@ -89,10 +95,10 @@ def test_what_is_hidden_leaves_no_trace(cache: TokenCache, tiles: TrainingTiles,
         asked = set(queries.token[of_shape].tolist())
         assert not asked & set(view.context_token[shows].tolist())
         # no entity that repeats it is seen there, either
-        links = [(int(tile_of_token[i]), int(cache.link[drawn.rows[i]])) for i in asked]
+        links = [(int(tile_of_token[i]), int(cache.duplicate_group[drawn.rows[i]])) for i in asked]
         seen = view.context_token[shows].tolist()
         assert not set(links) & {
-            (int(tile_of_token[i]), int(cache.link[drawn.rows[i]])) for i in seen
+            (int(tile_of_token[i]), int(cache.duplicate_group[drawn.rows[i]])) for i in seen
         }
         assert (name == "none") == (len(queries.token) == 0)
 

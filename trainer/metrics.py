@@ -1,22 +1,22 @@
-"""Is the model learning, or fooling us? Numbers on held-out tiles; a falling loss says nothing.
+"""Measure a model on held-out tiles, without labels, and warn of collapse; changes nothing of it.
 
 =========================  ======================================================================
 number                     says
 =========================  ======================================================================
-neighbours_r2              from a masked view, do the nearest held-out tiles hold what this one
+knn_r2                     from a masked view, do the nearest held-out tiles hold what this one
                            holds; the score that checkpoints are chosen by
-half_tile_mrr              do halves of a tile find each other
-(`trainer.monitoring.retrieval_probe`). Random weights
-                           are good at it: both halves have much the same sum, whatever it means
-half_tile_mrr_untrained    the same of mean tag vectors, to be beaten
-tags_to_geometry_mrr       does a tile's tags alone find its geometry alone
+split_half_mrr             do halves of a tile find each other, among those of all tiles: a tile is
+                           split in two at random, duplicates stay together, its halo is hidden.
+                           Random weights are good at it: both halves have much the same sum
+split_half_mrr_untrained   the same of mean tag vectors, to be beaten
+cross_modal_mrr            does a tile's tags alone find its geometry alone
 rankme, effective_rank,    have region latents collapsed (`geoindex.evaluation.collapse`); with
 uniformity                 ``token_`` before, latents of entities
 lidar                      how many directions tell tiles apart, beside what tells views of one
                            tile apart (Thilak et al., "LiDAR", ICLR 2024, equation 3)
 r2_MODALITY_MASK           of the predictor: 1 all right, 0 as good as the mean
 r2_nearest_MODALITY_MASK   of copying the nearest visible entity
-r2_holds                   of the region: what the whole tile holds, told from a masked view
+r2_region_content          of the region: what the whole tile holds, from a masked view
 =========================  ======================================================================
 """
 
@@ -30,19 +30,16 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from encoder.geojepa.batch import TokenBatch
 from geoindex.evaluation.collapse import collapse_numbers
 from trainer.data.batch import MODALITIES, Batch
-from trainer.masks.types import MASKS
-from trainer.monitoring.retrieval_probe import (
-    Halves,
-    mean_reciprocal_rank,
-    mean_vectors,
-    region_vectors,
-)
+from trainer.data.dataset import Halves
+from trainer.masks import MASKS
+from trainer.objectives.calibration import region_vectors
 from trainer.objectives.copy_baseline import tile_of
 from trainer.objectives.objective import Objective
 
-SCORE = "neighbours_r2"
+SCORE = "knn_r2"
 _NEIGHBOURS = 10
 # of a whitened target's square
 _LEAST_SPREAD = 1e-6
@@ -81,7 +78,7 @@ class Sums:
 
 
 @torch.no_grad()
-def look(objective: Objective, probes: list[Batch], halves: Halves) -> dict[str, float]:
+def validate(objective: Objective, probes: list[Batch], halves: Halves) -> dict[str, float]:
     """Return every number of this module.
 
     Parameters
@@ -99,7 +96,7 @@ def look(objective: Objective, probes: list[Batch], halves: Halves) -> dict[str,
         # numpy's products are small: a second thread spins more than it helps
         with threadpool_limits(1, "blas"):
             return {
-                SCORE: _neighbours_r2(objective, probes),
+                SCORE: _knn_r2(objective, probes),
                 **_retrieval(objective, halves),
                 **_explained(objective, probes),
             }
@@ -116,29 +113,29 @@ def _retrieval(objective: Objective, halves: Halves) -> dict[str, float]:
         [model(batch.to(device)).tokens.float().cpu().numpy() for batch in halves.left]
     )[:: max(1, sum(len(batch.tags) for batch in halves.left) // _MOST_TOKENS)]
     return {
-        "half_tile_mrr": mean_reciprocal_rank(left, right),
-        "half_tile_mrr_untrained": mean_reciprocal_rank(
+        "split_half_mrr": mean_reciprocal_rank(left, right),
+        "split_half_mrr_untrained": mean_reciprocal_rank(
             mean_vectors(halves.left), mean_vectors(halves.right)
         ),
-        "tags_to_geometry_mrr": mean_reciprocal_rank(tags, geometry),
+        "cross_modal_mrr": mean_reciprocal_rank(tags, geometry),
         **collapse_numbers(left),
         **{f"token_{name}": value for name, value in collapse_numbers(tokens).items()},
         "lidar": lidar(np.stack([left, right, tags], axis=1)),
     }
 
 
-def _neighbours_r2(objective: Objective, probes: list[Batch]) -> float:
+def _knn_r2(objective: Objective, probes: list[Batch]) -> float:
     """Return how well the tiles found from masked views tell what each whole tile holds.
 
-    Each held-out tile's target is told by the mean target of the `_NEIGHBOURS` others whose
+    Each held-out tile's target is predicted by the mean target of the `_NEIGHBOURS` others whose
     vectors, of masked views, are nearest: 1 is all right, 0 as good as the mean. No label is used.
     """
     vectors = region_vectors(objective.encoder, [batch.views[0].context for batch in probes])
-    targets = torch.cat([batch.holds for batch in probes]).double().cpu().numpy()
-    return neighbours_r2(vectors, targets)
+    targets = torch.cat([batch.region_content for batch in probes]).double().cpu().numpy()
+    return knn_r2(vectors, targets)
 
 
-def neighbours_r2(vectors: NDArray[np.float32], targets: NDArray[np.float64]) -> float:
+def knn_r2(vectors: NDArray[np.float32], targets: NDArray[np.float64]) -> float:
     """Return R² of the mean target of the nearest others, by cosine.
 
     Parameters
@@ -202,7 +199,7 @@ def _explained(objective: Objective, probes: list[Batch]) -> dict[str, float]:
     device = objective.encoder.geometry_mean.device
     centres = _target_means(objective, [batch.to(device) for batch in probes])
     sums: dict[tuple[str, str], Sums] = {}
-    holds = Sums()
+    content = Sums()
     for batch in probes:
         moved = batch.to(device)
         for view, found in zip(moved.views, objective.predictions(moved), strict=True):
@@ -216,13 +213,13 @@ def _explained(objective: Objective, probes: list[Batch]) -> dict[str, float]:
                     near = rows & has_copy
                     here.nearest += _square(copied[near] - item.target[near])
                     here.nearest_spread += _square(item.target[near] - centres[name])
-            if objective.config.weight("holds"):
-                said = objective.holds(objective.encoder(view.context).region)
-                _add(holds, said, moved.holds, moved.holds.new_zeros(()))
+            if objective.config.weight("region_content"):
+                predicted = objective.region_content_head(objective.encoder(view.context).region)
+                _add(content, predicted, moved.region_content, moved.region_content.new_zeros(()))
     numbers = {f"r2_{name}_{mask}": item.r2() for (name, mask), item in sums.items()}
     numbers |= {f"r2_nearest_{name}_{mask}": i.r2_nearest() for (name, mask), i in sums.items()}
-    if holds.count:
-        numbers["r2_holds"] = holds.r2()
+    if content.count:
+        numbers["r2_region_content"] = content.r2()
     return dict(sorted(numbers.items()))
 
 
@@ -255,7 +252,7 @@ def warn_of_collapse(numbers: Mapping[str, float], best: Mapping[str, float], *,
     Parameters
     ----------
     numbers
-        Of `look`.
+        Of `validate`.
     best
         The highest of each of `WATCHED` that was seen in the run, and of `SCORE`.
     step
@@ -275,3 +272,37 @@ def warn_of_collapse(numbers: Mapping[str, float], best: Mapping[str, float], *,
                 CollapseWarning,
                 stacklevel=2,
             )
+
+
+def mean_vectors(batches: list[TokenBatch]) -> NDArray[np.float32]:
+    """Return the mean tag vector of each tile: what needs no training at all."""
+    found = []
+    for batch in batches:
+        sums = torch.zeros(batch.num_tiles, batch.tags.shape[1]).index_add(
+            0, batch.tile, batch.tags
+        )
+        count = batch.offsets.diff().clamp(min=1)[:, None]
+        found.append((sums / count).numpy())
+    return np.concatenate(found)
+
+
+def mean_reciprocal_rank(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """Return how well rows find their partners, 1 for always first; both ways, ties as misses.
+
+    Parameters
+    ----------
+    left, right
+        Shape ``(t, d)``: row i of one belongs to row i of the other. Compared by cosine.
+    """
+    similarity = _unit(left) @ _unit(right).T
+    own = np.diag(similarity)
+    others = ~np.eye(len(own), dtype=bool)
+    # alike is not enough: vectors that are all the same find nobody
+    ahead = ((similarity >= own[:, None]) & others).sum(axis=1)
+    ahead_back = ((similarity >= own[None, :]) & others).sum(axis=0)
+    return float((1 / (1 + ahead)).mean() + (1 / (1 + ahead_back)).mean()) / 2
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1), np.float32)

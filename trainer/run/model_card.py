@@ -1,9 +1,18 @@
-"""What must a user of a checkpoint know? Data, licence, settings, scores; as Markdown."""
+"""Write the model card of a checkpoint: data, licence, settings, scores."""
 
+import platform
+import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from geoindex import __version__
 from trainer.config import TrainConfig, toml_text
+from trainer.data.dataset import TrainingData
+from trainer.objectives.objective import Objective
 
 
 def model_card(
@@ -25,7 +34,7 @@ def model_card(
     counts
         Of entities, tags, tiles, tiles held out, image patches.
     scores
-        Of `trainer.monitoring.metrics.look`, at `step`.
+        Of `trainer.metrics.validate`, at `step`.
     packages
         Versions that the run used, and ``commit`` where it is known.
     """
@@ -72,3 +81,57 @@ Made with {versions}.
 def _seen_text(counts: Mapping[str, int]) -> str:
     patches = counts.get("patches", 0)
     return f"{patches:,} image patches" if patches else "no imagery: the model reads none"
+
+
+def card_of(
+    config: TrainConfig,
+    data: TrainingData,
+    numbers: dict[str, float],
+    step: int,
+    objective: Objective,
+) -> str:
+    """Return the model card of a checkpoint."""
+    counts = {
+        **data.cache.meta["counts"],
+        "tiles": len(data.tiles),
+        "held_out": int(data.is_held_out.sum()),
+        "patches": len(data.tiles.patches.images),
+    }
+    return model_card(
+        config,
+        sources=data.cache.meta["sources"],
+        counts=counts,
+        scores=numbers,
+        packages=packages_used(),
+        step=step,
+        num_parameters=sum(part.numel() for part in objective.encoder.parameters()),
+    )
+
+
+def packages_used() -> dict[str, str]:
+    """Return the versions that a run uses, and ``commit`` where it is known."""
+    found = {
+        "geoindex": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    commit = _commit()
+    return {**found, "commit": commit} if commit else found
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this is run from, "" outside of one."""
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed words
+            ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607 - whichever git there is
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

@@ -9,12 +9,11 @@ import torch
 
 from geoindex.progress import Silent
 from tests.support.training import plain_masks, small_config
-from trainer.data.batch import MODALITIES, Batch
-from trainer.data.collate import make_batch, whole_batch
-from trainer.data.dataset import Material, make_material
+from trainer.data.batch import MODALITIES, Batch, make_batch, whole_batch
+from trainer.data.dataset import TrainingData, make_training_data
 from trainer.data.loader import epoch_steps
 from trainer.data.ragged import owners
-from trainer.data.sample_entities import Drawn, draw_entities
+from trainer.data.training_tiles import SampledTiles, sample_tiles
 from trainer.objectives.config import WEIGHTS
 from trainer.objectives.copy_baseline import nearest_context
 from trainer.objectives.objective import Objective
@@ -22,37 +21,41 @@ from trainer.run.fabric import launch
 from trainer.run.setup import make_objective
 
 IMAGE = MODALITIES.index("image")
-CONFIG = small_config(model={"num_words": 4})
+CONFIG = small_config(model={"vocabulary_size": 4})
 
 
 @pytest.fixture(scope="module")
-def material(seen: Path, towns: Path) -> Material:
+def data(seen: Path, towns: Path) -> TrainingData:
     fabric = launch(CONFIG.device, "cpu")
-    return make_material(fabric, [seen, towns], towns.parent / "tokens", CONFIG, Silent())
+    return make_training_data(fabric, [seen, towns], towns.parent / "tokens", CONFIG, Silent())
 
 
 @pytest.fixture(scope="module")
-def objective(material: Material) -> Objective:
-    return make_objective(CONFIG, material)
+def objective(data: TrainingData) -> Objective:
+    return make_objective(CONFIG, data)
 
 
-def drawn_of(material: Material, most_patches: int = 8, *, is_seen: bool | None = None) -> Drawn:
+def drawn_of(
+    data: TrainingData, most_patches: int = 8, *, is_seen: bool | None = None
+) -> SampledTiles:
     """Draw tiles with imagery, without any, or both."""
-    has = material.tiles.patches.sizes > 0
+    has = data.tiles.patches.sizes > 0
     chosen = np.arange(len(has)) if is_seen is None else np.flatnonzero(has == is_seen)
-    return draw_entities(
-        material.tiles, chosen, most=64, most_patches=most_patches, rng=np.random.default_rng(0)
+    return sample_tiles(
+        data.tiles, chosen, most=64, most_patches=most_patches, rng=np.random.default_rng(0)
     )
 
 
-def batch_of(material: Material, drawn: Drawn, ways: Mapping[str, float], most: int = 999) -> Batch:
+def batch_of(
+    data: TrainingData, drawn: SampledTiles, ways: Mapping[str, float], most: int = 999
+) -> Batch:
     masks = plain_masks(shares={"none": 1.0}, image_shares=ways)
     rng = np.random.default_rng(1)
-    return make_batch(material.cache, drawn, masks=masks, num_views=1, most_queries=most, rng=rng)
+    return make_batch(data.cache, drawn, masks=masks, num_views=1, most_queries=most, rng=rng)
 
 
-def test_a_tile_is_drawn_with_some_of_its_patches(material: Material) -> None:
-    patches, drawn = material.tiles.patches, drawn_of(material)
+def test_a_tile_is_drawn_with_some_of_its_patches(data: TrainingData) -> None:
+    patches, drawn = data.tiles.patches, drawn_of(data)
     np.testing.assert_array_equal(np.diff(drawn.patches.offsets), np.minimum(patches.sizes, 8))
     assert (patches.sizes > 8).any()
     for tile in np.flatnonzero(patches.sizes).tolist():
@@ -64,23 +67,23 @@ def test_a_tile_is_drawn_with_some_of_its_patches(material: Material) -> None:
 def _rows(patches: object, tile: int) -> np.ndarray:
     offsets = patches.offsets  # type: ignore[attr-defined]
     at = slice(*offsets[tile : tile + 2].tolist())
-    parts = [getattr(patches, name)[at] for name in ("images", "place", "ground")]
+    parts = [getattr(patches, name)[at] for name in ("images", "place", "landcover")]
     return np.hstack([np.asarray(part, np.float32) for part in parts])
 
 
-def test_a_whole_tile_has_the_patches_that_were_drawn(material: Material) -> None:
-    drawn = drawn_of(material)
-    found = whole_batch(material.cache, drawn).patches
+def test_a_whole_tile_has_the_patches_that_were_drawn(data: TrainingData) -> None:
+    drawn = drawn_of(data)
+    found = whole_batch(data.cache, drawn).patches
     assert found is not None
     np.testing.assert_array_equal(found.images.numpy(), drawn.patches.images)
     np.testing.assert_array_equal(found.offsets.numpy(), drawn.patches.offsets)
-    assert whole_batch(material.cache, drawn_of(material, is_seen=False)).patches is None
+    assert whole_batch(data.cache, drawn_of(data, is_seen=False)).patches is None
 
 
 @pytest.mark.parametrize("way", ["map", "some"])
-def test_a_query_asks_for_the_patch_at_its_place(material: Material, way: str) -> None:
-    drawn = drawn_of(material)
-    batch = batch_of(material, drawn, {way: 1.0})
+def test_a_query_asks_for_the_patch_at_its_place(data: TrainingData, way: str) -> None:
+    drawn = drawn_of(data)
+    batch = batch_of(data, drawn, {way: 1.0})
     view, whole = batch.views[0], batch.whole
     assert whole is not None
     assert whole.patches is not None
@@ -109,74 +112,76 @@ def test_a_query_asks_for_the_patch_at_its_place(material: Material, way: str) -
         assert not rows & {tuple(row.tolist()) for row in hidden}
 
 
-def test_the_ground_alone_tells_the_map(material: Material) -> None:
-    drawn = drawn_of(material, is_seen=True)
-    view = batch_of(material, drawn, {"images": 1.0}).views[0]
+def test_the_ground_alone_tells_the_map(data: TrainingData) -> None:
+    drawn = drawn_of(data, is_seen=True)
+    view = batch_of(data, drawn, {"images": 1.0}).views[0]
     context, queries = view.context, view.queries
     assert len(context.tags) == 0
     assert context.patches is not None
     np.testing.assert_array_equal(context.patches.images.numpy(), drawn.patches.images)
-    np.testing.assert_array_equal(view.ground.numpy(), drawn.patches.ground)
+    np.testing.assert_array_equal(view.landcover.numpy(), drawn.patches.landcover)
     assert not (queries.modality == IMAGE).any()
     for name, has in (
-        ("tags", material.fitted.tags[drawn.rows].any(axis=1)),
-        ("geometry", material.cache.geometry[drawn.rows].any(axis=1)),
+        ("tags", data.fitted.tags[drawn.rows].any(axis=1)),
+        ("geometry", data.cache.geometry[drawn.rows].any(axis=1)),
     ):
         asked = queries.token[queries.modality == MODALITIES.index(name)]
         assert sorted(asked.tolist()) == np.flatnonzero(has).tolist()
 
 
-def test_tiles_without_imagery_are_masked_as_ever(material: Material) -> None:
-    drawn = drawn_of(material, is_seen=False)
-    ours, theirs = (batch_of(material, drawn, {way: 1.0}).views[0] for way in ("images", "both"))
+def test_tiles_without_imagery_are_masked_as_ever(data: TrainingData) -> None:
+    drawn = drawn_of(data, is_seen=False)
+    ours, theirs = (batch_of(data, drawn, {way: 1.0}).views[0] for way in ("images", "both"))
     torch.testing.assert_close(ours.context.tags, theirs.context.tags)
     assert ours.context.patches is None
-    assert len(ours.ground) == 0
+    assert len(ours.landcover) == 0
 
 
-def test_queries_of_all_modalities_keep_to_their_number(material: Material) -> None:
-    batch = batch_of(material, drawn_of(material), {"map": 0.5, "images": 0.5}, most=3)
+def test_queries_of_all_modalities_keep_to_their_number(data: TrainingData) -> None:
+    batch = batch_of(data, drawn_of(data), {"map": 0.5, "images": 0.5}, most=3)
     queries = batch.views[0].queries
     assert int(queries.offsets.diff().max()) == 3
     assert set(queries.modality.tolist()) == {0, 1, 2}
 
 
-def test_halves_of_a_tile_show_no_ground(material: Material) -> None:
-    for part in (material.halves.left, material.halves.right, material.halves.tags):
+def test_halves_of_a_tile_show_no_ground(data: TrainingData) -> None:
+    for part in (data.halves.left, data.halves.right, data.halves.tags):
         assert all(batch.patches is None for batch in part)
 
 
-def test_an_epoch_has_tiles_with_imagery_more_often(material: Material) -> None:
+def test_an_epoch_has_tiles_with_imagery_more_often(data: TrainingData) -> None:
     config = small_config(data={"image_repeats": 3})
-    plan = epoch_steps(config, material, 0, rank=0, world_size=1)
-    times = np.bincount(np.concatenate(plan.batches), minlength=len(material.tiles))
-    is_seen = material.tiles.patches.sizes > 0
-    np.testing.assert_array_equal(times, material.is_train * np.where(is_seen, 3, 1))
-    assert (material.is_train & is_seen).any()
+    plan = epoch_steps(config, data, 0, rank=0, world_size=1)
+    times = np.bincount(np.concatenate(plan.batches), minlength=len(data.tiles))
+    is_seen = data.tiles.patches.sizes > 0
+    np.testing.assert_array_equal(times, data.is_train * np.where(is_seen, 3, 1))
+    assert (data.is_train & is_seen).any()
 
 
 def test_scales_are_fitted_to_the_patches_that_are_trained_on(
-    material: Material, objective: Objective
+    data: TrainingData, objective: Objective
 ) -> None:
-    held_out = material.is_held_out[owners(material.tiles.patches.offsets)]
+    held_out = data.is_held_out[owners(data.tiles.patches.offsets)]
     assert held_out.any()
-    assert not held_out[material.trained_patches].any()
-    patches = material.tiles.patches
-    images = patches.images[material.trained_patches].astype(np.float32)
+    assert not held_out[data.trained_patches].any()
+    patches = data.tiles.patches
+    images = patches.images[data.trained_patches].astype(np.float32)
     standard = objective.encoder.standard_images(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(standard.mean(axis=0), 0, atol=1e-2)
     varies = images.std(axis=0) > 1e-3
     np.testing.assert_allclose(standard.std(axis=0)[varies], 1, rtol=1e-2)
-    spread = patches.ground[material.trained_patches].var(axis=0).mean()
-    assert float(objective.ground_spread) == pytest.approx(float(spread) ** 0.5, rel=1e-4)
+    spread = patches.landcover[data.trained_patches].var(axis=0).mean()
+    assert float(objective.landcover_spread) == pytest.approx(float(spread) ** 0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_the_loss_has_what_lies_under_patches_where_it_is_asked(
-    material: Material, name: str
+    data: TrainingData, name: str
 ) -> None:
-    made = make_objective(small_config(objective={"name": name}, model={"num_words": 4}), material)
-    batch = batch_of(material, drawn_of(material, is_seen=True), {"some": 1.0})
+    made = make_objective(
+        small_config(objective={"name": name}, model={"vocabulary_size": 4}), data
+    )
+    batch = batch_of(data, drawn_of(data, is_seen=True), {"some": 1.0})
     loss, terms = made(batch, seed=1)
     assert set(terms) == set(WEIGHTS[name])  # type: ignore[index]
     total = sum(made.config.weight(term) * float(value) for term, value in terms.items())
@@ -184,26 +189,26 @@ def test_the_loss_has_what_lies_under_patches_where_it_is_asked(
     loss.backward()
     assert made.encoder.image_in.weight.grad is not None
     assert made.encoder.image_in.weight.grad.any()
-    if "ground" in terms:
-        assert float(terms["ground"]) > 0
-        assert made.ground.weight.grad.any()
+    if "landcover" in terms:
+        assert float(terms["landcover"]) > 0
+        assert made.landcover_head.weight.grad.any()
 
 
 def test_where_no_ground_is_seen_none_of_it_is_lost(
-    material: Material, objective: Objective
+    data: TrainingData, objective: Objective
 ) -> None:
-    batch = batch_of(material, drawn_of(material, is_seen=False), {"both": 1.0})
+    batch = batch_of(data, drawn_of(data, is_seen=False), {"both": 1.0})
     objective.zero_grad()
     loss, terms = objective(batch, seed=1)
-    assert float(terms["ground"]) == 0
+    assert float(terms["landcover"]) == 0
     loss.backward()
     # of every parameter that others share there is a gradient, if of zeros: processes wait for it
-    assert objective.ground.weight.grad is not None
-    assert not objective.ground.weight.grad.any()
+    assert objective.landcover_head.weight.grad is not None
+    assert not objective.landcover_head.weight.grad.any()
 
 
-def test_the_nearest_patch_is_that_of_a_plain_loop(material: Material) -> None:
-    view = batch_of(material, drawn_of(material), {"some": 0.7, "map": 0.3}).views[0]
+def test_the_nearest_patch_is_that_of_a_plain_loop(data: TrainingData) -> None:
+    view = batch_of(data, drawn_of(data), {"some": 0.7, "map": 0.3}).views[0]
     queries, looks = view.queries, view.context.patches
     assert looks is not None
     asked = queries.modality == IMAGE
@@ -222,10 +227,10 @@ def test_the_nearest_patch_is_that_of_a_plain_loop(material: Material) -> None:
 
 
 def test_an_answer_reads_the_patches_of_its_own_tile_alone(
-    material: Material, objective: Objective
+    data: TrainingData, objective: Objective
 ) -> None:
     made = objective.eval()
-    view = batch_of(material, drawn_of(material, is_seen=True), {"images": 1.0}).views[0]
+    view = batch_of(data, drawn_of(data, is_seen=True), {"images": 1.0}).views[0]
     context, queries = view.context, view.queries
     looks = context.patches
     assert looks is not None

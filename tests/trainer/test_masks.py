@@ -7,11 +7,65 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.training import plain_masks, some_tiles, tiles_of_boxes
-from trainer.data.ragged import owners
-from trainer.masks.sample import draw_masks
-from trainer.masks.types import MASKS, Masks, RaggedTiles
+from trainer.data.ragged import lengths_to_offsets, owners
+from trainer.masks import (
+    IMAGE_WAYS,
+    MASKS,
+    Masks,
+    RaggedTiles,
+    choose_groups,
+    draw_masks,
+    draw_patch_masks,
+    first_in_tile,
+    mask_groups,
+)
 
 seeds = st.integers(0, 10_000)
+
+
+@given(seeds)
+def test_a_unit_is_a_link_in_a_tile(seed: int) -> None:
+    tiles = some_tiles(seed)
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
+    pairs = list(zip(owners(tiles.offsets).tolist(), tiles.duplicate_group.tolist(), strict=True))
+    number = {pair: int(u) for pair, u in zip(pairs, group, strict=True)}
+    assert [number[pair] for pair in pairs] == group.tolist()
+    assert len(set(number.values())) == len(number)
+
+
+@given(seeds)
+def test_the_first_of_a_tile_is_the_least(seed: int) -> None:
+    tiles = some_tiles(seed)
+    order = np.random.default_rng(seed).random(len(tiles.duplicate_group))
+    found = first_in_tile(order, tiles.offsets)
+    for i, (start, stop) in enumerate(zip(tiles.offsets[:-1], tiles.offsets[1:], strict=True)):
+        assert found[i] == start + order[start:stop].argmin()
+
+
+@given(seeds, st.floats(0, 1))
+def test_whole_units_are_chosen_from_the_front(seed: int, frac: float) -> None:
+    tiles = some_tiles(seed)
+    group = mask_groups(tiles.duplicate_group, tiles.offsets)
+    rng = np.random.default_rng(seed)
+    order = rng.random(len(group))
+    allowed = np.unique(group)[rng.random(group.max() + 1) < 0.8]
+    among = np.isin(group, allowed)
+    fracs = np.full(len(tiles.offsets) - 1, frac)
+    chosen = choose_groups(order, group, tiles.offsets, fracs, among=among)
+    assert not (chosen & ~among).any()
+    for u in np.unique(group):
+        assert len(set(chosen[group == u].tolist())) == 1
+    for start, stop in zip(tiles.offsets[:-1], tiles.offsets[1:], strict=True):
+        here = slice(start, stop)
+        least = {int(u): order[here][group[here] == u].min() for u in np.unique(group[here])}
+        able = [u for u in least if among[here][group[here] == u].any()]
+        ranked = sorted(able, key=least.__getitem__)
+        taken = [bool(chosen[here][group[here] == u].any()) for u in ranked]
+        # chosen ones come first, at least one, and not all where all could be
+        assert taken == sorted(taken, reverse=True)
+        assert not ranked or taken[0]
+        if len(ranked) == len(least) > 1:
+            assert not taken[-1]
 
 
 def drawn(seed: int, **shares: float) -> tuple[RaggedTiles, Masks]:
@@ -46,9 +100,9 @@ def test_what_repeats_an_entity_shares_its_fate(seed: int) -> None:
     for name in ("sees_geometry", "asks_geometry"):
         fate: dict[tuple[int, int], bool] = {}
         for i in np.flatnonzero(tiles.has_geometry):
-            unit = (int(tile[i]), int(tiles.link[i]))
+            group = (int(tile[i]), int(tiles.duplicate_group[i]))
             flag = bool(getattr(masks, name)[i])
-            assert fate.setdefault(unit, flag) == flag, name
+            assert fate.setdefault(group, flag) == flag, name
 
 
 @given(seeds, st.sampled_from(["area", "hole", "random"]))
@@ -64,7 +118,7 @@ def test_entity_masks_treat_an_entity_as_one(seed: int, name: str) -> None:
 def test_context_and_targets_keep_to_their_shares(seed: int) -> None:
     tiles = some_tiles(seed, num_tiles=5, most=200)
     # no doubles: shares can then be kept to an entity
-    tiles.link[:] = np.arange(len(tiles.link))
+    tiles.duplicate_group[:] = np.arange(len(tiles.duplicate_group))
     tiles.has_geometry[:] = True
     config = plain_masks(shares={"area": 1, "hole": 1, "random": 1})
     masks = draw_masks(tiles, config, np.random.default_rng(seed))
@@ -81,7 +135,7 @@ def test_context_and_targets_keep_to_their_shares(seed: int) -> None:
 @given(seeds)
 def test_an_area_context_is_what_one_box_overlaps(seed: int) -> None:
     tiles = some_tiles(seed, num_tiles=3)
-    tiles.link[:] = np.arange(len(tiles.link))
+    tiles.duplicate_group[:] = np.arange(len(tiles.duplicate_group))
     tiles.has_geometry[:] = True
     config = plain_masks(shares={"area": 1.0}, aspect=1.0)
     masks = draw_masks(tiles, config, np.random.default_rng(seed))
@@ -204,3 +258,49 @@ def test_a_class_may_be_hidden_on_top_of_any_mask(seed: int, name: str) -> None:
     assert not masks.sees_code[of_key].any()
     assert not (masks.sees_code & masks.asks_code).any()
     assert not (masks.sees_geometry & masks.asks_geometry).any()
+
+
+def drawn_with_patches(seed, shares):
+    tiles = some_tiles(seed)
+    rng = np.random.default_rng(seed)
+    masks = draw_masks(tiles, plain_masks(), rng)
+    sizes = rng.integers(0, 6, len(tiles.offsets) - 1)
+    offsets = lengths_to_offsets(sizes)
+    return (
+        tiles,
+        masks,
+        offsets,
+        *draw_patch_masks(tiles, masks, offsets, plain_masks(image_shares=shares), rng),
+    )
+
+
+@given(st.integers(0, 200))
+def test_no_patch_is_both_seen_and_asked_for(seed):
+    tiles, _, offsets, masks, patches = drawn_with_patches(seed, dict.fromkeys(IMAGE_WAYS, 1.0))
+    assert not (patches.sees & patches.asks).any()
+    assert (patches.sees | patches.asks).all()
+    assert not (masks.sees_code & masks.asks_code).any()
+    assert not (masks.sees_geometry & masks.asks_geometry).any()
+    assert not (masks.asks_geometry & ~tiles.has_geometry).any()
+    assert len(patches.sees) == offsets[-1]
+
+
+@pytest.mark.parametrize("way", IMAGE_WAYS)
+def test_a_way_hides_what_it_says(way):
+    tiles, before, offsets, masks, patches = drawn_with_patches(3, {way: 1.0})
+    has_patches = np.diff(offsets) > 0
+    entity = has_patches[owners(tiles.offsets)]
+    code = entity[owners(tiles.code_offsets)]
+    if way == "images":
+        assert patches.sees.all()
+        assert not masks.sees_code[code].any()
+        assert not masks.sees_geometry[entity].any()
+        assert masks.asks_code[code].all()
+        assert (masks.asks_geometry[entity] == tiles.has_geometry[entity]).all()
+        code, entity = ~code, ~entity  # where nothing is seen of the ground, nothing changes
+    else:
+        assert patches.sees.any() == (way != "map")
+        assert patches.asks.any() == (way in {"map", "some"})
+        code, entity = code | True, entity | True
+    np.testing.assert_array_equal(masks.sees_code[code], before.sees_code[code])
+    np.testing.assert_array_equal(masks.sees_geometry[entity], before.sees_geometry[entity])

@@ -1,1 +1,0 @@
-"""Masks: which tokens are hidden from the context encoder."""

@@ -1,1 +1,0 @@
-"""Validation metrics, probes and the model card."""
