@@ -103,20 +103,19 @@ def test_the_ranking_is_thinned_out_and_said(index: Path) -> None:
     assert "only 1 of the 10 that pass the filters are left" in done.stderr
 
 
-def test_a_session_of_labels_asks(index: Path, tmp_path: Path) -> None:
-    session = tmp_path / "session.geojson"
-    assert run("query", index, "--like", "n1", "-k", 2, "-o", session).returncode == 0
-    content = json.loads(session.read_text("utf-8"))
+def test_feedback_of_labels_asks(index: Path, tmp_path: Path) -> None:
+    feedback = tmp_path / "feedback.geojson"
+    assert run("query", index, "--like", "n1", "-k", 2, "-o", feedback).returncode == 0
+    content = json.loads(feedback.read_text("utf-8"))
     for label, hit in enumerate(content["features"]):
         hit["properties"]["label"] = label
-    session.write_text(json.dumps(content), "utf-8")
+    feedback.write_text(json.dumps(content), "utf-8")
     unlike, like = (hit["id"] for hit in content["features"])
-    by_session = run("query", index, "--session", session, "-f", "csv")
-    assert (
-        by_session.stdout
-        == run("query", index, "--like", like, "--unlike", unlike, "-f", "csv").stdout
-    )
-    assert len(by_session.stdout.splitlines()) > 5
+    expected = run("query", index, "--like", like, "--unlike", unlike, "-f", "csv").stdout
+    assert len(expected.splitlines()) > 5
+    # as it was called before, too
+    for option in ("--feedback", "--session"):
+        assert run("query", index, option, feedback, "-f", "csv").stdout == expected
 
 
 def test_no_hits_is_no_fault(index: Path) -> None:
@@ -144,7 +143,11 @@ def test_no_hits_is_no_fault(index: Path) -> None:
         (("--like", "n1", "--ids", "no.txt"), 2, "no.txt"),
         (("--like", "n1", "--diversity", "2"), 2, "from 0 to 1"),
         (("--like", "n1", "--one-per", "cell:16"), 2, "cell:7"),
-        (("--session", "no.geojson"), 2, "cannot read the session"),
+        (("--feedback", "no.geojson"), 2, "cannot read the feedback"),
+        (("--session", "no.geojson"), 2, "cannot read the feedback"),
+        (("--like", "n1", "--image", "a.tif"), 2, "does not go with image"),
+        (("--like", "n1", "--own-weight", "2"), 2, "from 0 to 1"),
+        (("--like", "n1", "--wher", "shop"), 2, "--where"),
         (("--like", "n1", "--negative-weight", "-1"), 2, "want 0 or more"),
         (("--like", "n1", "-k", "0"), 2, "greater than or equal to 1"),
         (("--like", "n1", "--focus", "sideways"), 2, "context"),
@@ -223,8 +226,8 @@ def test_an_interrupt_is_130_and_the_work_is_kept(tmp_path: Path) -> None:
     # a reporter that interrupts at a known moment is steadier than a race with the clock
     code = (
         "import sys, os, signal, cli.progress;"
-        "stage = cli.progress.Talk.stage;"
-        "cli.progress.Talk.stage = lambda self, name, total: "
+        "stage = cli.progress.ConsoleReporter.stage;"
+        "cli.progress.ConsoleReporter.stage = lambda self, name, total: "
         "(os.kill(os.getpid(), signal.SIGINT) if name == 'embed' else None, "
         "stage(self, name, total))[1];"
         f"sys.argv = ['geoindex', 'build', {str(source)!r}, '-o', {str(output)!r}];"

@@ -1,4 +1,4 @@
-"""`geoindex query` asks what Python asks: twins, tables of queries, saved queries."""
+"""`geoindex query` is what Python is: other indexes, tables of queries, saved queries."""
 
 import csv
 import io
@@ -6,9 +6,15 @@ import json
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from geoindex import Query
 from geoindex.errors import SkippedItemsError
+from geoindex.filters.base import Filter
+from geoindex.filters.definitions import FILTERS
+from geoindex.queries.query import OPTIONS
+from tests.geoindex.filters.test_apply import north_of
 from tests.support.command import run
 from tests.support.maps import TOWN
 
@@ -42,9 +48,9 @@ def test_vectors_and_both_are_asked(small_index, asked, tmp_path):
     assert both == small_index.query("n1", focus="both", own_weight=0.2).records()
 
 
-def test_a_twin_is_told_in_each_row(small_index):
-    query = ("query", small_index.path, "--like", "n1", "--among", small_index.path, "-k", 2)
-    hits = small_index.query("n1", among=small_index.path, k=2)
+def test_another_index_is_named_in_each_row(small_index):
+    query = ("query", small_index.path, "--like", "n1", "--target", small_index.path, "-k", 2)
+    hits = small_index.query("n1", target=small_index.path, k=2)
     assert hits_of(run(*query, "-f", "json")) == hits.records()
     lines = run(*query).stdout.splitlines()
     assert lines[0].startswith("index")
@@ -82,8 +88,82 @@ def test_a_table_of_queries_is_answered(small_index, tmp_path):
     assert run(*query, "-o", output).exit_code == 0
     assert output.stat().st_size
     assert isinstance(run(*query, "--strict").exception, SkippedItemsError)
-    for option in (("--explain",), ("--query", table), ("--save-query", tmp_path / "q.json")):
+    page = ("--html", tmp_path / "hits.html")
+    for option in (("--query", table), ("--save-query", tmp_path / "q.json"), page):
         assert run(*query, *option).exit_code == 2
+
+
+def test_a_table_of_queries_is_explained(small_index, asked, tmp_path):
+    table = tmp_path / "queries.csv"
+    table.write_text("query,like\nfirst,n1\nnone,n99999999\nsecond,n4\n")
+    hits = asked("--batch", table, "-k", 2, "--explain")
+    assert [hit["query"] for hit in hits] == ["first", "first", "second", "second"]
+    alone = [hit for name in ("n1", "n4") for hit in asked("--like", name, "-k", 2, "--explain")]
+    assert [hit["why"] for hit in hits] == [hit["why"] for hit in alone]
+    done = run("query", small_index.path, "--batch", table, "-k", 1, "--explain")
+    plain = run("query", small_index.path, "--batch", table, "-k", 1)
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) > len(plain.stdout.splitlines())
+
+
+def test_old_names_are_hidden_and_still_read(small_index, asked, tmp_path):
+    area = next(
+        entity["feature_id"]
+        for entity in small_index.entities.table.select(["feature_id", "kind"]).to_pylist()
+        if entity["kind"] == "leisure=park"
+    )
+    expected = asked("--like", "n1", "--in-area", area)
+    assert asked("--like", "n1", "--in-place", area) == expected
+    assert expected == small_index.query("n1", in_area=area).records()
+    labels = {"type": "Feature", "id": "node/1", "geometry": None, "properties": {"label": 1}}
+    path = tmp_path / "labels.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [labels]}))
+    assert asked("--session", path) == asked("--feedback", path) == asked("--like", "n1")
+    there = ("--like", "n1", "-k", 3)
+    assert asked(*there, "--among", small_index.path) == asked(*there, "--target", small_index.path)
+    config = tmp_path / "settings.toml"
+    config.write_text(f'[query]\nin_place = "{area}"\n')
+    assert asked("--like", "n1", "--config", config) == expected
+    shown = run("query", "--help").stdout
+    for name in ("--in-place", "--session", "--among"):
+        assert name not in shown
+    for name in ("--in-area", "--feedback", "--target", "--image"):
+        assert name in shown
+
+
+def test_every_option_of_a_query_is_one_of_the_command(small_index):
+    from cli.query import _signature
+
+    flags = set(_signature().parameters)
+    assert {name for name, option in OPTIONS.items() if option.cli_type} <= flags
+    assert "vectors_by" not in flags
+    shown = " ".join(run("query", "--help").stdout.replace("│", " ").split())
+    for name, option in OPTIONS.items():
+        if option.cli_type:
+            assert f"--{name.replace('_', '-')}" in shown
+            assert option.help
+
+
+def test_a_new_filter_is_an_option_of_the_command(small_index, monkeypatch):
+    from cli import query as command
+
+    new = Filter(help="Only north of this.", metavar="LAT", parse=float, cli_type=float,
+                 apply=north_of)  # fmt: skip
+    monkeypatch.setitem(FILTERS, "north_of", new)
+    monkeypatch.setitem(OPTIONS, "north_of", new)
+    signature = command._signature()
+    annotations = {name: each.annotation for name, each in signature.parameters.items()}
+    monkeypatch.setattr(command.query, "__signature__", signature)
+    monkeypatch.setattr(command.query, "__annotations__", annotations)
+    with_it = typer.Typer()
+    command.register(with_it)
+    asked = [str(small_index.path), "--like", "n1", "--north-of", "50", "-k", "99", "-f", "json"]
+    found = hits_of(CliRunner().invoke(with_it, asked))
+    every = small_index.query("n1", k=len(small_index.entities)).records()
+    assert [hit["feature_id"] for hit in found] == [
+        hit["feature_id"] for hit in every if hit["lat"] > 50
+    ]
+    assert 0 < len(found) < len(every)
 
 
 def test_settings_hold_for_a_table_and_not_for_a_saved_query(small_index, asked, tmp_path):
@@ -105,8 +185,8 @@ def test_similar_takes_what_query_takes(small_index):
     for pair in ((cell, point), (point, "n4")):
         done = run("similar", small_index.path, *pair, "--json")
         assert json.loads(done.stdout) == small_index.similar(*pair)[1].as_dict()
-    both = ("--focus", "both", "--own-weight", 0.2, "--among", small_index.path, "--json")
-    told = json.loads(run("similar", small_index.path, "n1", "n4", *both).stdout)
-    assert told["similarity"] == pytest.approx(
-        small_index.similar("n1", "n4", focus="both", own_weight=0.2)[0], abs=1e-6
-    )
+    expected = small_index.similar("n1", "n4", focus="both", own_weight=0.2)[0]
+    for target in ("--target", "--among"):
+        both = ("--focus", "both", "--own-weight", 0.2, target, small_index.path, "--json")
+        told = json.loads(run("similar", small_index.path, "n1", "n4", *both).stdout)
+        assert told["similarity"] == pytest.approx(expected, abs=1e-6)

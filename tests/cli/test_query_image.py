@@ -1,11 +1,13 @@
-"""The command builds with imagery, asks with pictures, and says what does not go together."""
+"""The command builds with imagery, queries by pictures, and says what does not go together."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import geoindex
 from cli.app import app
 from geoindex.errors import UsageError
 from tests.support.imagery_files import CENTRE, plain_raster
@@ -49,18 +51,18 @@ def test_build_and_ask(paths: dict[str, Path], tmp_path: Path) -> None:
     assert answer.exit_code == 0, answer.output
     assert '"region_id"' in answer.output
     assert page.read_text().startswith("<!doctype html>")
-    wrong = RUN.invoke(app, [*ask, "--like", "node/1"])
-    assert wrong.exit_code == 2
+    for other in (["--like", "node/1"], ["--focus", "own"]):
+        wrong = RUN.invoke(app, [*ask, *other])
+        assert isinstance(wrong.exception, UsageError)
+        assert "does not go with image" in str(wrong.exception)
     of_cells = RUN.invoke(app, [*ask, "--cells", "--where", "amenity=cafe"])
     assert isinstance(of_cells.exception, UsageError)
-    assert "--save-query does not go with --image" in unfolded(
-        RUN.invoke(app, [*ask, "--save-query", str(tmp_path / "q.json")]).output
-    )
-
-
-def unfolded(output: str) -> str:
-    """Return what a box of the terminal broke into lines as one."""
-    return " ".join(output.replace("│", " ").split())
+    saved = tmp_path / "q.json"
+    kept = RUN.invoke(app, [*ask, "--where", "amenity=cafe", "--save-query", str(saved)])
+    assert kept.exit_code == 0, kept.output
+    again = RUN.invoke(app, ["query", str(paths["index"]), "--query", str(saved), "-f", "json"])
+    assert again.stdout == kept.stdout
+    assert json.loads(again.stdout)["query"]["image"] == str(paths["chip"])
 
 
 def test_entities_and_why(paths: dict[str, Path], tmp_path: Path) -> None:
@@ -82,6 +84,37 @@ def test_entities_and_why(paths: dict[str, Path], tmp_path: Path) -> None:
     table = RUN.invoke(app, ask)
     assert "images alone are compared" in table.stdout
     assert "on the map under it amenity=cafe" in table.stdout
+
+
+def test_pictures_go_with_all_that_queries_go_with(paths: dict[str, Path], tmp_path: Path) -> None:
+    index = tmp_path / "t.geoindex"
+    build = [str(index) if part == str(paths["index"]) else part for part in options(paths)]
+    assert RUN.invoke(app, build).exit_code == 0
+    opened = geoindex.open(index)
+    ask = ["query", str(index), "-f", "json", "-k", "3"]
+
+    def hits(*args: object) -> Any:
+        answer = RUN.invoke(app, [*ask, *map(str, args)])
+        assert answer.exit_code == 0, answer.output
+        return json.loads(answer.stdout)["hits"]
+
+    chip = paths["chip"]
+    for flags, given in (
+        (["--one-per", "kind"], {"one_per": "kind"}),
+        (["--diversity", 0.5], {"diversity": 0.5}),
+        (["--min-similarity", 0.5], {"min_similarity": 0.5}),
+        (["--target", index], {"target": index}),
+        (["--near", "{},{}".format(*CENTRE), "--radius", "60m"], {"near": CENTRE, "radius": 60}),
+    ):
+        expected = opened.query(image=chip, k=3, **given).records()
+        assert hits("--image", chip, *flags) == expected
+    assert len(hits("--image", chip, "--one-per", "kind")) == 1
+    table = tmp_path / "queries.csv"
+    table.write_text(f"query,image,like\na,{chip},\nb,,node/1\n")
+    found = hits("--batch", table, "--explain")
+    assert [hit["query"] for hit in found] == ["a"] * 3 + ["b"] * 2
+    alone = [*hits("--image", chip, "--explain"), *hits("--like", "node/1", "--explain")]
+    assert [hit["why"] for hit in found] == [hit["why"] for hit in alone]
 
 
 def test_options_without_imagery(paths: dict[str, Path], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The rows that pass are those that a plain loop with shapely, pyproj and h3 lets through."""
 
-from dataclasses import replace
 from difflib import SequenceMatcher
+from typing import Annotated
 
 import h3
 import numpy as np
@@ -11,20 +11,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
+from geoindex import Query
 from geoindex.api import GeoIndex
 from geoindex.errors import UsageError
-from geoindex.filters.apply import Filters, rows_passing
+from geoindex.filters.apply import Selection, select_rows
+from geoindex.filters.base import Filter, options_of
+from geoindex.filters.definitions import FILTERS, FilterOptions
 from geoindex.filters.tag_filter import EVERYTHING, all_of, any_of, negate
 from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.distance import BBox, LonLat
 from geoindex.geo.h3 import parse_cell
-from geoindex.geo.measure import ANY_AREA, ANY_LENGTH, Range
 from geoindex.lookup.name_match import NamePattern
+from geoindex.queries.query import OPTIONS
 from geoindex.storage.zone_map import Zones
 
 GEOD = Geod(ellps="WGS84")
 SAMPLE_ROWS = 60
-OPEN = {"area": ANY_AREA, "length": ANY_LENGTH}
+SIZES = {f"{end}_{name}" for end in ("min", "max") for name in ("area", "length")}
+OF_ENTITIES = {"where", "kind", "name", "ids", "exclude"} | SIZES
 session_fixtures = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -101,81 +105,86 @@ def filters_near(draw, points, cells):
         "name": draw(st.sampled_from(["cafe 0, “nr 0”", "Cafe*", "~baar 3", "*", "~nr O", "x"])),
         "ids": draw(st.none() | ids),
         "exclude": draw(ids),
-        "area": Range("area", *area),
-        "length": Range("length", area[1], None)
-        if draw(st.booleans())
-        else Range("length", *length),
+        "area": area,
+        "length": (area[1], None) if draw(st.booleans()) else length,
         "where": draw(st.one_of(st.just(EVERYTHING), wheres)),
         "bbox": draw(st.none() | boxes(*point)),
         "within": draw(st.none() | polygons(*point)),
         "in_cell": draw(st.none() | st.sampled_from(cells)),
-        "apart_m": draw(st.none() | radius),
+        "not_within": draw(st.none() | radius),
     }
     if draw(st.booleans()):
-        found |= {"near": LonLat(*point), "radius_m": draw(radius)}
+        found |= {"near": LonLat(*point), "radius": draw(radius)}
     # few filters at once, or hardly anything would pass
-    for name in draw(st.sets(st.sampled_from(sorted(set(found) - {"radius_m"})), max_size=4)):
-        found[name] = EVERYTHING if name == "where" else None
-    rare = {"kind": None, "name": None, "ids": None, "exclude": [], **OPEN}
-    for name in draw(st.sets(st.sampled_from(sorted(rare)), min_size=3)):
-        found[name] = rare[name]
-    if found["name"] is not None:
-        found["name"] = NamePattern(found["name"])
-    found |= {name: value for name, value in OPEN.items() if found[name] is None}
-    found["exclude"] = found["exclude"] or []
-    if found.get("near") is None:
-        found |= {"near": None, "radius_m": None}
+    for name in draw(st.sets(st.sampled_from(sorted(set(found) - {"radius"})), max_size=4)):
+        del found[name]
+    rare = ["area", "exclude", "ids", "kind", "length", "name"]
+    for name in draw(st.sets(st.sampled_from(rare), min_size=3)):
+        found.pop(name, None)
+    if "near" not in found:
+        found.pop("radius", None)
+    for name in ("area", "length"):
+        least, most = found.pop(name, (None, None))
+        found |= {f"min_{name}": least, f"max_{name}": most}
     places = draw(st.lists(st.sampled_from(points), max_size=3))
-    return Filters(**found), [LonLat(*place) for place in places]
+    return parsed(**found), [LonLat(*place) for place in places]
+
+
+def parsed(**filters):
+    """Return filters as a query holds them."""
+    return Query.without_examples(**filters).filters
 
 
 def passes(filters, row, places):
     """Judge one row by the plainest means."""
     lon, lat = row["lon"], row["lat"]
-    judged = [filters.where == EVERYTHING or filters.where.matches(dict(row["tags"]))]
-    if (box := filters.bbox) is not None:
+    judged = ["where" not in filters or filters["where"].matches(dict(row["tags"]))]
+    if (box := filters.get("bbox")) is not None:
         turns = {lon, 180.0, -180.0} if abs(lon) == 180 else {lon}
         in_width = any(
             (box.west <= x or x <= box.east) if box.west > box.east else box.west <= x <= box.east
             for x in turns
         )
         judged.append(box.south <= lat <= box.north and (in_width or abs(lat) == 90))
-    if filters.within is not None:
-        judged.append(filters.within.intersects(shapely.Point(lon, lat)))
-    if filters.near is not None:
-        judged.append(GEOD.inv(*filters.near, lon, lat)[2] <= filters.radius_m)
-    if filters.in_cell is not None:
-        wanted, cell = h3.int_to_str(filters.in_cell), h3.int_to_str(row["cell"])
+    if "within" in filters:
+        judged.append(filters["within"].intersects(shapely.Point(lon, lat)))
+    if "near" in filters:
+        judged.append(GEOD.inv(*filters["near"], lon, lat)[2] <= filters["radius"])
+    if "in_cell" in filters:
+        wanted, cell = h3.int_to_str(filters["in_cell"]), h3.int_to_str(row["cell"])
         is_finer = h3.get_resolution(cell) >= h3.get_resolution(wanted)
         judged.append(is_finer and h3.cell_to_parent(cell, h3.get_resolution(wanted)) == wanted)
-    if filters.apart_m is not None:
-        judged += [GEOD.inv(*place, lon, lat)[2] > filters.apart_m for place in places]
+    if "not_within" in filters:
+        judged += [GEOD.inv(*place, lon, lat)[2] > filters["not_within"] for place in places]
     return all(judged) and is_called(filters, row) and is_so_large(filters, row)
 
 
 def is_called(filters, row):
-    judged = [row.get("feature_id") not in filters.exclude]
-    if filters.kind is not None:
-        key, value = filters.kind.split("=")
+    judged = [row.get("feature_id") not in filters.get("exclude", ())]
+    if "kind" in filters:
+        key, value = filters["kind"].split("=")
         judged.append(
-            row["kind"] == filters.kind
+            row["kind"] == filters["kind"]
             or (value == "*" and row["kind"][: len(key) + 1] == f"{key}=")
         )
-    if filters.name is not None:
-        judged.append(row["name"] is not None and fits(row["name"], filters.name.text))
-    if filters.ids is not None:
-        judged.append(row["feature_id"] in filters.ids)
+    if "name" in filters:
+        judged.append(row["name"] is not None and fits(row["name"], filters["name"].text))
+    if "ids" in filters:
+        judged.append(row["feature_id"] in filters["ids"])
     return all(judged)
 
 
 def is_so_large(filters, row):
     judged = []
     shape = shapely.from_wkb(row["geometry"]) if "geometry" in row else None
-    if not filters.area.is_open:
-        judged.append(shape.geom_type.endswith("Polygon") and lies_in(filters.area, area_m2(shape)))
-    if not filters.length.is_open:
+    area, length = (
+        (filters.get(f"min_{name}"), filters.get(f"max_{name}")) for name in ("area", "length")
+    )
+    if area != (None, None):
+        judged.append(shape.geom_type.endswith("Polygon") and lies_in(area, area_m2(shape)))
+    if length != (None, None):
         judged.append(
-            "Point" not in shape.geom_type and lies_in(filters.length, GEOD.geometry_length(shape))
+            "Point" not in shape.geom_type and lies_in(length, GEOD.geometry_length(shape))
         )
     return all(judged)
 
@@ -191,7 +200,8 @@ def fits(name, text):
 
 
 def lies_in(wanted, value):
-    return (wanted.least or 0) <= value <= (np.inf if wanted.most is None else wanted.most)
+    least, most = wanted
+    return (least or 0) <= value <= (np.inf if most is None else most)
 
 
 def area_m2(shape):
@@ -222,12 +232,13 @@ def some_cells(index: GeoIndex) -> list[int]:
 
 def check(index, filters, places, table, rows=None):
     """Hold the answer against the loop, over all rows or those given."""
-    found = rows_passing(index, filters, table=table, places=places)
+    found, _ = select_rows(index, filters, table=table, places=places)
     held = index.rows_of(table)
     if found is None:
-        assert replace(filters, exclude=()) == Filters(apart_m=filters.apart_m)
-        assert filters.apart_m is None or not places
+        assert set(filters) <= {"not_within"}
+        assert not filters or not places
         return
+    assert filters
     assert found.dtype == np.int64
     assert (np.diff(found) > 0).all()
     rows = np.arange(len(held)) if rows is None else rows
@@ -253,7 +264,7 @@ def test_every_entity_of_a_small_map_is_judged_rightly(small_index, data):
 def test_entities_of_a_real_map_are_judged_rightly(real_index, data, seed):
     points, cells = some_points(real_index, "entities"), some_cells(real_index)
     filters, places = data.draw(filters_near(points, cells))
-    passing = rows_passing(real_index, filters, table="entities", places=places)
+    passing, _ = select_rows(real_index, filters, table="entities", places=places)
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, len(real_index.entities), SAMPLE_ROWS)
     if passing is not None and passing.size:
@@ -267,18 +278,19 @@ def test_cells_are_judged_by_their_centres(small_index, data):
     filters, places = data.draw(
         filters_near(some_points(small_index, "cells"), some_cells(small_index))
     )
-    plain = {"where": EVERYTHING, "kind": None, "name": None, "ids": None, "exclude": (), **OPEN}
-    check(small_index, replace(filters, **plain), places, "cells")
+    of_place = {name: value for name, value in filters.items() if name not in OF_ENTITIES}
+    check(small_index, of_place, places, "cells")
 
 
 @pytest.mark.parametrize("table", ["entities", "cells"])
 def test_a_cell_of_any_resolution_holds_what_lies_in_it(small_index, table):
     for cell in some_cells(small_index):
-        check(small_index, Filters(in_cell=cell), [], table)
+        check(small_index, {"in_cell": cell}, [], table)
 
 
 def test_a_box_over_the_antimeridian_holds_both_sides(small_index):
-    rows = rows_passing(small_index, Filters(bbox=BBox(179.9, -17, -179.9, -16)), table="entities")
+    box = {"bbox": BBox(179.9, -17, -179.9, -16)}
+    rows = select_rows(small_index, box, table="entities")[0]
     lon = small_index.entities.column("lon")[rows]
     assert len(rows) == 8
     assert (lon > 0).any()
@@ -286,8 +298,8 @@ def test_a_box_over_the_antimeridian_holds_both_sides(small_index):
 
 
 def test_a_radius_at_the_pole_holds_all_longitudes(small_index):
-    near = Filters(near=LonLat(17.0, 90.0), radius_m=60.0)
-    rows = rows_passing(small_index, near, table="entities")
+    near = {"near": LonLat(17.0, 90.0), "radius": 60.0}
+    rows = select_rows(small_index, near, table="entities")[0]
     # degrees of latitude near a pole are 111.69 km long
     away_m = (90 - small_index.entities.column("lat")) * 111_694
     assert rows.tolist() == np.flatnonzero(away_m <= 60).tolist()
@@ -298,33 +310,99 @@ def test_a_hole_is_outside(small_index):
     park = small_index.entities.where_equal("kind", "leisure=park")
     area = shapely.from_wkb(small_index.entities.record(park[0])["geometry"])
     assert area.interiors
-    rows = rows_passing(small_index, Filters(within=area), table="entities")
+    rows = select_rows(small_index, {"within": area}, table="entities")[0]
     pond = small_index.entities.where_equal("kind", "natural=water")
     assert not np.isin(pond, rows).any()
 
 
 def test_nothing_and_everything_may_pass(small_index):
     n = len(small_index.entities)
-    world = Filters(bbox=BBox(-180, -90, 180, 90), where=parse_where("everything()"))
-    assert len(rows_passing(small_index, world, table="entities")) == n
-    nothing = Filters(where=parse_where("nothing()"))
-    assert rows_passing(small_index, nothing, table="entities").tolist() == []
-    assert rows_passing(small_index, Filters(), table="entities") is None
+    world = {"bbox": BBox(-180, -90, 180, 90), "where": parse_where("everything()")}
+    assert len(select_rows(small_index, world, table="entities")[0]) == n
+    nothing = {"where": parse_where("nothing()")}
+    assert select_rows(small_index, nothing, table="entities")[0].tolist() == []
+    assert select_rows(small_index, {"ids": ()}, table="entities")[0].tolist() == []
+    assert select_rows(small_index, {}, table="entities") == (None, [])
+    for options in (
+        {"where": "everything()"},
+        {"where": EVERYTHING},
+        {"exclude": ()},
+        {"bbox": None},
+    ):
+        assert parsed(**options) == {}
 
 
 def test_what_cannot_be_filtered_is_said(small_index):
     with pytest.raises(UsageError, match="cells have no tags"):
-        rows_passing(small_index, Filters(where=parse_where("amenity")), table="cells")
-    for wanted in ({"kind": "a=b"}, {"name": NamePattern("a")}, {"area": Range("area", 1)}):
-        with pytest.raises(UsageError, match="is for entities; cells have no"):
-            rows_passing(small_index, Filters(**wanted), table="cells")
+        select_rows(small_index, {"where": parse_where("amenity")}, table="cells")
+    of_size = [{name: 1.0} for name in sorted(SIZES)]
+    for wanted in ({"kind": "a=b"}, {"name": NamePattern("a")}, *of_size):
+        (name,) = wanted
+        option = f"--{name.replace('_', '-')}"
+        with pytest.raises(UsageError, match=f"{option} is for entities; cells have no"):
+            select_rows(small_index, wanted, table="cells")
     with pytest.raises(UsageError, match="want KEY=VALUE"):
-        rows_passing(small_index, Filters(kind="amenity"), table="entities")
+        select_rows(small_index, {"kind": "amenity"}, table="entities")
     fine = h3.str_to_int(h3.latlng_to_cell(60.17, 24.94, 10))
     for table in ("entities", "cells"):
         with pytest.raises(UsageError, match="finer than the index's 9"):
-            rows_passing(small_index, Filters(in_cell=fine), table=table)
-    with pytest.raises(UsageError, match="go together"):
-        Filters(near=LonLat(1, 2))
+            select_rows(small_index, {"in_cell": fine}, table=table)
+    for half in ({"near": LonLat(1, 2)}, {"radius": 5}):
+        with pytest.raises(UsageError, match="go together"):
+            parsed(**half)
+    with pytest.raises(UsageError, match="nothing lies between"):
+        parsed(min_area=5, max_area=4)
+    cell = {"in_cell": parse_cell("8009fffffffffff")}
     with pytest.raises(UsageError, match="no table 'places'"):
-        rows_passing(small_index, Filters(in_cell=parse_cell("8009fffffffffff")), table="places")
+        select_rows(small_index, cell, table="places")
+
+
+def test_what_was_parsed_is_parsed_again_as_it_is():
+    options = {
+        "where": "amenity=cafe|bar",
+        "bbox": (24, 60, 25, 61),
+        "within": shapely.box(24, 60, 25, 61),
+        "in_area": "Vaduz",
+        "near": "24.9,60.1",
+        "radius": "1km",
+        "in_cell": "851f1d4bfffffff",
+        "not_within": "20m",
+        "kind": "amenity=*",
+        "name": "~cafe engl",
+        "ids": "way/1,n2",
+        "exclude": ["way/1"],
+        "min_area": "2ha",
+        "max_area": 7.5e6,
+        "min_length": "1km",
+        "max_length": 1e6,
+    }
+    assert set(options) == set(FILTERS)
+    once = parsed(**options)
+    assert parsed(**once) == once
+    assert list(once) == list(FILTERS)
+
+
+def north_of(selection: Selection, lat: float) -> None:
+    selection.keep(np.flatnonzero(selection.index.rows_of(selection.table).column("lat") > lat))
+
+
+class MoreFilters(FilterOptions, total=False):
+    north_of: Annotated[float | None, Filter(parse=float, apply=north_of)]
+
+
+def test_a_new_filter_needs_its_definition_alone(small_index, monkeypatch):
+    new = options_of(MoreFilters)["north_of"]
+    monkeypatch.setitem(FILTERS, "north_of", new)
+    monkeypatch.setitem(OPTIONS, "north_of", new)
+    query = Query("node/1", north_of="50", where="amenity", k=99)
+    plain = small_index.query("node/1", where="amenity", k=99)
+    expected = [hit["feature_id"] for hit in plain if hit["lat"] > 50]
+    assert small_index.query(query).ids == expected
+    assert 0 < len(expected) < len(plain)
+    assert query.as_dict()["north_of"] == 50
+    assert Query.from_dict(query.as_dict()) == query
+    assert "north_of=50.0" in repr(query)
+    cells = small_index.query("node/1", cells=True, north_of=50, k=99)
+    assert min(hit["lat"] for hit in cells) > 50
+    many = small_index.query_many([{"like": "node/1"}], north_of=50, where="amenity", k=99)
+    assert many.ids == expected

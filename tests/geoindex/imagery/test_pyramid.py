@@ -26,7 +26,7 @@ def test_a_coarser_picture_finds_its_own_place(
         frame = ChipFrame(frame.lon, frame.lat, round(64 / frame.gsd_m) * frame.gsd_m, frame.gsd_m)
         bands = open_imagery(ground).chip(frame).rgb.transpose(2, 0, 1)
         picture = write_raster(tmp_path / "chip.tif", bands, frame.crs, frame.transform)
-        hits = index.query_image(picture, k=50, cells=True)
+        hits = index.query(image=picture, k=50, cells=True)
         first.append(hits.ids[0] == f"{cell:x}")
         assert any("coarser than the index" in note for note in hits.notes)
         seen = read_picture(picture, images.settings | {"levels": [1]})

@@ -46,6 +46,10 @@ def test_what_is_missing_is_said_and_what_is_no_id_refused(small_index):
         "1 of the 2 ids of --ids are not in the index: way/987654",
         "1 of the 1 ids of --exclude are not in the index: way/987655",
     )
-    assert missing_text(small_index, ["n1"], "--ids", table="entities") is None
+    assert small_index.query(tags="amenity=cafe", ids="n1", exclude="n2").notes == ()
+    assert (
+        missing_text(["way/7", "way/7", "way/8", "n1"], ["way/7", "way/8"], "--ids")
+        == "2 of the 3 ids of --ids are not in the index: way/7, way/8"
+    )
     with pytest.raises(InvalidIdError, match="node/7, way/7"):
         rows_of_ids(small_index, ["7"], table="entities")

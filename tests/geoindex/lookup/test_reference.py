@@ -8,30 +8,30 @@ from hypothesis import strategies as st
 from geoindex.errors import InvalidPlaceError, UsageError
 from geoindex.features.ids import CellId
 from geoindex.geo.distance import LonLat
-from geoindex.lookup.reference import meaning_of, point_text, shown, texts_of
+from geoindex.lookup.reference import parse_place, point_text, shown, texts_of
 
 SQUARE = shapely.box(7, 43, 8, 44)
 
 
 @pytest.mark.parametrize("text", ["way/1", "w1", "Café Engel", "Rue 12, Nr. 5", "17", "", "12;13"])
 def test_ids_and_names_mean_themselves(text):
-    assert meaning_of(text) == text
+    assert parse_place(text) == text
 
 
 @pytest.mark.parametrize("text", ["891f1d48177ffff", "891F1D48177FFFF", "0891f1d48177ffff"])
 def test_cells_mean_cells(text):
-    assert meaning_of(text) == CellId(0x891F1D48177FFFF)
-    assert shown(meaning_of(text)) == "891f1d48177ffff"
+    assert parse_place(text) == CellId(0x891F1D48177FFFF)
+    assert shown(parse_place(text)) == "891f1d48177ffff"
 
 
 @given(st.floats(-180, 180), st.floats(-90, 90))
 def test_points_are_written_so_that_they_are_read(lon, lat):
-    assert meaning_of(point_text(LonLat(lon, lat))) == LonLat(lon, lat)
+    assert parse_place(point_text(LonLat(lon, lat))) == LonLat(lon, lat)
 
 
 def test_a_point_off_the_earth_is_none():
     with pytest.raises(InvalidPlaceError, match="latitude 98"):
-        meaning_of("7.42, 98")
+        parse_place("7.42, 98")
 
 
 def test_areas_are_wkt_files_shapes_and_geojson(tmp_path):
@@ -40,12 +40,12 @@ def test_areas_are_wkt_files_shapes_and_geojson(tmp_path):
     spellings = [SQUARE.wkt, str(path), path, SQUARE, SQUARE.__geo_interface__]
     for spelled in spellings:
         (text,) = texts_of(spelled, "like")
-        assert meaning_of(text).equals(SQUARE)
+        assert parse_place(text).equals(SQUARE)
     assert all(text.startswith("POLYGON") for text in texts_of(spellings, "like"))
 
 
 def test_a_file_that_is_not_there_is_no_name(tmp_path):
-    for ask in (meaning_of, lambda text: texts_of(text, "like")):
+    for ask in (parse_place, lambda text: texts_of(text, "like")):
         with pytest.raises(InvalidPlaceError, match="there is no file"):
             ask(str(tmp_path / "area.geojson"))
 
@@ -64,4 +64,4 @@ def test_what_is_no_text_is_refused(value):
 
 @pytest.mark.parametrize("text", ["POINT (36.9 -1.3)", "linestring(1 2, 3 4)", "MULTIPOINT((1 2))"])
 def test_wkt_without_an_area_may_be_an_id(text: str) -> None:
-    assert meaning_of(text) == text
+    assert parse_place(text) == text

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geoindex.queries.answer import ask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import geoindex
 from geoindex.geo.distance import LonLat
 from geoindex.pipeline import sidecar
-from geoindex.queries.resolve import Question
 from geoindex.search import exact
 from tests.geoindex.filters.test_apply import filters_near, passes, some_cells, some_points
 
@@ -69,7 +67,7 @@ def test_brute_force_agrees(coded, judge, data):
     asked = data.draw(st.integers(0, len(rows) - 1))
     focus = data.draw(st.sampled_from(sorted(cosine)))
     k = data.draw(st.sampled_from([1, 3, 10, 100]))
-    hits = ask(coded, Question(like=[rows[asked]["feature_id"]]), filters, k=k, focus=focus)
+    hits = coded.query([rows[asked]["feature_id"]], **filters, k=k, focus=focus)
 
     places = [LonLat(rows[asked]["lon"], rows[asked]["lat"])]
     others = (number for number in range(len(rows)) if number != asked)

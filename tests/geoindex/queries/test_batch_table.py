@@ -7,10 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from geoindex import Query
 from geoindex.errors import SkippedItemsError, UsageError
-from geoindex.queries import batch
+from geoindex.queries import execute
 from geoindex.queries.batch_table import read_query_table
 from tests.support.maps import TOWN
+
+SHARED = Query.without_examples()
 
 
 def by_query(hits):
@@ -76,7 +79,7 @@ def test_each_is_answered_as_alone(small_index, options):
 def test_long_walks_down_the_ranking_end_alike_at_once_and_one_by_one(
     small_index, farthest, monkeypatch
 ):
-    monkeypatch.setattr(batch, "_FARTHEST", farthest)
+    monkeypatch.setattr(execute, "_FARTHEST", farthest)
     ids = small_index.entities.table["feature_id"].to_pylist()[::5]
     for options in ({"one_per": "kind", "k": 4}, {"focus": "both", "one_per": "amenity", "k": 6}):
         hits = small_index.query_many([{"like": name} for name in ids], **options)
@@ -149,22 +152,54 @@ def test_vectors_are_queries(small_index, tmp_path):
 def test_answers_and_exports_are_queries(small_index, tmp_path):
     hits = small_index.query("node/1", k=4)
     (tmp_path / "hits.csv").write_text(hits.to_text("csv"), "utf-8")
-    asked = read_query_table(tmp_path / "hits.csv")
-    assert [row.question.like for row in asked] == [(name,) for name in hits.ids]
-    assert all(row.question.at is None and row.question.tags is None for row in asked)
+    asked = read_query_table(tmp_path / "hits.csv", SHARED)
+    assert [row.query.like for row in asked] == [(name,) for name in hits.ids]
+    assert all(row.query.at is None and row.query.tags is None for row in asked)
     small_index.export(tmp_path / "export.parquet")
-    asked = read_query_table(tmp_path / "export.parquet")
+    asked = read_query_table(tmp_path / "export.parquet", SHARED)
     assert len(asked) == len(small_index.entities)
-    assert not any(len(row.question.vectors) for row in asked)
+    assert not any(len(row.query.vectors) for row in asked)
     small_index.export(tmp_path / "cells.parquet", table="cells")
     found = small_index.query_many(tmp_path / "cells.parquet", cells=True, k=1)
     assert len(found) > 1
 
 
-def test_many_look_in_a_twin(small_index):
-    hits = small_index.query_many([{"like": "node/1"}], among=small_index.path, k=3)
+def test_many_search_another_index(small_index):
+    hits = small_index.query_many([{"like": "node/1"}], target=small_index.path, k=3)
     assert hits.ids == small_index.query("node/1", k=3).ids, "the same map: itself is left out"
     assert set(hits.table["index"].to_pylist()) == {str(small_index.path)}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"focus": "both", "one_per": "kind"},
+        {"cells": True},
+        {"diversity": 0.4, "where": "amenity"},
+        {"not_within": 300},
+    ],
+)
+def test_each_hit_of_a_table_is_explained_as_alone(small_index, options):
+    alone = [{"like": "node/1"}, {"like": ["node/4", "node/2"], "unlike": "node/3"}]
+    alone += [] if "not_within" in options else [{"tags": "amenity=cafe"}]
+    queries = [{"query": f"q{number}", **asked} for number, asked in enumerate(alone)]
+    hits = small_index.query_many(queries, k=3, **options).explain()
+    assert len(hits.why) == len(hits)
+    whys = {}
+    for hit, why in zip(hits, hits.why, strict=True):
+        whys.setdefault(hit["query"], []).append(why)
+    for query, asked in zip(queries, alone, strict=True):
+        expected = small_index.query(**asked, k=3, **options).explain().why
+        found = whys.get(query["query"], [])
+        assert [why.as_dict() for why in found] == [why.as_dict() for why in expected]
+
+
+def test_queries_that_cannot_be_answered_leave_no_gap_in_the_explanations(small_index):
+    queries = [{"like": "node/1"}, {"like": "no such name"}, {"like": "node/4"}]
+    hits = small_index.query_many(queries, k=2).explain()
+    assert [why.first for why in hits.why] == ["node/1"] * 2 + ["node/4"] * 2
+    assert [why.second for why in hits.why] == hits.ids
 
 
 @pytest.mark.parametrize(
@@ -188,5 +223,5 @@ def test_what_is_no_table_of_queries_is_refused(small_index, source, said):
 def test_what_each_query_asks_is_not_asked_of_all(small_index):
     with pytest.raises(UsageError, match="like is asked by each query"):
         small_index.query_many([{"like": "node/1"}], like="node/2")
-    (line,) = [read_query_table([{"query": 7, "like": ["node/1", "node/2"]}])[0]]
-    assert (line.name, line.question.like) == ("7", ("node/1", "node/2"))
+    (line,) = read_query_table([{"query": 7, "like": ["node/1", "node/2"]}], SHARED)
+    assert (line.name, line.query.like) == ("7", ("node/1", "node/2"))

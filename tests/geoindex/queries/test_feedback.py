@@ -1,4 +1,4 @@
-"""A file of labels asks as the same likes and unlikes would."""
+"""A file of labels is the query of the same examples and counter-examples."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from geoindex.errors import InvalidIdError, NotInIndexError, UsageError
 from geoindex.geo.distance import LonLat
-from geoindex.queries.feedback import Session, read_session
+from geoindex.queries.feedback import Feedback, read_feedback
 from tests.support.maps import TOWN
 
 
@@ -30,54 +30,54 @@ def test_labels_are_read(tmp_path):
         feature(name="way/9"),
         {"type": "Feature", "id": "way/8", "properties": None, "geometry": None},
     )
-    path = tmp_path / "session.geojson"
+    path = tmp_path / "feedback.geojson"
     path.write_text(json.dumps(content), "utf-8")
-    expected = Session(("way/1", "24.9,60.1"), ("w2", "7.0,43.0"), 2)
+    expected = Feedback(("way/1", "24.9,60.1"), ("w2", "7.0,43.0"), 2)
     for source in (content, path, str(path)):
-        assert read_session(source) == expected
+        assert read_feedback(source) == expected
 
 
-def test_a_session_asks_as_its_likes_and_unlikes(small_index):
+def test_feedback_is_the_query_of_its_likes_and_unlikes(small_index):
     names = small_index.entities.table["feature_id"].to_pylist()[:3]
     labels = collection(
         *(feature(label, name=n) for label, n in zip((1, 1, 0), names, strict=True))
     )
     plain = small_index.query(names[:2], unlike=names[2])
-    assert small_index.query(session=labels).to_text("json") == plain.to_text("json")
-    assert small_index.query(names[0], session=labels).to_text("json") == plain.to_text("json")
+    assert small_index.query(feedback=labels).to_text("json") == plain.to_text("json")
+    assert small_index.query(names[0], feedback=labels).to_text("json") == plain.to_text("json")
 
 
 def test_points_ask_for_what_lies_there(small_index):
     at, other = LonLat(*TOWN), LonLat(TOWN[0] + 0.0006, TOWN[1])
     names = [small_index.query(at=point).notes[0].split()[2] for point in (at, other)]
-    hits = small_index.query(session=collection(feature(1, point=at), feature(0, point=other)))
+    hits = small_index.query(feedback=collection(feature(1, point=at), feature(0, point=other)))
     assert hits.ids == small_index.query(names[0], unlike=names[1]).ids
     assert hits.query["like"] == [f"{at.lon!r},{at.lat!r}"]
     assert hits.query["unlike"] == [f"{other.lon!r},{other.lat!r}"]
     assert not set(names) & set(hits.ids)
     with pytest.raises(NotInIndexError, match="within 100 m"):
-        small_index.query(session=collection(feature(1, point=(0, 0))))
+        small_index.query(feedback=collection(feature(1, point=(0, 0))))
 
 
-def test_the_answers_with_labels_are_a_session(small_index):
+def test_the_answers_with_labels_are_feedback(small_index):
     answers = json.loads(small_index.query("node/1", k=4).to_text("geojson"))
     for label, hit in zip((1, 0, None, 1), answers["features"], strict=True):
         hit["properties"]["label"] = label
     ids = [hit["id"] for hit in answers["features"]]
     expected = small_index.query([ids[0], ids[3]], unlike=ids[1])
-    found = small_index.query(session=answers)
+    found = small_index.query(feedback=answers)
     assert found.ids == expected.ids
     assert found.notes == ("features of the session without a label: 1",)
 
 
-def test_cell_answers_with_labels_are_a_session(small_index):
+def test_cell_answers_with_labels_are_feedback(small_index):
     home = f"{int(small_index.entities.column('cell')[0]):x}"
     answers = json.loads(small_index.query(home, cells=True, k=4).to_text("geojson"))
     for label, hit in zip((1, "negative", None, "positive"), answers["features"], strict=True):
         hit["properties"]["label"] = label
     cells = [hit["id"] for hit in answers["features"]]
     expected = small_index.query([cells[0], cells[3]], unlike=cells[1], cells=True)
-    found = small_index.query(session=answers, cells=True)
+    found = small_index.query(feedback=answers, cells=True)
     assert found.ids == expected.ids
     assert not {cells[0], cells[1], cells[3]} & set(found.ids)
 
@@ -96,12 +96,12 @@ def test_cell_answers_with_labels_are_a_session(small_index):
 )
 def test_labels_are_spelled_as_tools_spell_them(properties, is_like):
     labelled = {**feature(name="way/1"), "properties": properties}
-    found = read_session(collection(labelled))
+    found = read_feedback(collection(labelled))
     wanted = {True: (("way/1",), (), 0), False: ((), ("way/1",), 0), None: ((), (), 1)}[is_like]
     assert (found.like, found.unlike, found.num_unlabelled) == wanted
 
 
-def test_a_dataset_of_geovibes_is_a_session(small_index):
+def test_a_dataset_of_geovibes_is_feedback(small_index):
     """As its data-formats page has it: ids and vectors are those of its own database."""
     lon, lat = TOWN
     square = [[lon, lat], [lon + 0.003, lat], [lon + 0.003, lat + 0.003], [lon, lat + 0.003]]
@@ -122,10 +122,10 @@ def test_a_dataset_of_geovibes_is_a_session(small_index):
             },
         ],
     }
-    found = read_session(dataset)
+    found = read_feedback(dataset)
     assert found.like == (f"{lon!r},{lat!r}",)
     assert found.unlike[0].startswith("POLYGON")
-    hits = small_index.query(session=dataset)
+    hits = small_index.query(feedback=dataset)
     expected = small_index.query(
         at=TOWN, unlike={"type": "Polygon", "coordinates": [[*square, square[0]]]}
     )
@@ -157,22 +157,22 @@ def test_the_weight_of_unlikes_is_set(small_index):
         (collection(feature(1, point=(1, 200))), "feature 1 of .* latitude 200"),
     ],
 )
-def test_what_is_no_session_is_refused(tmp_path, content, said):
-    path = tmp_path / "session.geojson"
+def test_what_is_no_feedback_is_refused(tmp_path, content, said):
+    path = tmp_path / "feedback.geojson"
     path.write_text(json.dumps(content), "utf-8")
     with pytest.raises(UsageError, match=said):
-        read_session(path)
+        read_feedback(path)
 
 
 def test_what_cannot_be_read_or_asked_is_refused(small_index, tmp_path):
-    with pytest.raises(UsageError, match="cannot read the session"):
-        read_session(tmp_path / "no.geojson")
+    with pytest.raises(UsageError, match="cannot read the feedback"):
+        read_feedback(tmp_path / "no.geojson")
     (tmp_path / "text").write_text("label")
     with pytest.raises(UsageError, match="is no JSON"):
-        read_session(tmp_path / "text")
+        read_feedback(tmp_path / "text")
     with pytest.raises(UsageError, match="nothing to search for"):
-        small_index.query(session=collection(feature(0, name="node/1")))
+        small_index.query(feedback=collection(feature(0, name="node/1")))
     with pytest.raises(InvalidIdError, match="891f1d48177fff0"):
-        small_index.query(session=collection(feature(1, name="891f1d48177fff0")))
+        small_index.query(feedback=collection(feature(1, name="891f1d48177fff0")))
     with pytest.raises(UsageError, match="negative weight is -1"):
         small_index.query("node/1", negative_weight=-1)

@@ -1,6 +1,8 @@
 """A query can be printed, saved, and run again: it asks the same."""
 
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,23 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex import Query
 from geoindex.errors import OutputError, UsageError
+from geoindex.queries.query import OPTIONS
 from tests.support.maps import TOWN
 
 LON, LAT = TOWN
 SQUARE = shapely.box(LON - 0.01, LAT - 0.01, LON + 0.01, LAT + 0.01)
 CELL = "891f1d48177ffff"
 
+FEEDBACK = {
+    "type": "FeatureCollection",
+    "features": [
+        {"type": "Feature", "id": f"node/{i}", "geometry": None, "properties": {"label": label}}
+        for i, label in ((1, 1), (4, 0), (2, None))
+    ],
+}
+
 # one value or more of each option, as its owner might write it
-OPTIONS = {
+VALUES = {
     "like": ["node/1", ("node/1", "Café, “Engel”"), SQUARE, "7.42,43.73", CELL],
     "unlike": ["node/2", ["node/2", CELL]],
     "at": [TOWN, "24.94,60.17"],
@@ -26,11 +37,13 @@ OPTIONS = {
     "tags": ["amenity=cafe", {"name": "a, b", "building:levels": 3}],
     "vector": [np.array([0.1, -1e-9, 3.0], np.float32), [[1, 2], [3, 4]]],
     "vectors_by": ["0" * 32],
+    "image": ["chip.tif", Path("chip.png")],
+    "feedback": [FEEDBACK],
     "negative_weight": [0.25, 0],
     "where": ["amenity=cafe|bar, !shop", {"amenity": ["bar", "pub"], "building": True}],
     "bbox": [(24, 60, 25, 61), "170,-10,-170,10"],
     "within": [SQUARE, SQUARE.wkt],
-    "in_place": ["Vaduz", "9.5,47.1"],
+    "in_area": ["Vaduz", "9.5,47.1"],
     "not_within": ["1.5km", 20],
     "in_cell": ["851f1d4bfffffff"],
     "kind": ["amenity=*"],
@@ -51,10 +64,16 @@ OPTIONS = {
 }
 
 
+OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback", "focus"}
+
+
 @st.composite
 def some_options(draw):
-    names = draw(st.sets(st.sampled_from(sorted(OPTIONS)), max_size=8)) | {"like"}
-    found = {name: draw(st.sampled_from(OPTIONS[name])) for name in sorted(names)}
+    names = draw(st.sets(st.sampled_from(sorted(VALUES)), max_size=8)) | {"like"}
+    if "image" in names:
+        # a picture goes with no other example
+        names -= OTHER_EXAMPLES
+    found = {name: draw(st.sampled_from(VALUES[name])) for name in sorted(names)}
     if draw(st.booleans()):
         found |= {"near": TOWN, "radius": "500m"}
     return found
@@ -69,10 +88,7 @@ def test_what_is_printed_and_what_is_saved_ask_the_same(options):
 
 
 def test_every_option_is_tried():
-    import inspect
-
-    known = set(inspect.signature(Query).parameters) - {"near", "radius", "session"}
-    assert known == set(OPTIONS)
+    assert set(OPTIONS) - {"near", "radius"} == set(VALUES)
 
 
 @pytest.mark.parametrize(
@@ -100,15 +116,8 @@ def test_a_saved_query_is_run_again(small_index, tmp_path, options):
         assert again.to_text("json") == hits.to_text("json")
 
 
-def test_a_session_is_within_the_query(small_index):
-    labels = {
-        "type": "FeatureCollection",
-        "features": [
-            {"type": "Feature", "id": f"node/{i}", "geometry": None, "properties": {"label": label}}
-            for i, label in ((1, 1), (4, 0), (2, None))
-        ],
-    }
-    query = Query("node/3", session=labels)
+def test_feedback_is_within_the_query(small_index):
+    query = Query("node/3", feedback=FEEDBACK)
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
     assert query.notes == ("features of the session without a label: 1",)
@@ -147,8 +156,8 @@ def test_an_export_is_a_file_of_vectors(small_index, tmp_path):
     path = tmp_path / "export.parquet"
     small_index.export(path)
     query = Query(vector=path)
-    assert query.question.vectors_by == small_index.manifest.encoder["fingerprint"]
-    assert len(query.question.vectors) == len(small_index.entities)
+    assert query.vectors_by == small_index.manifest.encoder["fingerprint"]
+    assert len(query.vectors) == len(small_index.entities)
     assert len(small_index.query(query, k=3)) == 3
     foreign = query.replace(vectors_by="f" * 32)
     with pytest.raises(UsageError, match="another encoder"):
@@ -189,6 +198,7 @@ def test_vectors_that_do_not_fit_are_refused(small_index, value):
         ("[]", "holds no query"),
         ("{}", "holds no query"),
         ('{"query": {"like": "node/1", "wher": 1}}', "wher"),
+        ('{"query": {"like": "node/1", "table": "places"}}', "no table 'places'"),
         ('{"query": {}}', "nothing to search for"),
         ('{"geoindex_query": 2, "query": {"like": "node/1"}}', "version 2"),
     ],
@@ -209,3 +219,111 @@ def test_a_file_that_is_there_is_kept(tmp_path):
         query.save(tmp_path / "query.json")
     query.replace(k=3).save(tmp_path / "query.json", overwrite=True)
     assert Query.load(tmp_path / "query.json").k == 3
+
+
+def test_a_query_is_frozen():
+    query = Query("node/1", k=3)
+    for name, value in (("k", 5), ("like", "node/2"), ("notes", ()), ("no_such", 1)):
+        with pytest.raises(AttributeError, match="frozen"):
+            setattr(query, name, value)
+    assert query == Query("node/1", k=3)
+    with pytest.raises(AttributeError, match="no option 'wher'"):
+        _ = query.wher
+    assert set(OPTIONS) <= set(dir(query))
+
+
+def test_options_are_attributes():
+    query = Query("node/1", where="shop", cells=True, near=TOWN, radius="1km")
+    assert (query.like, query.k, query.unlike, query.diversity) == (("node/1",), 10, None, 0)
+    assert (query.table, Query("node/1").table) == ("cells", "entities")
+    assert list(query.filters) == ["where", "near", "radius"]
+    assert query.filters["radius"] == query.radius == 1000
+    assert Query("node/1").filters == {}
+
+
+def test_a_query_may_be_pickled():
+    query = Query("node/1", within=SQUARE, vector=[1, 2], k=3)
+    assert pickle.loads(pickle.dumps(query)) == query  # noqa: S301 - made here
+
+
+def test_the_vectors_compared_follow_from_the_query():
+    expected = {
+        "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
+        "context": [{"like": "node/1"}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
+        "both": [{"like": "node/1", "focus": "both"}],
+        "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
+    }
+    expected["context"].append({"tags": "amenity=cafe", "unlike": "node/1"})
+    for name, several in expected.items():
+        assert {Query(**options).vector_field for options in several} == {name}
+
+
+def test_options_of_a_table_become_queries_with_examples():
+    shared = Query.without_examples(where="amenity", k=3, negative_weight=0.2)
+    assert not shared.has_examples
+    query = shared.with_examples(like="node/1", unlike=["node/2"])
+    assert query == Query("node/1", unlike="node/2", where="amenity", k=3, negative_weight=0.2)
+    assert shared.with_examples(image="a.tif") == Query(
+        image="a.tif", where="amenity", k=3, negative_weight=0.2
+    )
+    assert not shared.has_examples, "it is as it was"
+    for options in ({}, {"unlike": "node/1"}, {"like": ()}):
+        with pytest.raises(UsageError, match="nothing to search for"):
+            shared.with_examples(**options)
+    with pytest.raises(UsageError, match="focus does not go with image"):
+        Query.without_examples(focus="own").with_examples(image="a.tif")
+    for name in ("like", "feedback", "image", "session", "vectors"):
+        shown = {"session": "feedback", "vectors": "vector"}.get(name, name)
+        with pytest.raises(UsageError, match=f"{shown} is asked by each query"):
+            Query.without_examples(**{name: "x"})
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"like": "node/1"},
+        {"unlike": "node/1"},
+        {"at": TOWN},
+        {"cell": CELL},
+        {"tags": "amenity=cafe"},
+        {"vector": [1, 2]},
+        {"feedback": FEEDBACK},
+        {"focus": "own"},
+    ],
+)
+def test_a_picture_goes_with_no_other_example(others):
+    (name,) = others
+    shown = "like" if name == "feedback" else name
+    with pytest.raises(UsageError, match=f"{shown} does not go with image"):
+        Query(image="chip.tif", **others)
+    with pytest.raises(UsageError, match="does not go with image"):
+        Query(image="chip.tif").replace(**others)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("wher", "did you mean 'where'"), ("in_aera", "'in_area'"), ("onlike", "'unlike'")],
+)
+def test_an_option_that_is_none_gives_a_hint(name, hint):
+    with pytest.raises(TypeError, match=f"no option '{name}'; .*{hint}"):
+        Query("node/1", **{name: "x"})
+    with pytest.raises(TypeError, match=r"no option 'qqqqqq'$"):
+        Query("node/1", qqqqqq=1)
+
+
+def test_old_names_are_still_read(tmp_path):
+    assert Query("node/1", in_place="Vaduz") == Query("node/1", in_area="Vaduz")
+    assert Query(session=FEEDBACK) == Query(feedback=FEEDBACK)
+    assert Query("node/1", in_place="Vaduz").as_dict()["in_area"] == "Vaduz"
+    changed = Query("node/1", in_area="Vaduz").replace(in_place="Schaan", session=FEEDBACK)
+    assert changed == Query(["node/1"], unlike="node/4", in_area="Schaan")
+    path = tmp_path / "old.json"
+    path.write_text('{"geoindex_query": 1, "query": {"like": ["node/1"], "in_place": "Vaduz"}}')
+    assert Query.load(path) == Query("node/1", in_area="Vaduz")
+    with pytest.raises(AttributeError):
+        _ = changed.in_place
+
+
+def test_like_is_given_once():
+    with pytest.raises(UsageError, match="like is given twice"):
+        Query("node/1", like="node/2")

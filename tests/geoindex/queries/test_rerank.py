@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from geoindex.queries.spaces import Space
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from geoindex import Query
 from geoindex.errors import UsageError
 from geoindex.geo.h3 import parents
-from geoindex.queries.rerank import Shape, groups_of, shaped
+from geoindex.queries.rerank import groups_of, rerank
+from geoindex.queries.vector_field import MatrixField
 from geoindex.search.exact import nearest
 from tests.support.vectors import unit_rows
 
@@ -32,24 +33,24 @@ def rankings(draw):
     return vectors, unit_rows(rng, 1, dim)[0], groups, passing, exclude
 
 
-def walk(full, vectors, shape, groups, k):
+def walk(full, vectors, query, groups):
     """Go down the whole ranking with plain Python, then choose by the formula."""
     kept, seen = [], set()
     for row, similarity in zip(full.rows.tolist(), full.similarity.tolist(), strict=True):
-        if shape.min_similarity is not None and similarity < shape.min_similarity:
+        if query.min_similarity is not None and similarity < query.min_similarity:
             continue
-        if shape.one_per is None or groups[row] not in seen:
+        if query.one_per is None or groups[row] not in seen:
             kept.append((row, similarity))
             seen.add(groups[row])
-    if not shape.diversity:
-        return [row for row, _ in kept[:k]]
-    pool, chosen = kept[: max(10 * k, 200)], []
+    if not query.diversity:
+        return [row for row, _ in kept[: query.k]]
+    pool, chosen = kept[: max(10 * query.k, 200)], []
     wide = vectors.astype(np.float64)
     wide /= np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-300)
-    while pool and len(chosen) < k:
+    while pool and len(chosen) < query.k:
         scores = [
-            (1 - shape.diversity) * similarity
-            - shape.diversity * max((float(wide[row] @ wide[other]) for other in chosen), default=0)
+            (1 - query.diversity) * similarity
+            - query.diversity * max((float(wide[row] @ wide[other]) for other in chosen), default=0)
             for row, similarity in pool
         ]
         # the first is the nearest; differences of rounding are none
@@ -66,25 +67,39 @@ def walk(full, vectors, shape, groups, k):
     st.sampled_from([0, 0.1, 0.5, 1]),
 )
 def test_a_walk_down_the_ranking_agrees(ranking, k, min_similarity, one_per, diversity):
-    vectors, query, groups, passing, exclude = ranking
-    shape = Shape(min_similarity=min_similarity, one_per=one_per, diversity=diversity)
+    vectors, vector, groups, passing, exclude = ranking
+    query = Query("any", k=k, min_similarity=min_similarity, one_per=one_per, diversity=diversity)
+    # several at once are each reranked as they would be alone
+    several = [vector, -vector, vectors[0] if vectors[0].any() else vector]
 
-    def search(n):
-        return nearest(vectors, query, k=n, passing=passing, exclude=exclude)
+    def search(numbers, n):
+        return [
+            nearest(vectors, several[number], k=n, passing=passing, exclude=exclude)
+            for number in numbers
+        ]
 
-    space = Space(("own",), (vectors,), (1.0,))
-    found = shaped(search, space.joined, shape, k=k, groups=None if one_per is None else groups)
-    full = nearest(vectors, query, k=len(vectors), passing=passing, exclude=exclude)
-    assert found.rows.tolist() == walk(full, vectors, shape, groups, k)
-    similarity = dict(zip(full.rows.tolist(), full.similarity.tolist(), strict=True))
-    assert found.similarity.tolist() == [similarity[row] for row in found.rows.tolist()]
-    assert found.num_passing == full.num_passing
+    def joined(number, rows):
+        return field.joined(rows, (several[number],))
+
+    field = MatrixField(("own",), (vectors,), (1.0,))
+    of_rows = None if one_per is None else groups
+    answers = rerank(search, joined, query, num_queries=len(several), groups=of_rows)
+    for asked, found in zip(several, answers, strict=True):
+        full = nearest(vectors, asked, k=len(vectors), passing=passing, exclude=exclude)
+        assert found.rows.tolist() == walk(full, vectors, query, groups)
+        similarity = dict(zip(full.rows.tolist(), full.similarity.tolist(), strict=True))
+        assert found.similarity.tolist() == [similarity[row] for row in found.rows.tolist()]
+        assert found.num_passing == full.num_passing
 
 
-def test_no_shape_gives_the_same_bytes(small_index):
+def test_defaults_give_the_same_bytes(small_index):
     plain = small_index.query("node/1", k=30).to_text("json")
-    for shape in ({"diversity": 0}, {"diversity": 0.0}, {"min_similarity": None, "one_per": None}):
-        assert small_index.query("node/1", k=30, **shape).to_text("json") == plain
+    for options in (
+        {"diversity": 0},
+        {"diversity": 0.0},
+        {"min_similarity": None, "one_per": None},
+    ):
+        assert small_index.query("node/1", k=30, **options).to_text("json") == plain
 
 
 @pytest.mark.parametrize("one_per", ["kind", "name", "amenity", "maxspeed", "nokey", "cell:6"])
@@ -132,6 +147,6 @@ def test_cells_are_thinned_out_by_coarser_ones(small_index):
         ({"one_per": "name", "cells": True}, "cells have only cells"),
     ],
 )
-def test_a_shape_that_is_none_is_refused(small_index, options, said):
+def test_options_out_of_range_are_refused(small_index, options, said):
     with pytest.raises(UsageError, match=said):
         small_index.query("node/1", **options)

@@ -1,17 +1,25 @@
-"""A question becomes the vector that its words promise, or a fault that says what to do."""
+"""A query becomes the vector that its examples promise, or a fault that says what to do."""
 
 import h3
 import numpy as np
 import pytest
 from pyproj import Geod
 
+from geoindex import Query
 from geoindex.errors import NotInIndexError, UsageError
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import parents
-from geoindex.queries.resolve import NEGATIVE_WEIGHT, Question, parse_tags, resolve
+from geoindex.queries.query import NEGATIVE_WEIGHT, parse_tags
+from geoindex.queries.resolve import resolve
+from geoindex.queries.vector_field import open_field
 from tests.support.maps import TOWN
 
 GEOD = Geod(ellps="WGS84")
+
+
+def resolved(index, like=None, *, focus="context", **options):
+    query = Query(like, **options)
+    return resolve(query, index, open_field(index, table=query.table, focus=focus))
 
 
 def ids_of(index, kind):
@@ -27,9 +35,7 @@ def unit(vector):
 @pytest.mark.parametrize("focus", ["own", "context"])
 def test_likes_are_averaged_and_unlikes_taken_away(small_index, focus):
     likes, unlikes = ids_of(small_index, "amenity=cafe")[:2], ids_of(small_index, "amenity=bar")[:1]
-    asked = resolve(
-        small_index, Question(like=likes, unlike=unlikes), table="entities", focus=focus
-    )
+    asked = resolved(small_index, likes, unlike=unlikes, focus=focus)
     vectors = small_index.vectors("entities", focus=focus)
     rows = [small_index.row_of(name) for name in (*likes, *unlikes)]
     first, second, third = (unit(vectors[row]) for row in rows)
@@ -42,7 +48,7 @@ def test_likes_are_averaged_and_unlikes_taken_away(small_index, focus):
 
 def test_a_cell_is_the_mean_of_those_that_live_in_it(small_index):
     cell = int(parents(small_index.entities.column("cell")[:1], 5)[0])
-    asked = resolve(small_index, Question(cell=cell), table="entities", focus="own")
+    asked = resolved(small_index, cell=cell, focus="own")
     home = parents(small_index.entities.column("cell"), 5)
     rows = np.flatnonzero(home == cell)
     expected = unit(small_index.vectors("entities", focus="own")[rows].mean(axis=0))
@@ -57,26 +63,26 @@ def test_cells_are_asked_by_their_own_vectors(small_index):
     home = int(small_index.entities.column("cell")[small_index.row_of(name)])
     row = small_index.cell_row(home)
     place = LonLat(*(float(small_index.cells.column(c)[row]) for c in ("lon", "lat")))
-    for question in (Question(like=[name]), Question(cell=home), Question(at=place)):
-        asked = resolve(small_index, question, table="cells", focus="context")
+    for options in ({"like": [name]}, {"cell": home}, {"at": place}):
+        asked = resolved(small_index, **options, cells=True)
         assert asked.rows.tolist() == [row]
         assert asked.vectors[0] == pytest.approx(small_index.vectors("cells")[row], abs=1e-6)
 
 
 def test_tags_ask_for_what_need_not_exist(small_index):
-    question = Question(tags={"amenity": "ice_cream"})
-    asked = resolve(small_index, question, table="entities", focus="own")
+    tags = {"amenity": "ice_cream"}
+    asked = resolved(small_index, tags=tags, focus="own")
     assert asked.vectors[0].shape == (small_index.encoder.dim,)
     assert asked.rows.size == 0
     assert asked.places == []
-    of_cells = resolve(small_index, question, table="cells", focus="context")
+    of_cells = resolved(small_index, tags=tags, cells=True)
     assert of_cells.vectors[0].shape == (small_index.encoder.region_dim,)
 
 
-@pytest.mark.parametrize("table", ["entities", "cells"])
-def test_tags_that_say_nothing_are_refused(small_index, table):
+@pytest.mark.parametrize("cells", [False, True])
+def test_tags_that_say_nothing_are_refused(small_index, cells):
     with pytest.raises(UsageError, match="source=survey say nothing"):
-        resolve(small_index, Question(tags={"source": "survey"}), table=table, focus="own")
+        resolved(small_index, tags={"source": "survey"}, cells=cells, focus="own")
 
 
 def test_what_cancels_out_is_refused(small_index):
@@ -86,14 +92,14 @@ def test_what_cancels_out_is_refused(small_index):
     try:
         names = [small_index.entities.record(row)["feature_id"] for row in (0, 1)]
         with pytest.raises(UsageError, match="cancels out"):
-            resolve(small_index, Question(like=names), table="entities", focus="context")
+            resolved(small_index, names)
     finally:
         small_index._matrices["entities", "embedding"] = vectors
 
 
 def test_nothing_asked_is_refused():
     with pytest.raises(UsageError, match="nothing to search for"):
-        Question(unlike=["way/1"])
+        Query(unlike=["way/1"])
 
 
 @pytest.mark.parametrize(
@@ -121,17 +127,34 @@ def test_tags_that_are_none_are_refused(text):
 
 def test_what_is_not_there_is_said(small_index):
     with pytest.raises(NotInIndexError, match=r"within 100 m of 24\.9,60; "):
-        resolve(small_index, Question(at=LonLat(24.9, 60.0)), table="entities", focus="own")
+        resolved(small_index, at=LonLat(24.9, 60.0), focus="own")
     with pytest.raises(NotInIndexError, match="nothing of the map touches it"):
-        resolve(small_index, Question(at=LonLat(0, 0)), table="cells", focus="context")
+        resolved(small_index, at=LonLat(0, 0), cells=True)
     cell = h3.str_to_int(h3.latlng_to_cell(0, 0, 5))
     with pytest.raises(NotInIndexError, match="lives in cell"):
-        resolve(small_index, Question(cell=cell), table="entities", focus="context")
+        resolved(small_index, cell=cell)
 
 
 def test_what_stands_at_a_point_is_asked_and_said(small_index):
-    asked = resolve(small_index, Question(at=LonLat(*TOWN)), table="entities", focus="own")
+    asked = resolved(small_index, at=LonLat(*TOWN), focus="own")
     name = small_index.entities.record(asked.rows[0])["feature_id"]
     assert asked.rows.tolist() == [small_index.row_of(name)]
     assert asked.places == [LonLat(*TOWN)]
     assert asked.notes == [f"at 24.94,60.17: {name} (amenity=cafe) 'Cafe 0, “Nr 0”'"]
+
+
+def test_cells_of_two_resolutions_are_refused(small_index):
+    cells = small_index.cells.column("cell")
+    resolutions = small_index.cells.column("resolution")
+    pair = [f"{int(cells[resolutions == r][0]):x}" for r in (8, 9)]
+    with pytest.raises(UsageError, match="of the resolutions 8, 9"):
+        resolved(small_index, pair, cells=True)
+    assert resolved(small_index, pair[:1], cells=True).resolution == 8
+
+
+def test_weights_sum_examples_to_the_vector(small_index):
+    asked = resolved(small_index, ["node/1", "node/4"], unlike="node/2", negative_weight=0.25)
+    assert [weight for _, weight in asked.weighted()] == [0.5, 0.5, -0.25]
+    total = sum(weight * example.vectors[0] for example, weight in asked.weighted())
+    assert asked.vectors[0] == pytest.approx(total, abs=1e-6)
+    assert asked.lengths[0] == pytest.approx(np.linalg.norm(total))

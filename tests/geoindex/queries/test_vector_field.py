@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from geoindex.queries.spaces import Space, open_space
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geoindex import Query
 from geoindex.errors import UsageError
+from geoindex.queries.vector_field import MatrixField, open_field
 
 
 def unit_rows(rng, n, dim):
@@ -38,8 +39,8 @@ def test_brute_force_agrees(seed, n, k, weight, is_filtered):
     queries = [rng.normal(size=4).astype(np.float32) for _ in range(2)]
     passing = np.flatnonzero(rng.random(n) < 0.6) if is_filtered else None
     exclude = np.flatnonzero(rng.random(n) < 0.2)
-    space = Space(("own", "context"), (own, context), (weight, 1 - weight))
-    found = space.nearest(queries, k=k, passing=passing, exclude=exclude)
+    field = MatrixField(("own", "context"), (own, context), (weight, 1 - weight))
+    found = field.nearest(queries, k=k, passing=passing, exclude=exclude)
     both = weight * cosines(own, queries[0]) + (1 - weight) * cosines(context, queries[1])
     may = np.setdiff1d(np.arange(n) if passing is None else passing, exclude)
     assert found.num_passing == len(may)
@@ -57,8 +58,8 @@ def test_brute_force_agrees(seed, n, k, weight, is_filtered):
 def test_joined_rows_have_the_similarity_as_product(seed, weight):
     rng = np.random.default_rng(seed)
     own, context = unit_rows(rng, 9, 3), unit_rows(rng, 9, 3)
-    space = Space(("own", "context"), (own, context), (weight, 1 - weight))
-    joined = space.joined(np.arange(9))
+    field = MatrixField(("own", "context"), (own, context), (weight, 1 - weight))
+    joined = field.joined(np.arange(9))
     for row in range(9):
         if own[row].any() and context[row].any():
             both = weight * cosines(own, own[row]) + (1 - weight) * cosines(context, context[row])
@@ -76,7 +77,7 @@ def test_the_ends_of_the_weight_are_own_and_context(small_index):
         )
 
 
-def test_both_says_its_weight_and_bends_to_shapes(small_index):
+def test_both_says_its_weight_and_is_reranked(small_index):
     name = small_index.entities.table["feature_id"][3].as_py()
     hits = small_index.query(name, focus="both", own_weight=0.25, k=5, diversity=0.3)
     assert hits.query["own_weight"] == 0.25
@@ -86,12 +87,16 @@ def test_both_says_its_weight_and_bends_to_shapes(small_index):
 
 
 def test_cells_have_one_vector_whatever_the_focus(small_index):
-    spaces = [open_space(small_index, table="cells", focus=f) for f in ("own", "context", "both")]
-    assert {len(space.matrices) for space in spaces} == {1}
-    assert all(space.matrices[0] is small_index.vectors("cells") for space in spaces)
+    fields = [open_field(small_index, table="cells", focus=f) for f in ("own", "context", "both")]
+    assert {len(field.matrices) for field in fields} == {1}
+    assert all(field.matrices[0] is small_index.vectors("cells") for field in fields)
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.1, "half", None, True, float("nan")])
-def test_a_weight_that_is_none_is_refused(small_index, weight):
+def test_a_weight_out_of_range_is_refused(small_index, weight):
+    if weight is not None:
+        with pytest.raises(UsageError, match="own weight is"):
+            Query("node/1", focus="both", own_weight=weight)
     with pytest.raises(UsageError, match="own weight is"):
-        open_space(small_index, table="entities", focus="both", own_weight=weight)
+        small_index.similar("node/1", "node/4", focus="both", own_weight=weight)
+    assert Query("node/1", focus="both", own_weight=None) == Query("node/1", focus="both")

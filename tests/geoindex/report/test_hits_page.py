@@ -61,7 +61,7 @@ def test_entities_with_chips(index: GeoIndex, tmp_path: Path) -> None:
 
 def test_a_picture_and_its_cells(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
-    write_page(index.query_image(picture, k=4, cells=True), index, tmp_path / "hits.html")
+    write_page(index.query(image=picture, k=4, cells=True), index, tmp_path / "hits.html")
     elements = Elements((tmp_path / "hits.html").read_text()).found
     assert sum(tag == "img" for tag, _ in elements) == 1
     paths = [a["d"] for t, a in elements if t == "path" and a.get("fill-rule")]
@@ -125,7 +125,7 @@ def test_chips_as_data() -> None:
 
 def test_a_picture_and_its_entities(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
-    hits = index.query_image(picture, k=3).explain()
+    hits = index.query(image=picture, k=3).explain()
     assert write_page(hits, index, tmp_path / "hits.html") == ()
     page = (tmp_path / "hits.html").read_text()
     elements = Elements(page).found

@@ -237,6 +237,20 @@ def test_a_backend_asked_by_name_says_why_it_did_not_answer(copy):
         index.query(cell=f"{int(index.cells.column('cell')[0]):x}", cells=True, backend="faiss")
 
 
+@pytest.mark.parametrize("options", [{}, {"not_within": 1}])
+@pytest.mark.parametrize("num_queries", [1, 2])
+def test_a_table_of_queries_is_answered_exactly(copy, num_queries, options):
+    pytest.importorskip("faiss")
+    reindex(copy, "ivf")
+    index = geoindex.open(copy)
+    rows = [{"like": f"node/{7 + i}"} for i in range(num_queries)]
+    found = index.query_many(rows, k=5, **options)
+    assert found.index["search"]["exact"]
+    assert all(found.table["exact"].to_pylist())
+    certain = index.query_many(rows, k=5, backend="exact", **options)
+    assert found.records() == certain.records()
+
+
 def test_a_device_that_is_not_there_is_told(tmp_path):
     faiss = pytest.importorskip("faiss")
     if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus():

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from geoindex.queries.spaces import Space
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geoindex.errors import UsageError
+from geoindex.queries.vector_field import MatrixField
 from geoindex.search import exact_batch
-from geoindex.search.exact import nearest, nearest_many
+from geoindex.search.exact import nearest
+from geoindex.search.exact_batch import nearest_many
 from tests.support.vectors import fewer, searches, unit_rows
 
 
@@ -51,13 +52,13 @@ def test_two_similarities_are_weighed_as_alone(asked, num_queries, weight, is_fi
     context = unit_rows(rng, len(own), 5)
     first = query * rng.uniform(0.5, 2, (num_queries, 1)).astype(np.float32)
     second = rng.normal(size=(num_queries, 5)).astype(np.float32)
-    space = Space(("own", "context"), (own, context), (weight, 1 - weight))
+    field = MatrixField(("own", "context"), (own, context), (weight, 1 - weight))
     passing = passing if is_filtered else None
     unwanted = [exclude[i::2] for i in range(num_queries)]
     queries = list(zip(first, second, strict=True))
-    found = space.nearest_many(queries, k=k, passing=passing, exclude=unwanted)
+    found = field.nearest_many(queries, k=k, passing=passing, exclude=unwanted)
     for many, one, out in zip(found, queries, unwanted, strict=True):
-        alone = space.nearest(one, k=k, passing=passing, exclude=out)
+        alone = field.nearest(one, k=k, passing=passing, exclude=out)
         assert many.rows.tolist() == alone.rows.tolist()
         assert many.similarity.tobytes() == alone.similarity.tobytes()
         assert many.num_passing == alone.num_passing

@@ -8,7 +8,7 @@ import shapely
 
 from geoindex.api import GeoIndex
 from geoindex.imagery.patch_store import Images, scaled
-from geoindex.queries.by_image.appearance import EntityLooks
+from geoindex.queries.by_image.appearance import EntityAppearance
 from geoindex.queries.by_image.explanation import ImageComparison, PatchPair
 from geoindex.queries.by_image.footprint import Ground
 from geoindex.queries.by_image.query_image import read_picture, see
@@ -23,7 +23,7 @@ def test_images_have_all_of_the_similarity(
     mixed: GeoIndex, ground: Path, tmp_path: Path, *, cells: bool, gsd_m: float
 ) -> None:
     picture = chip_of(ground, *CENTRE, tmp_path / "a.tif", gsd_m=gsd_m)
-    hits = mixed.query_image(picture, k=5, cells=cells).explain()
+    hits = mixed.query(image=picture, k=5, cells=cells).explain()
     assert hits.why is not None
     for row, why in zip(hits, hits.why, strict=True):
         assert why.second == row["region_id" if cells else "feature_id"]
@@ -43,15 +43,15 @@ def test_the_nearest_patches_are_those_of_brute_force(
     mixed: GeoIndex, ground: Path, tmp_path: Path
 ) -> None:
     picture = chip_of(ground, CENTRE[0] + 3e-4, CENTRE[1], tmp_path / "a.tif")
-    (why,) = mixed.query_image(picture, k=1).explain().why or ()
+    (why,) = mixed.query(image=picture, k=1).explain().why or ()
     assert why.image is not None
     images = Images(mixed)
     seen = see(read_picture(picture, images.settings), images)
     row, place = next(
         (row, i) for i, row in enumerate(rows_of(mixed)) if row["feature_id"] == why.second
     )
-    looks = EntityLooks(mixed, images, level=1, side_m=seen.side_m)
-    patches = looks.about(np.array([place])).patch
+    appearance = EntityAppearance(mixed, images, level=1, side_m=seen.side_m)
+    patches = appearance.about(np.array([place])).patch
     here = scaled(images.tokens[patches].astype(np.float32), images.scale())
     products = here.astype(np.float64) @ scaled(seen.tokens, images.scale()).astype(np.float64).T
     assert (why.image.num_hit, why.image.num_picture) == products.shape
@@ -70,13 +70,13 @@ def test_the_map_under_a_hit_is_that_of_shapely(
     mixed: GeoIndex, ground: Path, tmp_path: Path
 ) -> None:
     picture = chip_of(ground, CENTRE[0] - 3e-4, CENTRE[1] + 2e-4, tmp_path / "a.tif")
-    (why,) = mixed.query_image(picture, k=1).explain().why or ()
+    (why,) = mixed.query(image=picture, k=1).explain().why or ()
     assert why.image is not None
     images, rows = Images(mixed), rows_of(mixed)
     seen = see(read_picture(picture, images.settings), images)
     place = next(i for i, row in enumerate(rows) if row["feature_id"] == why.second)
-    looks = EntityLooks(mixed, images, level=1, side_m=seen.side_m)
-    lon_lat = looks.ground.lon_lat[looks.about(np.array([place])).patch]
+    appearance = EntityAppearance(mixed, images, level=1, side_m=seen.side_m)
+    lon_lat = appearance.ground.lon_lat[appearance.about(np.array([place])).patch]
     points = shapely.points(metres(rows[place], *lon_lat.T))
     under: dict[str, set[int]] = {}
     for row in rows:
@@ -119,3 +119,33 @@ def test_places_in_a_picture_are_told_from_its_middle(mixed: GeoIndex, tmp_path:
     np.testing.assert_allclose(seen.places_m.mean(axis=0), 0, atol=1e-4)
     assert np.ptp(seen.places_m, axis=0) == pytest.approx([4 * 32 * gsd_m, 32 * gsd_m])
     assert seen.side_m == pytest.approx(32 * gsd_m * 10**0.5)
+
+
+@pytest.mark.parametrize("cells", [False, True])
+def test_a_table_of_pictures_is_explained_as_each_alone(
+    mixed: GeoIndex, ground: Path, tmp_path: Path, *, cells: bool
+) -> None:
+    pictures = [
+        chip_of(ground, CENTRE[0] + i * 3e-4, CENTRE[1], tmp_path / f"{i}.tif", gsd_m=0.5 + 0.5 * i)
+        for i in range(2)
+    ]
+    rows = [{"query": path.name, "image": str(path)} for path in pictures]
+    hits = mixed.query_many(rows, k=3, cells=cells).explain()
+    assert hits.why is not None
+    alone = [
+        why
+        for path in pictures
+        for why in mixed.query(image=path, k=3, cells=cells).explain().why or ()
+    ]
+    assert [why.as_dict() for why in hits.why] == [why.as_dict() for why in alone]
+
+
+def test_reranked_hits_are_explained_in_their_order(
+    mixed: GeoIndex, ground: Path, tmp_path: Path
+) -> None:
+    picture = chip_of(ground, *CENTRE, tmp_path / "a.tif")
+    hits = mixed.query(image=picture, k=6, diversity=0.7).explain()
+    assert hits.why is not None
+    assert [why.second for why in hits.why] == hits.ids
+    for row, why in zip(hits, hits.why, strict=True):
+        assert why.similarity == pytest.approx(row["similarity"], abs=1e-6)
