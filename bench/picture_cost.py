@@ -79,9 +79,9 @@ def _costs(
         parts = []
         for options in ways:
             # once for the memory map and the libraries
-            index.query_image(picture, k=5, **options)
+            index.query(image=picture, k=5, **options)
             start = time.process_time()
-            hits = index.query_image(picture, k=5, **options)
+            hits = index.query(image=picture, k=5, **options)
             parts.append((time.process_time() - start, hits.num_passing))
         yield frame.side_m, parts
 

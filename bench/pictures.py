@@ -88,7 +88,7 @@ def _cell_ranks(index: GeoIndex, source: Imagery, scratch: Path) -> Iterator[tup
             continue
         for times, chip in chips.items():
             picture = written(chip.rgb, ChipFrame(*at, SIDE_M, GSD_M * times), scratch / "a.tif")
-            ids = index.query_image(picture, k=len(rows), cells=True).ids
+            ids = index.query(image=picture, k=len(rows), cells=True).ids
             seen = read_picture(picture, images.settings | {"levels": [1]})
             plain = images.vectors()[rows] @ see(seen, images).vector
             yield times, (ids.index(f"{cells[i]:x}"), int((plain > plain[i]).sum()))
@@ -107,7 +107,7 @@ def _building_ranks(
             if not source.chip(ChipFrame(*at, side_m, GSD_M)).is_valid.all():
                 continue
             picture = written(source.chip(frame).rgb, frame, scratch / "a.tif")
-            ids = index.query_image(picture, k=len(every)).ids
+            ids = index.query(image=picture, k=len(every)).ids
             own = index.entities.table["feature_id"][row].as_py()
             seen = see(read_picture(picture, images.settings), images)
             fixed = EntityLooks(index, images, level=seen.level, side_m=SIDE_M).of(every)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cli.progress import Talk
+from cli.progress import ConsoleReporter
 from trainer.config import OptimiserConfig, TrainConfig, read_config
 from trainer.data.ragged import owners
 from trainer.masks import MASKS, MaskConfig, RaggedTiles, box_order, choose_groups, mask_groups
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=SETTINGS)
     options = parser.parse_args()
     config = read_config(options.config, PublishedConfig)
-    train(options.sources, options.output, config, reporter=Talk())
+    train(options.sources, options.output, config, reporter=ConsoleReporter())
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from geoindex.imagery.http_tiles import Fetcher, UrlTiles, read_ranges
 from geoindex.imagery.tile_archives import PMTiles
 from geoindex.imagery.xyz_tiles import TiledImagery, decode_tile
 from geoindex.queries.by_image.query_image import read_picture
-from tests.geoindex.imagery.test_rasters import assert_shows_the_ground
 from tests.geoindex.imagery.test_xyz_tiles import FRAME, TILES, ZOOM
-from tests.imagery_files import (
+from tests.support.imagery_files import (
+    assert_shows_the_ground,
     encoded,
     tile_image,
     write_mbtiles,

@@ -14,7 +14,9 @@ import shapely
 from geoindex.errors import SourceError
 from geoindex.sources.base import UnsortedSourceError
 from geoindex.sources.osm.reader import OsmSource
-from tests.geoindex.osm_objects import (
+from tests.geoindex.sources.osm.test_reader import Entity, read
+from tests.support.maps import write_small_map
+from tests.support.osm_files import (
     BUILDING,
     CAFE,
     convert,
@@ -25,8 +27,6 @@ from tests.geoindex.osm_objects import (
     way,
     write_osm,
 )
-from tests.geoindex.sources.osm.test_reader import Entity, read
-from tests.osm_files import write_small_map
 
 PATH = {"highway": "path"}
 MULTIPOLYGON = {"type": "multipolygon", **BUILDING}
