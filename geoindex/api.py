@@ -255,4 +255,5 @@ def _opened_all(target: TargetLike) -> list[Index] | None:
 
 def _renamed(options: Any, target: TargetLike) -> TargetLike:
     """Return the target, which was called `among` before."""
-    return options.pop("among", None) if target is None else target
+    before = options.pop("among", None)
+    return before if target is None else target

@@ -7,7 +7,7 @@ An entity lies where its point (`lon`, `lat`) lies, a cell where its centre lies
 ask about that point, borders included.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from geoindex.errors import UsageError
@@ -91,6 +91,16 @@ def _kind(selection: "Selection", kind: str) -> None:
     from geoindex.lookup.ids import rows_of_kind
 
     selection.keep(rows_of_kind(selection.index.entities, kind))
+
+
+def _text(name: str, example: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if not isinstance(value, str):
+            msg = f"{name} is {value!r}; want a text. Example: {example!r}"
+            raise UsageError(msg)
+        return value
+
+    return parse
 
 
 def _parse_name(value: Any) -> Any:
@@ -227,6 +237,7 @@ class FilterOptions(TypedDict, total=False):
             help="Only in this area of the index, or in the administrative area around it.",
             metavar="ID|NAME|LON,LAT",
             alias="in_place",
+            parse=_text("in_area", "Vaduz"),
             apply=_in_area,
         ),
     ]
@@ -281,6 +292,7 @@ class FilterOptions(TypedDict, total=False):
         Filter(
             help="Only this kind: amenity=cafe, amenity=*.",
             metavar="KEY=VALUE",
+            parse=_text("kind", "amenity=cafe"),
             apply=_kind,
             not_of_cells=_NO_ENTITY,
         ),

@@ -59,7 +59,7 @@ def place_named(index: Index, text: str) -> tuple[Any, str]:
     if isinstance(reference, LonLat):
         return _town_at(index, reference, str(reference))
     if not isinstance(reference, str):
-        msg = "--in-place is an id, a name or LON,LAT; an area that was drawn goes to --within"
+        msg = "--in-area is an id, a name or LON,LAT; an area that was drawn goes to --within"
         raise UsageError(msg)
     row = _row(index, reference)
     geometry = _geometry(index, row)
@@ -95,7 +95,7 @@ def _town_at(index: Index, point: LonLat, text: str) -> tuple[Any, str]:
     if not holds.any():
         msg = (
             f"no administrative boundary of {index.path} is an area that holds {text}; want the "
-            "id or name of an area. Example: --in-place relation/1155956"
+            "id or name of an area. Example: --in-area relation/1155956"
         )
         raise NotInIndexError(msg)
     rows, geometries = rows[holds], geometries[holds]

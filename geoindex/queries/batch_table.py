@@ -81,7 +81,7 @@ def read_query_table(source: Any, shared: Query) -> list[BatchRow]:
     if not columns & set(_ASKING) or ("lon" in columns) != ("lat" in columns):
         msg = (
             f"{name} has the columns {', '.join(sorted(map(str, columns)))}; want like, lon and "
-            f"lat, tags or embedding. {_EXAMPLE}"
+            f"lat, tags, embedding or image. {_EXAMPLE}"
         )
         raise UsageError(msg)
     asks = next((column for column in _IDS if column in columns), None)

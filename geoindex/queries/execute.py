@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from geoindex.queries.explanation import Explanation
 
 _SHOWN = 3
-# another backend answers by itself
-_BLOCKED = ("auto", "exact")
 # farther down a ranking than this, one query at a time holds less in memory
 _FARTHEST = 5000
 
@@ -106,7 +104,8 @@ def execute(
     NotInIndexError
         If the index does not hold what a query names.
     """
-    answers, _ = _answers(index, queries, target=target, backend=backend)
+    is_table = len(queries) > 1
+    answers, _ = _answers(index, queries, target=target, backend=backend, is_table=is_table)
     return [_hits(answer, is_elsewhere=target is not None) for answer in answers]
 
 
@@ -148,7 +147,7 @@ def execute_table(
     faults = {place: row.fault for place, row in enumerate(rows) if row.query is None}
     asked = {place: row.query for place, row in enumerate(rows) if row.query is not None}
     answers, more = _answers(
-        index, list(asked.values()), target=target, backend=backend, keep_faults=True
+        index, list(asked.values()), target=target, backend=backend, is_table=True, keep_faults=True
     )
     places = list(asked)
     faults |= {places[number]: str(fault) for number, fault in more.items()}
@@ -178,19 +177,33 @@ def _answers(
     *,
     target: Index | Sequence[Index] | None,
     backend: str,
+    is_table: bool,
     keep_faults: bool = False,
 ) -> tuple[list[Answer], dict[int, GeoindexError]]:
     """Answer queries, in their order; return also the faults of those that cannot be answered."""
     check_backend(backend)
-    known = _ids_of(index, queries) if len(queries) > 1 else None
+    known = _ids_of(index, queries) if is_table else None
+    # another backend answers by itself
+    is_blocked = is_table and backend in {"auto", "exact"}
     faults: dict[int, GeoindexError] = {}
     answers: dict[int, Answer] = {}
     for numbers in _alike(queries, _comparison):
         first = queries[numbers[0]]
-        indexes = multi_index_of(index, target, table=first.table)
-        fields = indexes.fields(first.vector_field, own_weight=first.own_weight, backend=backend)
-        resolver = _resolver(index, fields, first, known)
         resolved: dict[int, ResolvedQuery] = {}
+        try:
+            indexes = multi_index_of(
+                index, target, table=first.table, are_images=first.image is not None
+            )
+            fields = indexes.fields(
+                first.vector_field, own_weight=first.own_weight, backend=backend
+            )
+            resolver = _resolver(index, fields, first, known)
+        except GeoindexError as fault:
+            # a table may hold other queries that can be answered: pictures and places
+            if not keep_faults or len(numbers) == len(queries):
+                raise
+            faults |= dict.fromkeys(numbers, fault)
+            continue
         for number in numbers:
             try:
                 resolved[number] = resolver(queries[number])
@@ -200,7 +213,7 @@ def _answers(
                 faults[number] = fault
         for some in _alike(list(resolved.values()), _passes):
             group = [list(resolved.values())[i] for i in some]
-            found = _searched(indexes, fields, group, is_blocked=backend in _BLOCKED)
+            found = _searched(indexes, fields, group, is_blocked=is_blocked)
             for i, answer in zip(some, found, strict=True):
                 answers[list(resolved)[i]] = answer
     return [answers[number] for number in sorted(answers)], faults
@@ -269,6 +282,9 @@ def _searched(
         one.vectors if query.image is not None else (one.vectors,) * len(fields) for one in group
     ]
 
+    # what was found in each index, by number of the query
+    parts: dict[int, tuple[Neighbours, ...]] = {}
+
     def joined(number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return indexes.joined(fields, rows, of_fields[number])
 
@@ -277,7 +293,7 @@ def _searched(
         for i, field in enumerate(fields):
             vectors = [of_fields[number][i] for number in numbers]
             exclude = [unwanted[number][i] for number in numbers]
-            if is_blocked and len(group) > 1 and reach <= _FARTHEST:
+            if is_blocked and reach <= _FARTHEST:
                 some = field.nearest_many(vectors, k=reach, passing=passing[i], exclude=exclude)
             else:
                 some = [
@@ -285,7 +301,8 @@ def _searched(
                     for one, out in zip(vectors, exclude, strict=True)
                 ]
             found.append(some)
-        return [indexes.merged(list(each), reach) for each in zip(*found, strict=True)]
+        parts.update(zip(numbers, zip(*found, strict=True), strict=True))
+        return [indexes.merged(parts[number], reach) for number in numbers]
 
     if query.is_reranked:
         groups = indexes.groups(query.one_per)
@@ -297,9 +314,9 @@ def _searched(
             resolved,
             found,
             indexes,
-            (*filter_notes, *indexes.notes_on(fields, found, passing)),
+            (*filter_notes, *indexes.notes_on(fields, parts[number], passing)),
         )
-        for resolved, found in zip(group, ranked, strict=True)
+        for number, (resolved, found) in enumerate(zip(group, ranked, strict=True))
     ]
 
 

@@ -242,14 +242,15 @@ class MultiIndex:
         }
 
     def notes_on(
-        self, fields: Sequence[VectorField], found: Neighbours, passing: Sequence[Passing]
+        self,
+        fields: Sequence[VectorField],
+        found: Sequence[Neighbours],
+        passing: Sequence[Passing],
     ) -> list[str]:
-        """Return notes on a search: who gave the answer, and what could not be compared."""
+        """Return notes on a search of each index: who answered, and what could not be compared."""
         notes = [note for field in fields for note in field.notes]
-        if len(fields) == 1:
-            notes += fields[0].notes_on(found, passing[0])
-        else:
-            notes += fields[0].notes_on(found, None)
+        for index, field, near, rows in zip(self.indexes, fields, found, passing, strict=True):
+            notes += self.named(index, field.notes_on(near, rows))
         return list(dict.fromkeys(notes))
 
     @property
@@ -258,7 +259,11 @@ class MultiIndex:
 
 
 def multi_index_of(
-    index: Index, target: Sequence[Index] | Index | None, *, table: str
+    index: Index,
+    target: Sequence[Index] | Index | None,
+    *,
+    table: str,
+    are_images: bool = False,
 ) -> MultiIndex:
     """Return the indexes to search.
 
@@ -266,6 +271,8 @@ def multi_index_of(
     ----------
     target
         One index or several, each once; None: the one that holds the examples.
+    are_images
+        Whether images are compared, so that the encoders of the map may differ.
 
     Raises
     ------
@@ -278,7 +285,7 @@ def multi_index_of(
     if not several:
         msg = "no index to look in; want one or several. Example: target=['nice.geoindex']"
         raise UsageError(msg)
-    for other in several:
+    for other in () if are_images else several:
         check_same_encoder(index, other)
     once = {other.path.resolve(): other for other in reversed(several)}
     each = [other for other in several if once[other.path.resolve()] is other]

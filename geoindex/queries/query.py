@@ -19,7 +19,7 @@ from geoindex.filters.base import Option, options_of
 from geoindex.filters.coerce import CellLike, PathLike, PointLike
 from geoindex.filters.definitions import FILTERS, FilterOptions
 from geoindex.storage.layout import CELLS, ENTITIES
-from geoindex.types import BOTH, QUERY_FOCUSES
+from geoindex.types import BOTH, QUERY_FOCUSES, check_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ OWN_WEIGHT = 0.5
 _VERSION = 1
 _MARK = "geoindex_query"
 _NO_EXAMPLE = (
-    "nothing to search for; want one of like, at, cell, tags, vector. "
+    "nothing to search for; want one of like, at, cell, tags, vector, image. "
     "Example: geoindex query monaco.geoindex --like way/1234"
 )
 _EXAMPLES = ("like", "at", "cell", "tags", "vector", "image")
@@ -115,7 +115,7 @@ def _focus(value: Any) -> str:
 
 def _cells(value: Any) -> bool | None:
     # in JSON the table is named
-    return value == CELLS if isinstance(value, str) else bool(value)
+    return check_table(value) == CELLS if isinstance(value, str) else bool(value)
 
 
 class ExampleOptions(TypedDict, total=False):
@@ -192,7 +192,7 @@ class ExampleOptions(TypedDict, total=False):
         Option(
             help="Use an imaginary place with these tags as the example.",
             metavar="K=V,...",
-            parse=parse_tags,
+            parse=lambda value: parse_tags(value) or None,
             plain=dict,
         ),
     ]
@@ -434,7 +434,7 @@ class Query:
         return sorted({*super().__dir__(), *OPTIONS})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Query.from_dict, (self.as_dict(),))
+        return (_restored, (dict(self._given), self.notes))
 
     @property
     def has_examples(self) -> bool:
@@ -560,6 +560,13 @@ class Query:
         return hash(repr(self))
 
 
+def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
+    """Return a query that was pickled."""
+    query = Query.__new__(Query)
+    query._freeze(given, notes)
+    return query
+
+
 def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the options that were given, parsed, in their order, and what to say of them."""
     named = {_NAME_OF.get(name, name): value for name, value in options.items()}
@@ -591,7 +598,7 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "negative_weight", "focus", "own_weight"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "
@@ -611,7 +618,7 @@ def _unknown_text(name: str) -> str:
 def _as_options(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return plain values as options; ``index``, where a query was asked, is left out."""
     return {
-        _NAME_OF.get(name, name): value == CELLS if name == "table" else value
+        _NAME_OF.get(name, name): _cells(value) if name == "table" else value
         for name, value in plain.items()
         if name != "index"
     }

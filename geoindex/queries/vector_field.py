@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.filters import coerce
 from geoindex.index import Index
 from geoindex.search.exact_batch import nearest_weighed
 from geoindex.search.planner import Searcher
@@ -226,6 +227,7 @@ def open_field(
     """
     check_backend(backend)
     if focus == BOTH and check_table(table) != CELLS:
+        own_weight = coerce.fraction(own_weight, "own weight")
         focuses = ("own", "context")
         matrices = tuple(index.vectors(table, focus=each) for each in focuses)
         instead = f"searched exactly, not by {backend}: the focus both weighs two similarities"

@@ -13,7 +13,7 @@ from rasterio.windows import from_bounds
 
 from geoindex.api import GeoIndex
 from geoindex.geo.h3 import centres
-from geoindex.imagery.base import ChipFrame, open_imagery
+from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
 from tests.support.imagery_files import CENTRE, GSD_M, write_raster
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from geoindex.errors import InvalidWhereError
 from geoindex.filters.tag_filter import (
     EVERYTHING,
-    Any,
     Compare,
     HasKey,
     KeyGlob,
     KeyIn,
     Not,
+    Or,
     all_of,
     any_of,
     negate,
@@ -149,7 +149,7 @@ def test_groups_of_filters_are_merged():
 
 def test_nothing_asked_is_everything():
     assert parse_where(None) == EVERYTHING == parse_where("everything()")
-    assert parse_where("nothing()") == Any(())
+    assert parse_where("nothing()") == Or(())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from geoindex.api import GeoIndex
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import SourceError
 from geoindex.geo.h3 import cells_at
-from geoindex.imagery.base import open_imagery
+from geoindex.imagery import open_imagery
 from geoindex.imagery.cell_mask import in_cell
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
