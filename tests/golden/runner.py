@@ -25,7 +25,8 @@ from unittest import mock
 
 import numpy as np
 
-from tests.osm_files import write_small_map
+from tests.support.maps import write_small_map
+from tests.support.osm_files import node
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -299,8 +300,7 @@ def write_grid(folder: Path) -> None:
 
 
 def _node(osm_id: int, lon: float, lat: float, **tags: Any) -> str:
-    inner = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-    return f'<node id="{osm_id}" version="1" lon="{lon:.7f}" lat="{lat:.7f}">{inner}</node>'
+    return node(osm_id, f"{lon:.7f}", f"{lat:.7f}", tags)
 
 
 def answers() -> Iterator[Path]:

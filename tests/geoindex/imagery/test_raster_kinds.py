@@ -15,7 +15,7 @@ from rasterio.shutil import copy
 from geoindex.errors import SourceError
 from geoindex.imagery import ChipFrame, ImageryOptions, open_imagery
 from geoindex.imagery.rasters import RasterImagery, bands_of
-from tests.imagery_files import CENTRE, transform_about, write_raster
+from tests.support.imagery_files import CENTRE, transform_about, write_raster
 
 UTM = "EPSG:32737"
 SIDE = 200

@@ -13,7 +13,7 @@ import geoindex
 from encoder.geojepa.model import GeoJEPA
 from geoindex.encoders import load_image_tokeniser
 from geoindex.imagery.patch_store import Images
-from tests.trainer.small_models import small_config
+from tests.support.training import small_config
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import read_patches

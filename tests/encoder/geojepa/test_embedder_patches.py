@@ -4,34 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from encoder.geojepa.embedder import GeoJEPAEmbedder
 from encoder.geojepa.model import GeoJEPA
 from encoder.protocol import TilePatches
 from encoder.tagpool import TagPool
-from tests.encoder.geojepa.test_embedder import SMALL, tiles_of, tokens_of
+from tests.support.geojepa import SMALL_CHECKPOINT, near, save_checkpoint, tiles_of, tokens_of
 
-SEEING = replace(SMALL, image_dim=5, image_fingerprint="of these tokens", max_patches=6)
-near = {"rtol": 1e-4, "atol": 1e-5}
-
-
-def save(folder, config):
-    torch.manual_seed(1)
-    model = GeoJEPA(config)
-    model.prototypes.copy_(torch.nn.functional.normalize(torch.randn(8, 192), dim=1))
-    model.region_scale.fill_(3)
-    model.untrained_scale.fill_(2)
-    if config.image_dim:
-        model.ground_slope.normal_()
-        model.image_deviation.fill_(2)
-    model.save(folder)
-    return folder
+SEEING = replace(SMALL_CHECKPOINT, image_dim=5, image_fingerprint="of these tokens", max_patches=6)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("seeing"), SEEING)
+    return save_checkpoint(tmp_path_factory.mktemp("seeing"), SEEING)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +89,7 @@ def test_looks_are_told_where_something_is_seen(folder, embedder):
 
 
 def test_a_checkpoint_that_does_not_see_takes_no_notice(tmp_path):
-    embedder = GeoJEPAEmbedder(save(tmp_path, SMALL))
+    embedder = GeoJEPAEmbedder(save_checkpoint(tmp_path, SMALL_CHECKPOINT))
     assert embedder.image_fingerprint == ""
     assert "looks" not in embedder.region_parts
     tokens, tiles = tokens_of(embedder), tiles_of(([0, 1], [2]), ([3], []))

@@ -1,11 +1,40 @@
-"""Ragged tiles for tests, drawn by a seed."""
+"""Models, settings and tiles small enough for tests of training."""
 
 from typing import Any
 
 import numpy as np
 
+from encoder.geojepa.config import GeoJEPAConfig
+from trainer.config import TrainConfig, make_config
 from trainer.data.ragged import lengths_to_offsets
 from trainer.masks.types import MaskConfig, RaggedTiles
+
+
+def small_shape(**changes: Any) -> GeoJEPAConfig:
+    shape = {
+        "width": 16, "depth": 1, "num_heads": 2, "num_counts": 8, "region_dim": 12,
+        "num_registers": 2,
+    }  # fmt: skip
+    return GeoJEPAConfig(**{**shape, **changes})
+
+
+def small_config(**tables: dict[str, Any]) -> TrainConfig:
+    content: dict[str, dict[str, Any]] = {
+        "data": {"resolutions": [9], "block_resolution": 8, "held_out_frac": 0.3},
+        "batches": {"budget_tokens": 400, "window": 64, "most_queries": 16},
+        "model": {
+            "width": 16, "depth": 1, "num_heads": 2, "num_counts": 8, "region_dim": 12,
+        },
+        "predictor": {"width": 16, "depth": 1, "num_heads": 2},
+        "region_targets": {"num_words": 30, "word_dims": 8, "mean_dims": 4},
+        "objective": {"token_dims": 8, "projection_dim": 8, "num_directions": 16},
+        "optimiser": {"epochs": 2},
+        "monitors": {"log_every": 1},
+        "device": {"threads": 1},
+    }  # fmt: skip
+    for table, settings in tables.items():
+        content[table] = {**content.get(table, {}), **settings}
+    return make_config(content)
 
 
 def some_tiles(seed: int, *, num_tiles: int = 12, most: int = 30) -> RaggedTiles:

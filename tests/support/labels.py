@@ -13,7 +13,7 @@ import numpy as np
 
 import geoindex
 from geoindex.api import GeoIndex
-from tests.osm_files import OsmFile
+from tests.support.osm_files import OsmFile
 
 COLUMNS, ROWS = 24, 18
 CORNER = (13.0, 55.5)

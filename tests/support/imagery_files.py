@@ -2,23 +2,20 @@
 
 import io
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
 
+from geoindex.imagery.request import ImageryRequest
+
 CENTRE = (36.9, -1.305)
+GSD_M = 0.5
+RESOLUTION = 11  # of the cells that have imagery
 # a full turn of colour, degrees: about 300 m, so that neither a pixel nor a metre is lost
 PERIOD_DEG = 0.003
-
-Answer = Callable[[str], tuple[int, bytes]]
 
 
 def colours(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.float64]:
@@ -41,6 +38,14 @@ def ground_truth(frame: Any) -> NDArray[np.float64]:
     # where the formula does not know the antimeridian, longitudes run on
     lon = frame.lon + (lon - frame.lon + 180) % 360 - 180
     return colours(lon, lat).transpose(1, 2, 0)
+
+
+def assert_shows_the_ground(chip: Any, frame: Any, *, most_off: float = 6.0) -> None:
+    """A pixel of 2 m is at most 4 of 255 colours wide: 6 is a pixel and a half off."""
+    truth = ground_truth(frame)
+    off = np.abs(chip.rgb.astype(float) - truth)[chip.is_valid]
+    assert off.size
+    assert np.percentile(off, 99) < most_off, f"{np.percentile(off, 99):.1f} of 255 off"
 
 
 def raster_colours(crs: str, transform: Any, width: int, height: int) -> NDArray[np.float64]:
@@ -168,39 +173,21 @@ def write_pmtiles(path: Path, tiles: list[tuple[int, int, int]]) -> Path:
     return path
 
 
-class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, answer: Answer, asked: list[str], *args: Any) -> None:
-        self._answer, self._asked = answer, asked
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        self._asked.append(self.path)
-        status, content = self._answer(self.path)
-        wanted = self.headers.get("Range")
-        if status == 200 and wanted:
-            first, last = map(int, wanted.removeprefix("bytes=").split("-"))
-            status, content = 206, content[first : last + 1]
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        if content.startswith(b"\x89PNG"):
-            self.send_header("Content-Type", "image/png")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+def chips_of(b: int, size: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Smooth ground with some noise, all of it known."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 200, (b, size // 16, size // 16, 3))
+    fine = coarse.repeat(16, axis=1).repeat(16, axis=2) + rng.integers(0, 50, (b, size, size, 3))
+    return fine.astype(np.uint8), np.ones((b, size, size), np.bool_)
 
 
-@contextmanager
-def serving(answer: Answer) -> Iterator[tuple[str, list[str]]]:
-    """Serve answers on this machine; give the address and the list of what was asked."""
-    asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, answer, asked))
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def noise_raster(path: Path, size: int) -> Path:
+    """Write a GeoTIFF of noise about `CENTRE`, its pixels half a metre wide."""
+    bands = np.random.default_rng(0).integers(1, 255, (3, size, size), dtype=np.uint8)
+    transform = transform_about("EPSG:32737", GSD_M, size, size)
+    return write_raster(path, bands, "EPSG:32737", transform)
+
+
+def request_for(ground: Path) -> ImageryRequest:
+    """Return the request for a raster of `GSD_M` and tokens that are fast to make."""
+    return ImageryRequest(str(ground), gsd_m=GSD_M, tokens="statistics")

@@ -8,7 +8,7 @@ import pytest
 
 import geoindex
 from geoindex.errors import NotInIndexError, UsageError
-from tests.osm_files import OsmFile
+from tests.support.osm_files import OsmFile
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from geoindex.progress import Silent
-from tests.trainer.small_models import small_config
-from tests.trainer.tiles_by_hand import plain_masks
+from tests.support.training import plain_masks, small_config
 from trainer.data.batch import MODALITIES, Batch
 from trainer.data.collate import make_batch, whole_batch
 from trainer.data.dataset import Material, make_material

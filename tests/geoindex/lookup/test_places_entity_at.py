@@ -11,7 +11,8 @@ import geoindex
 from geoindex.errors import NotInIndexError
 from geoindex.geo.distance import LonLat
 from geoindex.lookup.places import AT_REACH_M, entity_at
-from tests.osm_files import ISLAND_LAT, OTHER_TOWN, TOWN, OsmFile
+from tests.support.maps import ISLAND_LAT, OTHER_TOWN, TOWN
+from tests.support.osm_files import OsmFile
 
 GEOD = Geod(ellps="WGS84")
 
@@ -35,7 +36,9 @@ def test_of_areas_in_one_another_the_smallest_holds_the_point(tmp_path):
         assert index.entities.record(entity_at(index, point))["name"] == str(side)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     lon=st.floats(-0.003, 0.006),
     lat=st.floats(-0.003, 0.006),
