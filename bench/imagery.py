@@ -1,4 +1,4 @@
-"""What do image vectors know of the ground?
+"""Measure how much of the building cover image vectors predict.
 
 Run ``python -m bench.imagery FOLDER``: folders of places, each with XYZ tiles of zoom 20 and a
 ``buildings.geojson``. Prints Markdown.

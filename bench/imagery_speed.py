@@ -1,4 +1,4 @@
-"""How fast do images become tokens, beside their bare parts?
+"""Measure how fast images become tokens, beside their bare parts.
 
 Run ``python -m bench.imagery_speed FOLDER``, which holds ``geotiff/*.tif``. Prints Markdown.
 

@@ -1,4 +1,4 @@
-"""How often does a picture find its own place, and its own building?
+"""Measure how often a picture finds its own place, and its own building.
 
 Run ``python bench/pictures.py FOLDER``: folders of places with XYZ tiles, each with a
 ``buildings.geojson``. Prints Markdown. Each place becomes an index of cells of resolution 11 at
