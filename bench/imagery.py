@@ -1,4 +1,4 @@
-"""Measure what image vectors know of the ground.
+"""Measure how much of the building cover image vectors predict.
 
 Run ``python -m bench.imagery FOLDER``: folders of places, each with XYZ tiles of zoom 20 and a
 ``buildings.geojson``. Prints Markdown.
@@ -27,7 +27,7 @@ from encoder.images.base import ImageTokeniser
 from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.statistics import StatisticsTokens
 from geoindex.imagery.xyz_tiles import decode_tile
-from trainer.objectives.patch_landcover import fit_landcover
+from trainer.objectives.patch_landcover import fit_ground
 
 ZOOM, BLOCK_ZOOM, TILE_PX, TILE_GSD_M = 20, 17, 256, 0.15
 PER_SIDE = 8
@@ -184,7 +184,7 @@ class WithGround:
             others = place != held
             seen = tokens[others].reshape(-1, tokens.shape[2])
             mean, deviation = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-4)
-            line = fit_landcover(
+            line = fit_ground(
                 ((seen - mean) / deviation).astype(np.float32),
                 under[others].reshape(-1, 1).astype(np.float32),
                 np.repeat(group[others], under.shape[1]),

@@ -1,4 +1,4 @@
-"""Measure a query with a picture on a map of some ten thousand entities.
+"""Measure what a query with a picture costs, on a map of some ten thousand entities.
 
 Run ``python -m bench.picture_cost liechtenstein_2022-12.osm.pbf``: builds an index of resolution 9
 with an invented raster under it, 0.7 m a pixel, and prints CPU seconds of one query, and bytes.

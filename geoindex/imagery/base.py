@@ -6,9 +6,13 @@ is, whatever the source's own reference system, rotation or pixel size. A mask o
 with it: outside the source, under nodata and where alpha is low, a pixel is not valid and black.
 """
 
+import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -188,15 +192,27 @@ def require(*modules: str) -> None:
 def _quieten() -> None:
     """Silence warnings about what is dealt with: places passed beside arrays, alpha, large images.
 
-    rasterio does so itself, but not where several threads warp.
+    rasterio does so itself, but not where several threads warp. Where a message of GDAL is no
+    UTF-8, as of a damaged file, its log prints a traceback: the error itself is raised beside it.
     """
-    import warnings
-
     from PIL.Image import DecompressionBombWarning
     from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 
     for category in (NotGeoreferencedWarning, NodataShadowWarning, DecompressionBombWarning):
         warnings.filterwarnings("ignore", category=category)
+
+    def without_log(hook: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> None:
+            error = getattr(args[0], "exc_value", args[-2] if len(args) > 2 else None)
+            frames = [frame for frame, _ in walk_tb(getattr(error, "__traceback__", None))]
+            is_log = not frames or "rasterio" in frames[-1].f_code.co_filename
+            if not (is_log and isinstance(error, UnicodeDecodeError)):
+                hook(*args)
+
+        return call
+
+    sys.excepthook = without_log(sys.excepthook)
+    sys.unraisablehook = without_log(sys.unraisablehook)
 
 
 def empty_chip(frame: ChipFrame) -> Chip:

@@ -488,7 +488,7 @@ def _windows(raster: Any, frame: ChipFrame) -> Iterator[tuple[_Window, Any]]:
     for number in turns:
         whole = raster.transform
         if number:
-            whole = Affine.translation(-number * turn, 0) @ whole
+            whole = Affine(whole.a, whole.b, whole.c - number * turn, whole.d, whole.e, whole.f)
         back = ~whole
         columns, rows = back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f
         for window in _windows_about(columns, rows, frame.size_px, (raster.width, raster.height)):
@@ -554,21 +554,20 @@ def extent_of(path: Path) -> Extent | None:
     require("rasterio")
     import rasterio
     from rasterio.errors import RasterioError
-    from rasterio.warp import transform
 
     try:
         with rasterio.open(path) as raster:
             if raster.crs is None:
                 return None
             x, y = raster.xy(raster.height / 2, raster.width / 2, offset="ul")
-            lon, lat = transform(raster.crs, "EPSG:4326", [x], [y])
-            here = ChipFrame(lon[0], lat[0], 1.0, 1.0)
+            lon, lat = projected(raster.crs, "EPSG:4326", [x], [y])[:, 0].tolist()
             ends = [raster.xy(raster.height / 2, 0, offset="ul")]
             ends += [raster.xy(0, raster.width / 2, offset="ul")]
-            east, north = transform(raster.crs, here.crs, *zip(*ends, strict=True))
-            sides = 2 * np.hypot(east, north)
+            here = ChipFrame(lon, lat, 1.0, 1.0)
+            sides = 2 * np.hypot(*projected(raster.crs, here.crs, *zip(*ends, strict=True)))
             pixels = sides / [raster.width, raster.height]
-            return Extent(lon[0], lat[0], float(sides.min()), float(pixels.max()))
-    except RasterioError:
+    except (RasterioError, ValueError, ArithmeticError):
         # what GDAL cannot open may still be an image: its decoder says what is wrong
         return None
+    found = Extent(lon, lat, float(sides.min()), float(pixels.max()))
+    return found if np.isfinite(found).all() else None

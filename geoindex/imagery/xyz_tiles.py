@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from geoindex.errors import SourceError
 from geoindex.geo.earth import EQUATORIAL_RADIUS_M
 from geoindex.imagery.base import (
+    MAX_CHIP_PX,
     Chip,
     ChipFrame,
     ImageryOptions,
@@ -250,7 +251,7 @@ class TiledImagery:
             content = self._store.read(z, x, y)
             if content is None:
                 return None
-            tile = decode_tile(content)
+            tile = decode_tile(content, most_px=_MAX_TILE_PX)
         except SourceError as error:
             msg = f"tile {z}/{x}/{y} of {self.name}: {error}"
             raise SourceError(msg) from error
@@ -276,7 +277,7 @@ def is_image(content: bytes) -> bool:
     return content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or content[8:12] == b"WEBP"
 
 
-def decode_tile(content: bytes, *, most_px: int = _MAX_TILE_PX) -> _Tile:
+def decode_tile(content: bytes, *, most_px: int = MAX_CHIP_PX) -> _Tile:
     """Decode a PNG, JPEG or WebP image, upright; palettes, grey and alpha are fine.
 
     Parameters

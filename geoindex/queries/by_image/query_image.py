@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.geo.distance import LonLat
-from geoindex.imagery.base import (
-    MAX_CHIP_PX,
-    Chip,
-    ChipFrame,
-    ImageryOptions,
-    empty_chip,
-    require,
-)
+from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, empty_chip, require
 from geoindex.imagery.patch_store import Images, scaled
 from geoindex.imagery.pyramid import level_for, level_settings
 from geoindex.imagery.rasters import RasterImagery, bands_of, extent_of
@@ -169,7 +162,7 @@ def _plain_picture(image: Path, patch_px: int) -> Picture:
     from geoindex.imagery.xyz_tiles import decode_tile, read_tile
 
     try:
-        seen = decode_tile(read_tile(image) or b"", most_px=MAX_CHIP_PX)
+        seen = decode_tile(read_tile(image) or b"")
     except (OSError, ValueError) as error:
         msg = f"{image} cannot be read: {error}. Want a GeoTIFF, or PNG, JPEG, WebP of 8 bit"
         raise SourceError(msg) from error

@@ -13,9 +13,17 @@ from geoindex.errors import SourceError
 from geoindex.imagery import ImageryOptions, open_imagery
 from geoindex.imagery.beside import check_beside
 from geoindex.report.hits_page import write_page
-from tests.geoindex.imagery.test_xyz_tiles import TILES
 from tests.support.http_server import serving
-from tests.support.imagery_files import plain_raster, write_mbtiles, write_pmtiles, write_tiles
+from tests.support.imagery_files import (
+    CENTRE,
+    plain_raster,
+    tiles_about,
+    write_mbtiles,
+    write_pmtiles,
+    write_tiles,
+)
+
+TILES = tiles_about(*CENTRE, 17, reach=0)
 
 
 @pytest.fixture

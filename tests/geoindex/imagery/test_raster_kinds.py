@@ -1,5 +1,6 @@
 """Rasters of every kind show their four colours where these lie: tables, bits, nodata, turns."""
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rasterio.shutil import copy
 
 from geoindex.errors import SourceError
 from geoindex.imagery import ChipFrame, ImageryOptions, open_imagery
+from geoindex.imagery.base import require
 from geoindex.imagery.rasters import RasterImagery, bands_of
 from tests.support.imagery_files import CENTRE, transform_about, write_raster
 
@@ -361,6 +363,18 @@ def test_a_damaged_raster_is_one_error(tmp_path: Path, seed: int) -> None:
         path.write_bytes(bytes(content[: len(content) - rng.integers(2) * rng.integers(400)]))
         with suppress(SourceError):
             open_imagery(path).chip(FRAME)
+
+
+def test_a_message_that_is_no_text_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """rasterio's log reads GDAL's messages as UTF-8, and GDAL quotes what a damaged file holds."""
+    require("rasterio", "PIL")
+    sys.excepthook(UnicodeDecodeError, UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), None)
+    assert not capsys.readouterr().err
+    try:
+        b"\xff".decode()
+    except UnicodeDecodeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_the_picture_of_a_question_is_read_by_the_same_rules(tmp_path: Path) -> None:

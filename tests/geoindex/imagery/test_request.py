@@ -26,15 +26,6 @@ def test_options_need_imagery() -> None:
         load_image_tokeniser("nothing")
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"bands": "abc"}, {"bands": ["4"]}, {"zoom": "19"}, {"zoom": [1]}, {"stretch": [1]}],
-)
-def test_odd_options_of_a_manifest(settings: dict[str, Any]) -> None:
-    with pytest.raises(IndexDamagedError, match="the manifest's imagery"):
-        kept_options(settings)
-
-
 def test_an_index_keeps_no_key(tmp_path: Path) -> None:
     url = "https://me:secret@tiles.example/{z}/{x}/{y}.png?key=secret"
     assert manifest_source(url) == "https://tiles.example/{z}/{x}/{y}.png"
@@ -42,3 +33,12 @@ def test_an_index_keeps_no_key(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.touch()
     assert manifest_source(str(path)) == str(path.resolve())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"bands": "abc"}, {"bands": ["4"]}, {"zoom": "19"}, {"zoom": [1]}, {"stretch": [1]}],
+)
+def test_odd_options_of_a_manifest(settings: dict[str, Any]) -> None:
+    with pytest.raises(IndexDamagedError, match="the manifest's imagery"):
+        kept_options(settings)

@@ -22,16 +22,20 @@ from geoindex.imagery.http_tiles import Fetcher, UrlTiles, read_ranges
 from geoindex.imagery.tile_archives import PMTiles
 from geoindex.imagery.xyz_tiles import TiledImagery, decode_tile
 from geoindex.queries.by_image.query_image import read_picture
-from tests.geoindex.imagery.test_xyz_tiles import FRAME, TILES, ZOOM
 from tests.support.imagery_files import (
+    CENTRE,
     assert_shows_the_ground,
     encoded,
     tile_image,
+    tiles_about,
     write_mbtiles,
     write_pmtiles,
     write_tiles,
 )
 
+ZOOM = 17
+TILES = tiles_about(*CENTRE, ZOOM, reach=1)
+FRAME = ChipFrame(*CENTRE, side_m=256.0, gsd_m=2.0)
 SETTINGS = {"patch_px": 32, "gsd_m": 1.0}
 
 
