@@ -29,6 +29,7 @@ from geoindex.geo.antimeridian import (
 )
 from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import cells_at
+from geoindex.geo.wkb import read_wkb
 
 ENTITY_FIELDS = (
     pa.field("feature_id", pa.string(), nullable=False),
@@ -67,13 +68,15 @@ def entity_batch(
     bbox
         Keep only entities whose geometry meets this box, and keep them whole; None keeps all.
     skipped
-        Gains ``outside_bbox``, ``empty_geometry`` and ``bad_coordinates``; also ``repaired``,
+        Gains ``outside_bbox``, ``empty_geometry``, ``unsupported_geometry`` and
+        ``bad_coordinates``; also ``repaired``,
         which is not skipped but mended.
     """
-    geometries = shapely.from_wkb(raw.wkb, on_invalid="ignore")
+    geometries, is_unsupported = read_wkb(raw.wkb)
     if shapely.has_z(geometries).any():
         geometries = shapely.force_2d(geometries)
-    keep = _usable(geometries, skipped)
+    skipped["unsupported_geometry"] += int(is_unsupported.sum())
+    keep = _usable(geometries, ~is_unsupported, skipped)
     if bbox is not None:
         meets = np.zeros(len(geometries), bool)
         meets[keep] = _meets(geometries[keep], bbox)
@@ -126,7 +129,9 @@ def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=_HASH_BYTES).hexdigest()
 
 
-def _usable(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[np.bool_]:
+def _usable(
+    geometries: NDArray[np.object_], is_known: NDArray[np.bool_], skipped: Counter[str]
+) -> NDArray[np.bool_]:
     missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     bounds = shapely.bounds(geometries)
     # NaN fails every comparison
@@ -136,7 +141,7 @@ def _usable(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[n
         & (bounds[:, 1] >= -90)
         & (bounds[:, 3] <= 90)
     )
-    skipped["empty_geometry"] += int(missing.sum())
+    skipped["empty_geometry"] += int((missing & is_known).sum())
     skipped["bad_coordinates"] += int((~missing & ~inside).sum())
     return ~missing & inside
 
