@@ -199,6 +199,8 @@ def build(
     encoder: str = "default",
     index: str = "none",
     imagery: "PathLike | ImageryRequest | None" = None,
+    licence: str | None = None,
+    attribution: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -217,6 +219,8 @@ def build(
     imagery
         What the ground looks like: tiles or rasters, see `geoindex.imagery.base`; with options,
         an `ImageryRequest`.
+    licence, attribution
+        Of all sources; None takes what each of them names, which may be "unknown".
     """
     # reading maps needs libraries that asking does not
     from geoindex.imagery.request import ImageryRequest
@@ -237,6 +241,8 @@ def build(
             if imagery is None or isinstance(imagery, ImageryRequest)
             else ImageryRequest(str(imagery))
         ),
+        licence=licence,
+        attribution=attribution,
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

@@ -556,3 +556,49 @@ def test_licence_and_attribution_are_those_of_the_metadata(
     assert rights_of(pq.read_metadata(path).metadata) == rights
     info = ParquetSource(path).describe()
     assert (info.licence, info.attribution) == rights
+
+
+def licences_of(index: Any, tmp_path: Path) -> list[tuple[str, str]]:
+    """Return what manifest, sources, and the two keys of an export tell."""
+    output = tmp_path / f"{index.path.stem}-export.parquet"
+    export_table(index, output)
+    footer = pq.read_metadata(output).metadata
+    ours, emb = (json.loads(footer[key]) for key in (b"geoindex", b"emb"))
+    return [
+        (index.manifest.licence, index.manifest.attribution),
+        *((each["licence"], each["attribution"]) for each in index.manifest.sources),
+        (ours["licence"], ours["attribution"]),
+        (emb["license"], emb["attribution"]),
+        rights_of(footer),
+    ]
+
+
+def test_a_licence_is_carried_into_the_manifest_and_every_export(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet")
+    unknown = geoindex.build(path, tmp_path / "unknown.geoindex", encoder="tagpool")
+    assert set(licences_of(unknown, tmp_path)) == {("unknown", "unknown")}
+    named = geoindex.build(
+        path,
+        tmp_path / "named.geoindex",
+        encoder="tagpool",
+        licence="CC-BY-4.0",
+        attribution="© Someone",
+    )
+    assert set(licences_of(named, tmp_path)) == {("CC-BY-4.0", "© Someone")}
+    # an export, and an index, are sources with a licence of their own
+    for source in (tmp_path / "named-export.parquet", named.path):
+        again = geoindex.build(source, tmp_path / f"{source.stem}.again", encoder="tagpool")
+        assert set(licences_of(again, tmp_path)) == {("CC-BY-4.0", "© Someone")}
+
+
+def test_the_command_tells_that_a_licence_is_unknown_and_takes_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet")
+    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "a.geoindex")])
+    assert "licence unknown: a.parquet; give it with --licence" in done.output
+    assert "OpenStreetMap" not in done.output
+    rights = ["--licence", "CC0-1.0", "--attribution", "Someone"]
+    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "b.geoindex"), *rights])
+    assert "unknown" not in done.output
+    assert "Someone" in done.output
+    done = CliRunner().invoke(app, ["info", str(tmp_path / "b.geoindex")])
+    assert "CC0-1.0, Someone" in done.output
