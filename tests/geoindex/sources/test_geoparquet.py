@@ -22,6 +22,7 @@ from geoindex.errors import SourceError
 from geoindex.exports.export import export_table
 from geoindex.features.schema import entity_batch
 from geoindex.sources.geoparquet import ParquetSource, rights_of
+from tests.support.command import run
 
 POINTS = [shapely.Point(7.4, 43.7), shapely.Point(7.5, 43.8)]
 WKB = [shapely.to_wkb(point) for point in POINTS]
@@ -587,18 +588,19 @@ def test_a_licence_is_carried_into_the_manifest_and_every_export(tmp_path: Path)
     assert set(licences_of(named, tmp_path)) == {("CC-BY-4.0", "© Someone")}
     # an export, and an index, are sources with a licence of their own
     for source in (tmp_path / "named-export.parquet", named.path):
-        again = geoindex.build(source, tmp_path / f"{source.stem}.again", encoder="tagpool")
+        output = tmp_path / f"again-from{source.suffix[1:]}.geoindex"
+        again = geoindex.build(source, output, encoder="tagpool")
         assert set(licences_of(again, tmp_path)) == {("CC-BY-4.0", "© Someone")}
 
 
 def test_the_command_tells_that_a_licence_is_unknown_and_takes_one(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet")
-    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "a.geoindex")])
+    done = run("build", path, "-o", tmp_path / "a.geoindex")
     assert "licence unknown: a.parquet; give it with --licence" in done.output
     assert "OpenStreetMap" not in done.output
     rights = ["--licence", "CC0-1.0", "--attribution", "Someone"]
-    done = CliRunner().invoke(app, ["build", str(path), "-o", str(tmp_path / "b.geoindex"), *rights])
+    done = run("build", path, "-o", tmp_path / "b.geoindex", *rights)
     assert "unknown" not in done.output
     assert "Someone" in done.output
-    done = CliRunner().invoke(app, ["info", str(tmp_path / "b.geoindex")])
+    done = run("info", tmp_path / "b.geoindex")
     assert "CC0-1.0, Someone" in done.output
