@@ -99,6 +99,14 @@ def build(
             help="What reads the images. [default: efficientnet]",
         ),
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Of the sources: CC-BY-4.0. [default: as they name it]"),
+    ] = None,
+    attribution: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Whom to credit. [default: as the sources name it]"),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -116,6 +124,7 @@ def build(
     from geoindex.imagery.request import imagery_request
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION, plan_build
+    from geoindex.sources.base import UNKNOWN
 
     talk = ConsoleReporter(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]
@@ -148,6 +157,8 @@ def build(
         encoder=encoder,
         index=index,
         imagery=seen,
+        licence=licence,
+        attribution=attribution,
         overwrite=overwrite,
         strict=strict,
         reporter=talk,
@@ -156,10 +167,15 @@ def build(
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in counted.items() if n)
         if reasons:
             talk.say(f"{title}: {reasons}")
+    named_nowhere = [s["path"] for s in manifest.sources if s["licence"] == UNKNOWN]
+    if named_nowhere:
+        names = ", ".join(Path(path).name for path in named_nowhere)
+        talk.say(f"licence unknown: {names}; give it with --licence and --attribution")
     counts = manifest.counts
+    credit = "" if manifest.attribution == UNKNOWN else f" {manifest.attribution}"
     talk.say(
         f"{target}: {counts['entities']:,} entities, {sum(counts['cells'].values()):,} cells, "
-        f"encoder {manifest.encoder['name']}. {manifest.attribution}"
+        f"encoder {manifest.encoder['name']}.{credit}"
     )
     if not quiet:
         print_error(f"next: geoindex query {target} --tags amenity=cafe")

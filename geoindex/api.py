@@ -168,6 +168,8 @@ def build(
     encoder: str = "default",
     index: str = "none",
     imagery: "PathLike | ImageryRequest | None" = None,
+    licence: str | None = None,
+    attribution: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -186,6 +188,8 @@ def build(
     imagery
         Aerial imagery: tiles or rasters, see `geoindex.imagery.base`; with options, an
         `ImageryRequest`.
+    licence, attribution
+        Of all sources; None takes what each of them names, which may be "unknown".
     """
     # reading maps needs libraries that queries do not
     from geoindex.imagery.request import ImageryRequest
@@ -206,6 +210,8 @@ def build(
             if imagery is None or isinstance(imagery, ImageryRequest)
             else ImageryRequest(str(imagery))
         ),
+        licence=licence,
+        attribution=attribution,
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

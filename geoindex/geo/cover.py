@@ -6,7 +6,8 @@ The home cell, the one of the entity's point, always counts.
 
 Most entities are decided in bulk. A point has its home cell alone. A geometry whose bbox
 lies in the home cell touches no other: nothing is approximated, since outline, bbox and geometry
-are all drawn in the same plane. The rest descends: from the few cells round its middle, at a
+are all drawn in the same plane. What is so long or large that it must touch too many cells is
+left to its home cell. The rest descends: from the few cells round its middle, at a
 resolution whose cells are larger than it, to ever finer ones, dropping those whose cap is off the
 geometry.
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from geoindex.geo.antimeridian import cut
+from geoindex.geo.antimeridian import cut, singles
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import base_cells, cells_at, centres, check_resolution, children, parents, ring
 
@@ -118,6 +119,9 @@ def touch_boxes(geometries: NDArray[np.object_], boxes: Boxes) -> NDArray[np.boo
     return touch
 
 
+# sides of cells are straight in degrees: off by a thousandth of themselves at most
+_ROOM_FOR_SIDES = 1.01
+
 # The boxes round caps overlap: one touched cell brings along at most some ten candidates.
 _CANDIDATES_PER_CELL = 10
 
@@ -171,15 +175,18 @@ def touching(
     # type 0 is a point; -1 is None
     rest = rows[(shapely.get_type_id(geometries) > 0) & ~shapely.is_empty(geometries)]
     rest = rest[~_is_in_cell(geometries[rest], home[rest])]
-    wide = _Descent(geometries[rest], resolution, max_cells).run()
+    is_wide = _is_surely_wide(geometries[rest], resolution, max_cells)
+    wide, rest = rest[is_wide], rest[~is_wide]
+    found = _Descent(geometries[rest], resolution, max_cells).run()
 
-    pair_row = np.concatenate([rows, rest[wide.row_index]])
-    pair_cell = np.concatenate([home, wide.cell])
+    pair_row = np.concatenate([rows, rest[found.row_index]])
+    pair_cell = np.concatenate([home, found.cell])
     order = np.lexsort((pair_cell, pair_row))
     pair_row, pair_cell = pair_row[order], pair_cell[order]
     is_new = np.ones(pair_row.size, bool)
     is_new[1:] = (np.diff(pair_row) != 0) | (pair_cell[1:] != pair_cell[:-1])
-    return Touching(pair_row[is_new], pair_cell[is_new], rest[wide.too_wide])
+    too_wide = np.sort(np.concatenate([wide, rest[found.too_wide]]))
+    return Touching(pair_row[is_new], pair_cell[is_new], too_wide)
 
 
 def _is_in_cell(geometries: NDArray[np.object_], home: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -193,6 +200,51 @@ def _is_in_cell(geometries: NDArray[np.object_], home: NDArray[np.uint64]) -> ND
         outlines[place], shapely.box(*shapely.bounds(geometries).T)
     )
     return inside
+
+
+def _is_surely_wide(
+    geometries: NDArray[np.object_], resolution: int, max_cells: int
+) -> NDArray[np.bool_]:
+    """Say which geometries touch more cells than allowed, as their bboxes and areas tell.
+
+    All that touches n cells lies in n caps. So a connected part is no longer than n diameters of
+    a cap, and a polygon no larger than n caps. This only says what is far too wide: a straight
+    line touches about twice as many cells as caps fit on it.
+    """
+    import shapely
+
+    reach = reach_rad(resolution) * _ROOM_FOR_SIDES
+    widest_rad, largest_sr = 2 * reach * max_cells, np.pi * reach**2 * max_cells
+    may = np.flatnonzero(_lengths_rad(geometries) > widest_rad)
+    parts, owner = singles(geometries[may])
+    is_wide = np.zeros(len(geometries), np.bool_)
+    is_wide[may[owner[_lengths_rad(parts) > widest_rad]]] = True
+    is_large = (_areas_sr(geometries) > largest_sr) & ~is_wide
+    # an area that lies over itself counts double
+    is_large[is_large] = shapely.is_valid(geometries[is_large])
+    return is_wide | is_large
+
+
+def _lengths_rad(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return a distance that two points of each connected geometry have at least."""
+    import shapely
+
+    west, south, east, north = np.radians(shapely.bounds(geometries)).T
+    # of points on meridians so far apart, those nearest to the pole are nearest to one another
+    across = np.cos(np.maximum(np.abs(south), np.abs(north)))
+    across = 2 * np.arcsin(across * np.sin(np.minimum(east - west, np.pi) / 2))
+    longest: NDArray[np.float64] = np.maximum(across, north - south)
+    return longest
+
+
+def _areas_sr(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Return an area that each polygon has on the unit sphere at least."""
+    import shapely
+
+    _, south, _, north = np.radians(shapely.bounds(geometries)).T
+    least = np.cos(np.maximum(np.abs(south), np.abs(north)))
+    areas: NDArray[np.float64] = shapely.area(geometries) * np.radians(1.0) ** 2 * least
+    return areas
 
 
 class _Descent:

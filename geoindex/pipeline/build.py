@@ -16,6 +16,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,8 @@ def build_index(
     encoder: str = "default",
     index: str = "none",
     imagery: ImageryRequest | None = None,
+    licence: str | None = None,
+    attribution: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -95,6 +98,8 @@ def build_index(
         Approximate index beside the exact search: one of `geoindex.search.build_ann.KINDS`.
     imagery
         What the ground looks like, and how to read it; None for none.
+    licence, attribution
+        Of all sources; None takes what each of them names, which may be "unknown".
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -124,6 +129,7 @@ def build_index(
             encoder_name=encoder,
             kind=index,
             images=images,
+            rights=(licence, attribution),
             reporter=reporter,
         )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
@@ -143,6 +149,7 @@ def _build(
     encoder_name: str,
     kind: str,
     images: ImageStage | None,
+    rights: tuple[str | None, str | None],
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
@@ -183,6 +190,7 @@ def _build(
             files, encoder, folder, rows,
             home=home, levels=levels, images=seen_cells, reporter=reporter,
         )  # fmt: skip
+    staged = [replace(item, info=item.info.with_rights(*rights)) for item in staged]
     manifest = build_record(staged, files, encoder, resolutions, bbox)
     manifest.notes["too_wide"] = rows.num_too_wide
     manifest.notes["duplicates"] = num_staged - len(home)

@@ -223,7 +223,9 @@ def _svg(drawn: Drawing, name: str, *, fills: bool) -> Html:
 
 
 def _footer(index: Index, source: Imagery | None) -> Html:
-    credit = link(f"{OSM}copyright", index.manifest.attribution)
+    attribution = index.manifest.attribution
+    is_osm = "OpenStreetMap" in attribution
+    credit = link(f"{OSM}copyright", attribution) if is_osm else attribution
     seen = None if source is None else f" · imagery: {Path(source.name).name}"
     return element("footer", credit, seen, f" · geoindex {__version__}")
 

@@ -7,14 +7,16 @@ A source only reads. Point, cell, bbox and hash are the same for all sources and
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from geoindex.errors import SourceError
 from geoindex.features.raw import RawEntities
 
 BATCH_ROWS = 32_768
+#: The licence and the attribution of a source that names none.
+UNKNOWN = "unknown"
 _HASH_CHUNK_BYTES = 1 << 22
 
 
@@ -30,6 +32,14 @@ class SourceInfo:
     licence: str
     attribution: str
     bbox: tuple[float, float, float, float] | None
+
+    def with_rights(self, licence: str | None, attribution: str | None) -> Self:
+        """Return the same with another licence and attribution; None keeps that of the source."""
+        return replace(
+            self,
+            licence=licence or self.licence,
+            attribution=attribution or self.attribution,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

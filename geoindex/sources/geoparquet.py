@@ -1,42 +1,70 @@
-"""Read entities from GeoParquet as QuackOSM and srai write it.
+"""Read entities from GeoParquet and other Parquet with geometries.
 
-Wanted are the columns `feature_id` (``way/1234``, or any unique text such as a GERS UUID; srai's
-index serves as well), a geometry (WKB, EPSG:4326 or OGC:CRS84) and `tags`: a map or a struct of
-strings, or JSON text. Without `tags`, every other text column is a tag key, as srai's loaders
-and QuackOSM's exploded files have it. Kinds are told by the rule of OSM files.
+Wanted are an id, a geometry and tags.
 
-Counted when left out: ``no_feature_id``, ``no_main_key``, ``empty_geometry`` (none, an empty one,
-or bytes that are no WKB), ``bad_coordinates``.
+- The id is the column `feature_id` (``way/1234``, or any unique text such as a GERS UUID), srai's
+  index, or `id`. Where a number is an id and another column names its type, as osmnx (`element`)
+  and pyrosm (`osm_type`) have it, both are the id.
+- The geometry is WKB in EPSG:4326 or OGC:CRS84, as GeoParquet or as Parquet's own type.
+- Tags are the column `tags`, a map, a struct or JSON text, and every other column of text, numbers
+  or truths that is neither id nor metadata (`NO_TAGS`): so srai and QuackOSM explode them, and
+  pyrosm keeps the rest in `tags`. In our own exports all tags are in `tags`. True is ``yes``,
+  false ``no``, as OpenStreetMap writes them; whole numbers have no point.
+
+Kinds follow the rule of OSM files. Licence and attribution are what the file's metadata name
+(`rights_of`), or unknown.
+
+Counted when left out: ``no_feature_id``, ``no_main_key``, ``bad_text`` (tags that are no Unicode),
+``empty_geometry`` (none, an empty one, or bytes that are no WKB), ``unsupported_geometry``
+(curves), ``bad_coordinates``.
 """
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from geoindex.errors import InvalidIdError, SourceError
-from geoindex.features.ids import OsmId, parse_id
+from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.features.kinds import kinds_of
 from geoindex.features.raw import RawEntities
 from geoindex.features.tags import tag_map_of
-from geoindex.sources.base import BATCH_ROWS, SourceInfo, file_hash
-from geoindex.sources.osm.reader import ATTRIBUTION, LICENCE
+from geoindex.geo.wkb import srids
+from geoindex.sources.base import BATCH_ROWS, UNKNOWN, SourceInfo, check_file, file_hash
 
 SUFFIXES = (".parquet", ".geoparquet")
-_ID_COLUMNS = ("feature_id", "__index_level_0__", "id")
+_ID_COLUMNS = ("feature_id", "__index_level_1__", "__index_level_0__", "id", "osmid", "osm_id")
+_TYPE_COLUMNS = ("element", "element_type", "osm_type", "type", "__index_level_0__")
+_TYPES = {
+    text: name for name in OSM_TYPES for text in (name, name[0], f"{name}s")
+}  # as in the columns of osmnx, pyrosm and Overpass
+#: Columns beside the tags that describe the row, not the entity.
+NO_TAGS = frozenset(
+    {*_ID_COLUMNS, "tags", "element", "element_type", "osm_type", "region_id"}
+    | {"version", "timestamp", "changeset", "uid", "user", "visible"}
+    | {"lon", "lat", "longitude", "latitude", "bbox", "geometry", "centroid", "nodes", "ways"}
+)
 _LON_LAT = {("EPSG", "4326"), ("OGC", "CRS84")}
+_LON_LAT_SRIDS = {4326}
 # GeoParquet 1.1 orders a box in three dimensions so: x, y, z of one corner, then of the other
 _BBOX_SIDES = {4: (0, 1, 2, 3), 6: (0, 1, 3, 4)}
+_NATIVE_TYPES = {"Geometry", "Geography"}
+_EXTENSION = b"ARROW:extension:metadata"
 
 
 class ParquetSource:
-    """One GeoParquet file.
+    """One Parquet file.
 
     Parameters
     ----------
@@ -55,52 +83,68 @@ class ParquetSource:
         SourceError
             If the file is no Parquet, lacks a column, or is in other coordinates.
         """
-        schema = self._schema()
-        self._id_column(schema)
-        name, column = self._geometry_column(schema)
-        self._check_wkb(schema, name, column)
-        bbox = column.get("bbox") or ()
-        sides = _BBOX_SIDES.get(len(bbox))
+        check_file(self.path)
+        layout = self._layout()
+        licence, attribution = rights_of(layout.metadata)
         return SourceInfo(
             path=str(self.path),
             format="geoparquet",
             size_bytes=self.path.stat().st_size,
             blake2b=file_hash(self.path),
             timestamp=None,
-            licence=LICENCE,
-            attribution=ATTRIBUTION,
-            bbox=tuple(bbox[side] for side in sides) if sides else None,
+            licence=licence,
+            attribution=attribution,
+            bbox=layout.bbox,
         )
 
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in file order; see `geoindex.sources.base.Source.read`."""
-        schema = self._schema()
-        ids = self._id_column(schema)
-        geometry, _ = self._geometry_column(schema)
-        tag_columns = _tag_columns(schema, geometry)
-        with self._damage_told(), pq.ParquetFile(self.path) as file:
-            columns = [ids, geometry, *tag_columns]
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                tags = self._tags(batch, tag_columns)
-                yield _entities(batch[ids], batch[geometry], tags, skipped)
+        layout = self._layout()
+        with self._explained(), pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=layout.columns):
+                geometries = batch[layout.geometry]
+                geometries = getattr(geometries, "storage", geometries)
+                wkb = np.array(geometries.to_numpy(zero_copy_only=False), object)
+                self._check_srids(wkb)
+                tags = self._tags(batch, layout)
+                yield _entities(_ids(batch, layout), wkb, tags, skipped)
 
-    def _tags(self, batch: pa.RecordBatch, columns: list[str]) -> pa.MapArray:
-        if columns != ["tags"]:
-            rows = batch.select(columns).to_pylist()
-            return tag_map_of([_plain(row) for row in rows])
-        rows = batch["tags"].to_pylist()
-        try:
-            return tag_map_of([_plain(row) for row in rows])
-        except (ValueError, TypeError) as error:
-            wrong = next(row for row in rows if not _is_tags(row))
-            msg = (
-                f"{self.path} has tags that cannot be read: {str(wrong)[:60]!r}; want a map, a "
-                'struct, or JSON text such as {"amenity": "cafe"}'
+    def _layout(self) -> "_Layout":
+        with self._explained(), pq.ParquetFile(self.path) as file:
+            layout = _Layout(
+                self.path, file.schema_arrow, file.metadata.metadata or {}, file.schema
             )
-            raise SourceError(msg) from error
+            layout.check()
+            if layout.osm_type == "type" and not _are_types(file.read(["type"])["type"]):
+                layout.has_types = False
+        return layout
+
+    def _tags(self, batch: pa.RecordBatch, layout: "_Layout") -> list[dict[str, str]]:
+        beside = {name: _texts(batch[name]).to_pylist() for name in layout.beside}
+        columns = [[(name, text) for text in texts] for name, texts in beside.items()]
+        rows = [
+            {name: text for name, text in row if text is not None}
+            for row in (zip(*columns, strict=True) if columns else [()] * batch.num_rows)
+        ]
+        if not layout.has_tags:
+            return rows
+        for row, item in zip(rows, batch["tags"].to_pylist(), strict=True):
+            try:
+                row.update(_plain(item))
+            except (ValueError, TypeError, RecursionError) as error:
+                msg = (
+                    f"{self.path} has tags that cannot be read: {str(item)[:60]!r}; want a map, a "
+                    'struct, or JSON text such as {"amenity": "cafe"}'
+                )
+                raise SourceError(msg) from error
+        return rows
+
+    def _check_srids(self, wkb: NDArray[np.object_]) -> None:
+        for srid in sorted(srids(wkb) - _LON_LAT_SRIDS):
+            raise SourceError(_other_system(self.path, f"EPSG:{srid}"))
 
     @contextmanager
-    def _damage_told(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
@@ -110,54 +154,188 @@ class ParquetSource:
             )
             raise SourceError(msg) from error
 
-    def _schema(self) -> pa.Schema:
-        with self._damage_told(), pq.ParquetFile(self.path) as file:
-            return file.schema_arrow
 
-    def _id_column(self, schema: pa.Schema) -> str:
-        for name in _ID_COLUMNS:
-            if name in schema.names:
-                return name
-        raise self._lacks(_ID_COLUMNS[0], schema)
+@dataclass
+class _Layout:
+    """Which columns of a file are what."""
 
-    def _geometry_column(self, schema: pa.Schema) -> tuple[str, dict[str, Any]]:
-        """Return the geometry column's name and what the file's metadata say of it."""
+    path: Path
+    schema: pa.Schema
+    metadata: Mapping[bytes, bytes]
+    parquet_schema: Any
+    has_types: bool = True
+
+    def check(self) -> None:
+        """Raise `SourceError` if a column is missing, or the geometry is of another kind."""
+        for name in self.columns:
+            if self.schema.names.count(name) > 1:
+                msg = f"{self.path} has several columns {name!r}; want each once"
+                raise SourceError(msg)
+        kind = self.schema.field(self.geometry).type
+        kind = getattr(kind, "storage_type", kind)
+        encoding = self.described.get("encoding", "WKB")
+        if encoding != "WKB" or not _is_binary(kind):
+            msg = (
+                f"{self.path} has {self.geometry} as {encoding if encoding != 'WKB' else kind}; "
+                "want WKB. With geopandas: geopandas.read_parquet(a).to_parquet(b)"
+            )
+            raise SourceError(msg)
+        for crs in map(_authority, self._systems):
+            if crs is not None and crs not in _LON_LAT:
+                raise SourceError(_other_system(self.path, ":".join(crs)))
+
+    @cached_property
+    def geo(self) -> dict[str, Any]:
+        """The metadata of GeoParquet, empty where there are none."""
         try:
-            geo = json.loads((schema.metadata or {}).get(b"geo", b"{}"))
-            name = geo.get("primary_column", "geometry")
-            column = geo.get("columns", {}).get(name, {})
-        except (ValueError, AttributeError) as error:
+            geo = json.loads(self.metadata.get(b"geo", b"{}"))
+            for column in geo.get("columns", {}).values():
+                column.get("crs")
+        except (ValueError, AttributeError, RecursionError) as error:
             msg = f"{self.path} has GeoParquet metadata that are no JSON object: {error}"
             raise SourceError(msg) from error
-        if name not in schema.names:
-            raise self._lacks(name, schema)
-        return name, column
+        return geo
 
-    def _lacks(self, column: str, schema: pa.Schema) -> SourceError:
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the metadata of GeoParquet tell of the geometry column."""
+        return dict(self.geo.get("columns", {}).get(self.geometry, {}))
+
+    @cached_property
+    def geometry(self) -> str:
+        """The geometry column."""
+        name = self.geo.get("primary_column", "geometry")
+        if name in self.schema.names:
+            return str(name)
+        native = [name for name in self.schema.names if self._native(name) is not None]
+        if len(native) == 1 and not self.geo:
+            return native[0]
+        raise self._lacks(str(name))
+
+    @cached_property
+    def feature_id(self) -> str:
+        """The column of ids."""
+        for name in _ID_COLUMNS:
+            if name in self.schema.names:
+                return name
+        raise self._lacks(_ID_COLUMNS[0])
+
+    @property
+    def osm_type(self) -> str | None:
+        """The column of the types of ids, where there is one."""
+        found = (name for name in _TYPE_COLUMNS if name in self.schema.names)
+        other = (name for name in found if name != self.feature_id)
+        name = next(other, None) if self.has_types else None
+        return name if name and _is_text(self.schema.field(name).type) else None
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether there is a column of tags."""
+        return "tags" in self.schema.names
+
+    @property
+    def beside(self) -> list[str]:
+        """The columns that are tags themselves."""
+        if self.has_tags and b"geoindex" in self.metadata:
+            return []
+        taken = {self.feature_id, self.osm_type, self.geometry}
+        return [
+            field.name
+            for field in self.schema
+            if field.name not in NO_TAGS | taken and _is_plain(field.type)
+        ]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read."""
+        names = [self.feature_id, self.osm_type, self.geometry, "tags" if self.has_tags else None]
+        return [name for name in (*names, *self.beside) if name is not None]
+
+    @property
+    def bbox(self) -> tuple[float, float, float, float] | None:
+        """The bbox of all that the metadata of GeoParquet name."""
+        bbox = self.described.get("bbox")
+        if not isinstance(bbox, list) or not all(isinstance(side, (int, float)) for side in bbox):
+            return None
+        sides = _BBOX_SIDES.get(len(bbox))
+        if sides is None:
+            return None
+        west, south, east, north = (float(bbox[side]) for side in sides)
+        return west, south, east, north
+
+    @property
+    def _systems(self) -> Iterator[Any]:
+        """Yield the coordinate systems of the geometry that the file names in several places."""
+        yield self.described.get("crs")
+        native = self._native(self.geometry)
+        if native:
+            yield self._native_crs(native)
+        field = self.schema.field(self.geometry)
+        kind = field.type
+        text = kind.__arrow_ext_serialize__() if hasattr(kind, "storage_type") else None
+        text = text or (field.metadata or {}).get(_EXTENSION)
+        try:
+            extension = json.loads(text or b"{}")
+        except (ValueError, RecursionError):
+            return
+        yield extension.get("crs") if isinstance(extension, dict) else None
+
+    def _native(self, name: str) -> dict[str, Any] | None:
+        """Return how Parquet's own type GEOMETRY or GEOGRAPHY is written of a column, or None."""
+        for i in range(len(self.parquet_schema)):
+            column = self.parquet_schema.column(i)
+            if column.path == name:
+                found = json.loads(column.logical_type.to_json())
+                return found if found.get("Type") in _NATIVE_TYPES else None
+        return None
+
+    def _native_crs(self, native: Mapping[str, Any]) -> Any:
+        """Return the system of a native type: the specification has it in four forms."""
+        crs = str(native.get("crs") or "OGC:CRS84")
+        scheme, _, rest = crs.partition(":")
+        if scheme == "srid":
+            return f"EPSG:{rest}" if rest != "0" else None
+        if scheme == "projjson":
+            return self.metadata.get(rest.encode(), b"").decode("utf-8", "replace") or crs
+        return crs
+
+    def _lacks(self, column: str) -> SourceError:
         msg = (
-            f"{self.path} has no column {column!r}, but {', '.join(schema.names) or 'none'}; "
+            f"{self.path} has no column {column!r}, but {', '.join(self.schema.names) or 'none'}; "
             "want GeoParquet with feature_id, tags and geometry"
         )
         return SourceError(msg)
 
-    def _check_wkb(self, schema: pa.Schema, name: str, column: dict[str, Any]) -> None:
-        kind = schema.field(name).type
-        kind = getattr(kind, "storage_type", kind)
-        encoding = column.get("encoding", "WKB")
-        is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-        if encoding != "WKB" or not is_binary:
-            msg = (
-                f"{self.path} has {name} as {encoding if encoding != 'WKB' else kind}; want WKB. "
-                "With geopandas: geopandas.read_parquet(a).to_parquet(b)"
-            )
-            raise SourceError(msg)
-        crs = _authority(column.get("crs"))
-        if crs is not None and crs not in _LON_LAT:
-            msg = (
-                f"{self.path} is in {':'.join(crs)}; want EPSG:4326. "
-                "With geopandas: geopandas.read_parquet(a).to_crs(4326).to_parquet(b)"
-            )
-            raise SourceError(msg)
+
+def rights_of(metadata: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """Return licence and attribution as the metadata of a file name them, or unknown.
+
+    Read are the keys `licence` or `license`, and `attribution`: of the file itself, in any case,
+    and of the JSON of ``geoindex`` and ``emb``, which our exports have.
+    """
+    known: dict[str, Any] = {}
+    for key in (b"emb", b"geoindex"):
+        try:
+            content = json.loads(metadata.get(key, b"{}"))
+        except (ValueError, RecursionError):
+            continue
+        known |= content if isinstance(content, dict) else {}
+    for name, text in metadata.items():
+        known[name.decode("utf-8", "replace").lower()] = text.decode("utf-8", "replace")
+    licence = _first_text(known, "licence", "license")
+    return licence or UNKNOWN, _first_text(known, "attribution") or UNKNOWN
+
+
+def _first_text(known: Mapping[str, Any], *names: str) -> str | None:
+    texts = (known.get(name) for name in names)
+    return next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+def _other_system(path: Path, crs: str) -> str:
+    return (
+        f"{path} is in {crs}; want EPSG:4326. "
+        "With geopandas: geopandas.read_parquet(a).to_crs(4326).to_parquet(b)"
+    )
 
 
 def _authority(crs: Any) -> tuple[str, str] | None:
@@ -174,13 +352,38 @@ def _authority(crs: Any) -> tuple[str, str] | None:
     return found.to_authority() or ("an unnamed system", found.name)
 
 
+def _ids(batch: pa.RecordBatch, layout: _Layout) -> list[str | None]:
+    """Return the id of each row as text, with its type before it where a column has that."""
+    ids = [_text(item) for item in batch[layout.feature_id].to_pylist()]
+    if layout.osm_type is None:
+        return ids
+    types = [_TYPES.get(str(name).lower()) for name in batch[layout.osm_type].to_pylist()]
+    return [
+        f"{name}/{text}" if name and text and text.removeprefix("-").isdecimal() else text
+        for name, text in zip(types, ids, strict=True)
+    ]
+
+
+def _are_types(column: pa.ChunkedArray) -> bool:
+    """Tell whether a column holds types of ids alone, and is no tag."""
+    found = pc.unique(_texts(column.combine_chunks()).drop_null()).to_pylist()
+    return bool(found) and all(text.lower() in _TYPES for text in found)
+
+
 def _entities(
-    ids: pa.Array, geometries: pa.Array, tags: pa.MapArray, skipped: Counter[str]
+    ids: list[str | None],
+    wkb: NDArray[np.object_],
+    rows: list[dict[str, str]],
+    skipped: Counter[str],
 ) -> RawEntities:
-    names = [None if name is None else str(name).strip() for name in ids.to_pylist()]
+    names = [name.strip() if name else None for name in ids]
     osm = [_osm_id(name) if name else None for name in names]
+    is_text = np.array(
+        [_is_unicode(name, row) for name, row in zip(names, rows, strict=True)], bool
+    )
+    names = [name if good else None for name, good in zip(names, is_text, strict=True)]
+    tags = tag_map_of([row if good else {} for row, good in zip(rows, is_text, strict=True)])
     kind = kinds_of(tags)
-    wkb = np.array(geometries.to_numpy(zero_copy_only=False), object)
     raw = RawEntities(
         pa.array(
             [str(found) if found else name for name, found in zip(names, osm, strict=True)],
@@ -195,9 +398,10 @@ def _entities(
     )
     keep = np.ones(len(names), bool)
     for reason, good in (
+        ("bad_text", is_text),
         ("no_feature_id", np.array([bool(name) for name in names], bool)),
         ("no_main_key", kind.is_valid().to_numpy(zero_copy_only=False)),
-        ("empty_geometry", geometries.is_valid().to_numpy(zero_copy_only=False)),
+        ("empty_geometry", np.array([item is not None for item in wkb], bool)),
     ):
         skipped[reason] += int((keep & ~good).sum())
         keep &= good
@@ -212,39 +416,84 @@ def _osm_id(feature_id: str) -> OsmId | None:
     return OsmId(found.osm_type, found.osm_id) if isinstance(found, OsmId) else None
 
 
-def _tag_columns(schema: pa.Schema, geometry: str) -> list[str]:
-    if "tags" in schema.names:
-        return ["tags"]
-    return [
-        field.name
-        for field in schema
-        if _is_text(field.type) and field.name not in (*_ID_COLUMNS, geometry)
-    ]
+def _is_unicode(name: str | None, tags: Mapping[str, str]) -> bool:
+    """Tell whether all is text: JSON may hold half of a surrogate pair."""
+    try:
+        "".join([name or "", *tags, *tags.values()]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _plain(item: Any) -> dict[str, str]:
+    """Return the tags of one row as a mapping of texts, without nulls.
+
+    Raises
+    ------
+    ValueError, TypeError, RecursionError
+        If they are no JSON object.
+    """
+    if isinstance(item, str):
+        item = json.loads(item) if item.strip() else {}
+        if item is not None and not isinstance(item, dict):
+            msg = "no JSON object"
+            raise TypeError(msg)
+    pairs = item.items() if isinstance(item, dict) else (item or ())
+    texts = ((_text(key), _text(value)) for key, value in pairs)
+    return {key: value for key, value in texts if key is not None and value is not None}
+
+
+def _text(item: Any) -> str | None:
+    """Return a value as a tag has it, None where it is none."""
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if isinstance(item, float):
+        if math.isnan(item):
+            return None
+        return str(int(item)) if item.is_integer() else str(item)
+    if isinstance(item, (list, tuple)):
+        # several values of one key
+        return ";".join(text for text in map(_text, item) if text is not None)
+    if isinstance(item, dict):
+        return json.dumps(item, ensure_ascii=False, default=str)
+    return None if item is None else str(item).replace("\0", "")
+
+
+def _texts(column: pa.Array) -> pa.StringArray:
+    """Return a column of text, numbers or truths as tags have them."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_boolean(kind):
+        return pc.if_else(column, "yes", "no")
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        is_whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 1e15))
+        whole = pc.if_else(is_whole, column, pa.scalar(None, kind)).cast(pa.int64())
+        return pc.coalesce(whole.cast(pa.string()), column.cast(pa.string()))
+    texts = column.cast(pa.string())
+    return pc.replace_substring(texts, "\0", "") if _is_text(kind) else texts
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    types = pa.types
+    return bool(
+        _is_text(kind)
+        or types.is_boolean(kind)
+        or types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_decimal(kind)
+    )
 
 
 def _is_text(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _plain(item: Any) -> dict[str, str]:
-    """Return tags given as a map (pairs), a struct or JSON text as a dict of text without NUL."""
-    if isinstance(item, str):
-        item = json.loads(item)
-        if not isinstance(item, dict | None):
-            msg = "no JSON object"
-            raise TypeError(msg)
-    pairs = item.items() if isinstance(item, dict) else (item or ())
-    return {_text(key): _text(value) for key, value in pairs if value is not None}
-
-
-def _text(item: Any) -> str:
-    return str(item).replace("\0", "")
-
-
-def _is_tags(item: Any) -> bool:
-    try:
-        _plain(item)
-    except (ValueError, TypeError):
-        return False
-    return True
+def _is_binary(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))

@@ -273,3 +273,16 @@ def test_any_ring_becomes_something_valid_with_its_point_on_it(
     shape = stored(batch)[0]
     assert shape.is_valid
     assert shape.distance(shapely.Point(batch["lon"][0].as_py(), batch["lat"][0].as_py())) < 1e-6
+
+
+def test_a_ring_that_crosses_itself_all_over_is_left_out_and_counted() -> None:
+    rng = np.random.default_rng(0)
+    tangle = shapely.Polygon(rng.uniform(0, 1, (3000, 2)))
+    turn = np.linspace(0, 2 * np.pi, 3000)[:-1]
+    corners = np.column_stack([np.cos(turn), np.sin(turn)])
+    corners[[5, 6]] = corners[[6, 5]]
+    batch, skipped = rows_of(
+        tangle, shapely.Polygon(corners), shapely.Polygon(rng.uniform(0, 1, (200, 2)))
+    )
+    assert batch["feature_id"].to_pylist() == ["way/1", "way/2"]
+    assert skipped == {"tangled": 1, "repaired": 2}

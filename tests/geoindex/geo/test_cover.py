@@ -2,9 +2,12 @@
 
 import numpy as np
 import shapely
+import shapely.affinity
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from geoindex.geo import cover
+from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import cells_at, ring
@@ -70,3 +73,47 @@ def test_what_crosses_the_antimeridian_touches_cells_on_both_sides_alone():
     cells = [found.cell[found.row_index == row].tolist() for row in range(3)]
     assert cells[0] == cells[1]
     assert set(cells[2]) < set(cells[0])
+
+
+@st.composite
+def odd_shapes(draw):
+    """Draw lines, polygons and collections from a metre to the whole Earth, also at its edges."""
+    lon, lat = draw(points)
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    sizes = 10.0 ** rng.uniform(-3, 2, 2)
+    xy = np.clip([lon, lat] + rng.normal(0, 1, (6, 2)) * sizes, [-180, -90], [180, 90])
+    hull = shapely.convex_hull(shapely.multipoints(xy))
+    kinds = {
+        "line": shapely.linestrings(xy),
+        "hull": hull,
+        "multi": shapely.multilinestrings(
+            [shapely.linestrings(xy[:2]), shapely.linestrings(xy[4:])]
+        ),
+        "points": shapely.multipoints(xy),
+        "frame": hull.difference(shapely.affinity.scale(hull, 0.9, 0.9)),
+        "twisted": shapely.polygons(xy),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]
+
+
+@settings(deadline=None, max_examples=150)
+@given(odd_shapes(), st.integers(0, 7), st.sampled_from([1, 5, 40]))
+def test_what_is_surely_wide_is_what_the_descent_finds_too_wide(shape, resolution, max_cells):
+    (shape,) = cut(np.array([shape]))
+    surely = cover._is_surely_wide(np.array([shape]), resolution, max_cells)
+    if surely.any():
+        found = cover._Descent(np.array([shape]), resolution, max_cells).run()
+        assert found.too_wide.tolist() == [0]
+
+
+def test_what_spans_fifteen_degrees_is_left_without_a_descent():
+    lon = np.linspace(0, 15, 500)
+    way = shapely.LineString(np.column_stack([lon, 50 + np.sin(lon)]))
+    shapes = np.array([way, shapely.box(0, 45, 15, 55), shapely.box(3, 45, 4, 46)])
+    assert cover._is_surely_wide(shapes, 9, 1000).all()
+    home = cells_at([0.0] * 3, [50.0] * 3, resolution=9)
+    found = touching(shapes, home, resolution=9)
+    assert found.too_wide.tolist() == [0, 1, 2]
+    assert found.cell.tolist() == home.tolist()
+    far = shapely.MultiLineString([way.segmentize(1).coords[:2], [(40, 50), (40.001, 50)]])
+    assert not cover._is_surely_wide(np.array([far]), 9, 1000).any()

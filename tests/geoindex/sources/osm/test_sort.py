@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -273,10 +274,9 @@ def test_an_unsorted_file_that_is_cut_is_refused(tmp_path: Path, suffix: str) ->
 
 def test_a_shuffled_map_is_the_map(tmp_path: Path) -> None:
     plain = write_small_map(tmp_path / "plain.osm")
-    head, *objects, end = plain.read_text("utf-8").replace('6">', '6">\n', 1).splitlines()[1:]
+    objects = re.findall(r"<(?:node|way|relation) .*?</(?:node|way|relation)>", plain.read_text())
     for seed in range(3):
-        path = tmp_path / "shuffled.osm"
-        path.write_text("\n".join([head, *shuffled(objects, seed), end]), "utf-8")
+        path = write_osm(tmp_path / "shuffled.osm", *shuffled(objects, seed))
         found, skipped = mended(path)
         wanted, left_out = read(plain)
         assert skipped == left_out
