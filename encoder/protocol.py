@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: of latitude; positions in metres agree between training, builds and imagery
+METRES_PER_DEGREE = 111_195.0
 #: columns of `EntityTokens.boxes`
 BOX_DIM = 6
 

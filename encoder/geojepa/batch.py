@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoder.protocol import METRES_PER_DEGREE
+
 #: columns of `TokenBatch.place`: east and north of the tile's centre, long and short side, metres,
 #: and cos 2θ and sin 2θ of the long side
 PLACE_DIM = 6
-_METRES_PER_DEGREE = 111_195.0
 
 
 @dataclass(frozen=True)
@@ -236,8 +237,8 @@ def relative_places(
     has_place = np.asarray(boxes.any(axis=1))
     place = np.zeros((len(boxes), PLACE_DIM), np.float32)
     east = (boxes[:, 0] - centres[:, 0] + 180) % 360 - 180
-    place[:, 0] = east * _METRES_PER_DEGREE * np.cos(np.radians(centres[:, 1]))
-    place[:, 1] = (boxes[:, 1] - centres[:, 1]) * _METRES_PER_DEGREE
+    place[:, 0] = east * METRES_PER_DEGREE * np.cos(np.radians(centres[:, 1]))
+    place[:, 1] = (boxes[:, 1] - centres[:, 1]) * METRES_PER_DEGREE
     place[:, 2:] = boxes[:, 2:]
     place[~has_place] = 0
     return place, has_place

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.protocol import TilePatches
+from encoder.protocol import METRES_PER_DEGREE, TilePatches
 from geoindex.geo.cell_members import ranges
 from geoindex.geo.h3 import centres, parents
 from geoindex.imagery.patch_store import ImageFiles
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from geoindex.imagery.build_patches import ImageStage
     from geoindex.pipeline.embed import Level
-
-_METRES_PER_DEGREE = 111_195.0
 
 
 class CellImages:
@@ -115,6 +113,6 @@ def _shift_m(cells: NDArray[np.uint64], tiles: NDArray[np.uint64]) -> NDArray[np
     lon, lat = centres(cells)
     tile_lon, tile_lat = centres(tiles)
     east = ((lon - tile_lon + 180) % 360 - 180) * np.cos(np.radians(tile_lat))
-    both = np.column_stack([east, lat - tile_lat]) * _METRES_PER_DEGREE
+    both = np.column_stack([east, lat - tile_lat]) * METRES_PER_DEGREE
     shift: NDArray[np.float32] = both.astype(np.float32)
     return shift

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoder.geojepa.batch import Patches, TokenBatch, relative_places
+from encoder.protocol import METRES_PER_DEGREE
 from encoder.tags.pooling import pool
 from encoder.tags.vocabulary import entity_tag_ids
 from trainer.data.cache import TokenCache
@@ -283,9 +284,6 @@ def _without_sides(place: NDArray[np.float32], hidden: NDArray[np.bool_]) -> NDA
     return bare
 
 
-_METRES_PER_DEGREE = 111_195.0
-
-
 def make_batch(
     cache: TokenCache,
     drawn: SampledTiles,
@@ -388,9 +386,9 @@ def _bbox_m(bbox: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[
     """Return boxes in metres from the centres of their tiles, shape ``(N, 4)``."""
     west, south, east, north = bbox.T
     lon, lat = centres.T
-    metres = _METRES_PER_DEGREE * np.cos(np.radians(lat))
+    metres = METRES_PER_DEGREE * np.cos(np.radians(lat))
     west_m = ((west - lon + 180) % 360 - 180) * metres
     # a box over the antimeridian has its west in the east
     east_m = west_m + ((east - west) % 360) * metres
-    south_m, north_m = ((side - lat) * _METRES_PER_DEGREE for side in (south, north))
+    south_m, north_m = ((side - lat) * METRES_PER_DEGREE for side in (south, north))
     return np.column_stack([west_m, south_m, east_m, north_m]).astype(np.float32)

@@ -19,6 +19,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from encoder.protocol import METRES_PER_DEGREE
 from geoindex.errors import UsageError
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
@@ -28,8 +29,6 @@ from geoindex.index import Index
 from geoindex.storage.layout import CELLS
 from trainer.data.ragged import lengths_to_offsets, take_lists
 from trainer.data.tiles import TILE_ARRAYS, TileSet, make_tiles
-
-_METRES_PER_DEGREE = 111_195.0
 
 
 def write_images(
@@ -154,11 +153,11 @@ def _under(
 def _local(geometries: NDArray[np.object_], tiles: TileSet, tile: int) -> NDArray[np.object_]:
     """Return geometries in metres east and north of a tile's centre."""
     lon, lat = tiles.centres[tile]
-    east = _METRES_PER_DEGREE * np.cos(np.radians(lat))
+    east = METRES_PER_DEGREE * np.cos(np.radians(lat))
 
     def turned(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x = ((points[:, 0] - lon + 180) % 360 - 180) * east
-        return np.column_stack([x, (points[:, 1] - lat) * _METRES_PER_DEGREE])
+        return np.column_stack([x, (points[:, 1] - lat) * METRES_PER_DEGREE])
 
     return np.asarray(shapely.transform(geometries, turned), object)
 
