@@ -139,6 +139,11 @@ def build_index(
     return manifest
 
 
+def _with_rights(staged: Sequence[Staged], rights: tuple[str | None, str | None]) -> list[Staged]:
+    """Return staged sources under the licence and attribution that the user names, if any."""
+    return [replace(item, info=item.info.with_rights(*rights)) for item in staged]
+
+
 def _build(
     sources: Sequence[Path],
     output: Path,
@@ -190,8 +195,7 @@ def _build(
             files, encoder, folder, rows,
             home=home, levels=levels, images=seen_cells, reporter=reporter,
         )  # fmt: skip
-    staged = [replace(item, info=item.info.with_rights(*rights)) for item in staged]
-    manifest = build_record(staged, files, encoder, resolutions, bbox)
+    manifest = build_record(_with_rights(staged, rights), files, encoder, resolutions, bbox)
     manifest.notes["too_wide"] = rows.num_too_wide
     manifest.notes["duplicates"] = num_staged - len(home)
     manifest.settings.update(settings)

@@ -31,7 +31,7 @@ def test_a_checkpoint_is_trained_and_said_where(settings: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert (run / "best" / "model.safetensors").exists()
     assert "seed = 3" in (run / "config.toml").read_text("utf-8")
-    assert re.search(r"Best neighbours_r2 -?0\.\d+ at step \d+", done.stderr)
+    assert re.search(r"Best knn_r2 -?0\.\d+ at step \d+", done.stderr)
     assert f"--encoder {run / 'best'}" in done.stderr
     assert not done.stdout
     again = CliRunner().invoke(app, command)

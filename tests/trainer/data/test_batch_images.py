@@ -189,8 +189,8 @@ def test_the_loss_has_what_lies_under_patches_where_it_is_asked(
     loss.backward()
     assert made.encoder.image_in.weight.grad is not None
     assert made.encoder.image_in.weight.grad.any()
-    if "landcover" in terms:
-        assert float(terms["landcover"]) > 0
+    if "patch_landcover" in terms:
+        assert float(terms["patch_landcover"]) > 0
         assert made.landcover_head.weight.grad.any()
 
 
@@ -200,7 +200,7 @@ def test_where_no_ground_is_seen_none_of_it_is_lost(
     batch = batch_of(data, drawn_of(data, is_seen=False), {"both": 1.0})
     objective.zero_grad()
     loss, terms = objective(batch, seed=1)
-    assert float(terms["landcover"]) == 0
+    assert float(terms["patch_landcover"]) == 0
     loss.backward()
     # of every parameter that others share there is a gradient, if of zeros: processes wait for it
     assert objective.landcover_head.weight.grad is not None

@@ -33,7 +33,7 @@ def test_the_loss_is_the_weighed_sum_of_its_terms(data: TrainingData, name: str)
     made = objective(data, name=name)
     loss, terms = made(data.probes[0], seed=1)
     # what lies under patches is asked of models that see them alone
-    assert set(terms) == set(WEIGHTS[name]) - {"landcover"}  # type: ignore[index]
+    assert set(terms) == set(WEIGHTS[name]) - {"patch_landcover"}  # type: ignore[index]
     total = sum(made.config.weight(term) * float(value) for term, value in terms.items())
     assert float(loss.detach()) == pytest.approx(total, rel=1e-5)
 

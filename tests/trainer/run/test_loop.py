@@ -194,7 +194,7 @@ def test_workers_change_nothing(towns: Path, tmp_path: Path, whole_run: Path) ->
 
 def test_too_little_ground_is_refused(small_map: Path, tmp_path: Path) -> None:
     config = small_config(data={"block_resolution": 0})
-    with pytest.raises(UsageError, match="landcover"):
+    with pytest.raises(UsageError, match="ground"):
         train([small_map], tmp_path / "run", config, device="cpu")
 
 

@@ -91,7 +91,7 @@ def test_a_run_learns_from_imagery_and_from_maps_without(
     assert model.config.image_fingerprint == tokens.fingerprint
     assert model.image_deviation.min() > 0
     assert not torch.equal(model.appearance_deviation, torch.ones_like(model.appearance_deviation))
-    ground = [float(row["landcover"]) for row in losses(whole_run)]
+    ground = [float(row["patch_landcover"]) for row in losses(whole_run)]
     assert any(value > 0 for value in ground)
     assert all(np.isfinite(value) for value in ground)
     built = geoindex.build(towns, tmp_path / "towns.geoindex", encoder=str(whole_run / "best"))
@@ -113,7 +113,7 @@ def test_an_interrupted_run_meets_the_same_losses(
     train([towns, seen], folder, config, tokens=tokens, device="cpu")
     wanted, found = losses(whole_run), losses(folder)
     assert len(wanted) > 3
-    for name in ("step", "loss", "landcover"):
+    for name in ("step", "loss", "patch_landcover"):
         np.testing.assert_allclose(
             [float(row[name]) for row in found],
             [float(row[name]) for row in wanted],
@@ -129,7 +129,7 @@ def test_a_model_without_patch_tokens_learns_no_patch_and_still_tells_how_tiles_
     config = small_config(**{**SMALL, "model": model_of})
     folder = tmp_path / "run"
     train([seen, towns], folder, config, tokens=towns.parent / "tokens", device="cpu")
-    assert not any(row.get("landcover") for row in losses(folder))
+    assert not any(row.get("patch_landcover") for row in losses(folder))
     model = GeoJEPA.load(folder / "best")
     tokens = load_image_tokeniser("statistics")
     assert model.config.image_fingerprint == tokens.fingerprint
@@ -149,4 +149,4 @@ def test_a_map_alone_makes_a_model_that_does_not_see(towns: Path, tmp_path: Path
     )  # fmt: skip
     model = GeoJEPA.load(tmp_path / "run" / "best")
     assert (model.config.image_dim, model.config.image_fingerprint) == (0, "")
-    assert not any(row.get("landcover") for row in losses(tmp_path / "run"))
+    assert not any(row.get("patch_landcover") for row in losses(tmp_path / "run"))
