@@ -4,6 +4,7 @@ import itertools
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from encoder.geojepa.context_counts import log_counts, nearest_prototypes
 from tests.support.vectors import unit_rows
 
 
+@pytest.mark.slow
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(0, 99))
 def test_the_nearest_is_that_of_float64(n, num_prototypes, seed):
     rng = np.random.default_rng(seed)

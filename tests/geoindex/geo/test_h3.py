@@ -119,6 +119,7 @@ def test_a_boundary_is_valid_and_holds_its_points(point, resolution):
     assert ground.buffer(slack).intersects(shapely.Point(point))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", [0, 1, 2])
 def test_the_cells_tile_the_earth(resolution):
     cells = base_cells()

@@ -21,6 +21,7 @@ from trainer.objectives.objective import Objective
 from trainer.run.fabric import launch
 from trainer.run.setup import make_objective
 
+pytestmark = pytest.mark.slow
 IMAGE = MODALITIES.index("image")
 CONFIG = small_config(model={"num_words": 4})
 
