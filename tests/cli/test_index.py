@@ -77,6 +77,7 @@ def test_an_approximate_index_is_made_told_of_checked_and_taken_away(copy):
     assert "--index ivf" in str(refused.exception)
 
 
+@pytest.mark.slow
 def test_an_index_of_an_earlier_build_is_noticed_and_made_anew(copy, tmp_path):
     pytest.importorskip("faiss")
     run("index", copy, "--index", "ivf")

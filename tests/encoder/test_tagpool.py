@@ -68,6 +68,7 @@ def length_of(vectors):
     return np.linalg.norm(vectors.astype(np.float64), axis=1)
 
 
+@pytest.mark.slow
 @given(entities)
 def test_own_does_not_depend_on_the_batch(drawn):
     tokens = tokens_of(drawn)
@@ -114,6 +115,7 @@ def test_the_order_of_rows_does_not_matter_to_a_tile(drawn):
     assert same_region == pytest.approx(regions, abs=1e-6)
 
 
+@pytest.mark.slow
 @given(entities)
 def test_all_vectors_have_unit_length(drawn):
     tokens, rows = tokens_of(drawn), list(range(len(drawn)))

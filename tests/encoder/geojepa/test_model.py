@@ -19,6 +19,7 @@ from tests.support.geojepa import MODEL, SMALL, make_batch, make_model, near, on
 sizes_of_tiles = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @given(sizes_of_tiles, st.integers(0, 99))
 def test_latents_do_not_depend_on_the_batch(sizes, seed):
     batch = make_batch(sizes, seed=seed)
@@ -31,6 +32,7 @@ def test_latents_do_not_depend_on_the_batch(sizes, seed):
         torch.testing.assert_close(alone.tokens, of_tile, **near)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 12), st.integers(0, 99))
 def test_the_order_of_tokens_changes_no_latent(size, seed):
     batch = make_batch([size], seed=seed)

@@ -39,6 +39,7 @@ def test_latents_do_not_depend_on_the_batch(sizes, seed):
         torch.testing.assert_close(alone.tokens, tokens, **near)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.integers(0, 99))
 def test_the_order_of_patches_does_not_show(count, seed):
     batch, patches = make_batch([3], seed=seed), make_patches([count], seed=seed)

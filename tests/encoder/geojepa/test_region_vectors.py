@@ -60,6 +60,7 @@ def test_of_one_width_nothing_is_told_by_it():
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(0, 99))
 def test_looks_are_what_patches_tell_of_the_map_and_their_mean(counts, seed):
     model = make_model(SEEING)

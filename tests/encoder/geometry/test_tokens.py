@@ -183,6 +183,7 @@ def test_counts():
     assert np.allclose(np.exp([parts, holes, vertices]), [3, 1 + 2, 1 + 8 + 8 + 6], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_collection_has_all_its_dimensions_and_the_waves_of_its_polygons():
     vector = token(place(COLLECTION))
     assert vector[AT.dimension].tolist() == [1, 1, 1]
@@ -232,6 +233,7 @@ def test_place_does_not_matter(shape, lon, lat):
     assert np.allclose(token(place(shape, lon, lat)), token(place(shape)), atol=CLOSE)
 
 
+@pytest.mark.slow
 @given(star_polygons(), st.data())
 def test_vertex_order_does_not_matter(shape, data):
     rings = [np.array(ring.coords)[:-1] for ring in (shape.exterior, *shape.interiors)]
@@ -243,6 +245,7 @@ def test_vertex_order_does_not_matter(shape, data):
     assert np.allclose(token(place(other)), token(place(shape)), atol=CLOSE)
 
 
+@pytest.mark.slow
 @given(lines(), st.data())
 def test_direction_and_repeated_vertices_do_not_matter(shape, data):
     times = data.draw(
@@ -375,6 +378,7 @@ def test_a_polygon_without_area_waves_like_a_line():
     assert np.allclose(thin[AT.fourier], line[AT.fourier], atol=2e-2)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=4, max_size=9),
     st.sampled_from([shapely.MultiPoint, shapely.LineString, shapely.Polygon]),

@@ -15,6 +15,7 @@ from encoder.images.hugging_face import HuggingFaceImages
 from encoder.images.statistics import StatisticsTokens
 from tests.support.imagery_files import chips_of
 
+pytestmark = pytest.mark.slow
 Make = Callable[[], ImageTokeniser]
 
 

@@ -12,6 +12,7 @@ from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.hugging_face import HuggingFaceImages
 from tests.support.imagery_files import chips_of
 
+pytestmark = pytest.mark.slow
 # half the receptive field, from the table of encoder.images.efficientnet, by enlargement
 REACH_PX = {
     ("2", 1): 9,
@@ -24,7 +25,6 @@ REACH_PX = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "enlarged"), REACH_PX)
 def test_receptive_fields_are_as_said(stage: str, enlarged: float) -> None:
     tokeniser = EfficientNetTokens(16, stages=(stage,), enlarged=enlarged, device="cpu")

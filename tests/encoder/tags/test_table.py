@@ -189,6 +189,7 @@ def test_another_process_makes_the_same_bytes_without_torch():
     assert done.stdout == TABLE.vectors(tags).tobytes()
 
 
+@pytest.mark.slow
 def test_unseen_tags_are_fast():
     tags = [f"name=kiosk {i} of street {i % 997}" for i in range(20_000)]
     start = time.process_time()

@@ -48,6 +48,7 @@ def test_numbers_that_lie_in_the_vectors_are_told(grid, kinds, head):
     assert abs(report.constant[0].value) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["knn", "logistic"])
 def test_random_labels_are_told_by_chance(grid, kinds, head):
     luck = replace(kinds, y=np.random.default_rng(0).choice(["a", "b"], len(kinds.rows)))

@@ -21,6 +21,7 @@ def test_regression_agrees_with_scikit_learn(seed, n, level):
     assert scores.mean_absolute_error(y, predicted) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=st.integers(1, 200), num_classes=st.integers(1, 6))
 def test_classification_agrees_with_scikit_learn(seed, n, num_classes):
     rng = np.random.default_rng(seed)
@@ -31,6 +32,7 @@ def test_classification_agrees_with_scikit_learn(seed, n, num_classes):
     assert scores.macro_f1(y, predicted) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 @given(seed=seeds, n=st.integers(4, 200), digits=st.sampled_from([1, 8]))
 def test_auroc_agrees_with_scikit_learn_ties_included(seed, n, digits):
     rng = np.random.default_rng(seed)

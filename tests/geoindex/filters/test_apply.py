@@ -259,6 +259,7 @@ def test_every_entity_of_a_small_map_is_judged_rightly(small_index, data):
     check(small_index, filters, places, "entities")
 
 
+@pytest.mark.slow
 @session_fixtures
 @given(st.data(), st.integers(0, 2**32))
 def test_entities_of_a_real_map_are_judged_rightly(real_index, data, seed):

@@ -77,6 +77,7 @@ def test_similarity_is_the_cosine_of_scaled_means(index: GeoIndex) -> None:
     np.testing.assert_allclose(found @ found.T, z @ z.T, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_goes_on(
     town: Path, ground: Path, index: GeoIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

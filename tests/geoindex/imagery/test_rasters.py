@@ -39,6 +39,7 @@ def test_any_reference_system(tmp_path: Path, crs: str, gsd: float) -> None:
     assert_shows_the_ground(chip, FRAME)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.floats(-180, 180), st.sampled_from([1.0, 2.0, 5.0]))
 def test_a_turned_raster(tmp_path_factory: pytest.TempPathFactory, deg: float, gsd: float) -> None:

@@ -37,6 +37,7 @@ def test_of_areas_in_one_another_the_smallest_holds_the_point(tmp_path):
         assert index.entities.record(entity_at(index, point))["name"] == str(side)
 
 
+@pytest.mark.slow
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )

@@ -58,6 +58,7 @@ def ordered(sources: list[Staged], folder: Path) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(first=ROWS, second=ROWS)
 def test_each_id_once_in_order_of_cell_and_id(

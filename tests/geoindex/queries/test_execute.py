@@ -168,6 +168,7 @@ def test_the_order_of_sources_changes_no_byte(small_map, tmp_path):
     assert content(left) == content(right)
 
 
+@pytest.mark.slow
 def test_lancedb_finds_the_same(real_index):
     lancedb = pytest.importorskip("lancedb")
     database = lancedb.connect(str(real_index.path))

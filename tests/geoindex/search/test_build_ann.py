@@ -50,6 +50,7 @@ def test_answers_are_exact_without_an_approximate_index(plain):
     assert hits.table["exact"].to_pylist() == [True] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "backend"), [("ivf", "faiss"), ("hnsw", "faiss"), ("lance", "lance")]
 )

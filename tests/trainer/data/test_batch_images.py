@@ -20,6 +20,7 @@ from trainer.objectives.objective import Objective
 from trainer.run.fabric import launch
 from trainer.run.setup import make_objective
 
+pytestmark = pytest.mark.slow
 IMAGE = MODALITIES.index("image")
 CONFIG = small_config(model={"vocabulary_size": 4})
 

@@ -65,6 +65,7 @@ def test_random_classes_are_told_by_chance(head):
     assert auroc(y, classify(head, y).scores) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_one_seed_tells_the_same(head):
     run, y = (classify, CLASSES) if head == "logistic" else (regress, NUMBERS)

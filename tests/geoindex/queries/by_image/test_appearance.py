@@ -60,6 +60,7 @@ def ground_of(
     return {patch: float(share[patch]) for patch in np.flatnonzero(share > 1e-4).tolist()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side_m", [1.0, 40.0, 96.0])
 @pytest.mark.parametrize("level", [1, 2, 4])
 def test_the_ground_of_an_entity_is_that_of_geodesy(
