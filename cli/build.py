@@ -99,6 +99,14 @@ def build(
             help="What reads the images. [default: efficientnet]",
         ),
     ] = None,
+    vector_dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|float16",
+            help="Numbers of stored vectors: float16 takes half the room, and says what it costs.",
+            envvar="GEOINDEX_VECTOR_DTYPE",
+        ),
+    ] = "float32",
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -115,7 +123,7 @@ def build(
     """
     from geoindex.imagery.request import imagery_request
     from geoindex.pipeline.build import build_index
-    from geoindex.pipeline.plan import DEFAULT_RESOLUTION, plan_build
+    from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_vector_dtype, plan_build
 
     talk = Talk(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]
@@ -129,6 +137,7 @@ def build(
         tokens=image_tokens,
     )
     if dry_run:
+        check_vector_dtype(vector_dtype)
         plan = plan_build(
             sources,
             target,
@@ -148,6 +157,7 @@ def build(
         encoder=encoder,
         index=index,
         imagery=seen,
+        vector_dtype=vector_dtype,
         overwrite=overwrite,
         strict=strict,
         reporter=talk,

@@ -201,6 +201,7 @@ def build(
     encoder: str = "default",
     index: str = "none",
     imagery: "PathLike | ImageryRequest | None" = None,
+    vector_dtype: str = "float32",
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -219,6 +220,8 @@ def build(
     imagery
         What the ground looks like: tiles or rasters, see `geoindex.imagery.base`; with options,
         an `ImageryRequest`.
+    vector_dtype
+        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
     """
     # reading maps needs libraries that asking does not
     from geoindex.imagery.request import ImageryRequest
@@ -239,6 +242,7 @@ def build(
             if imagery is None or isinstance(imagery, ImageryRequest)
             else ImageryRequest(str(imagery))
         ),
+        vector_dtype=vector_dtype,
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,
