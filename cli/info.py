@@ -57,6 +57,15 @@ def _imagery_lines(imagery: dict[str, Any] | None) -> list[tuple[str, str]]:
     return [("imagery", text)]
 
 
+def _dtype_lines(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    if "vector_dtype" not in settings:
+        return []
+    recall = ", ".join(
+        f"{name} {found['recall']:.3f}" for name, found in settings["vector_recall"].items()
+    )
+    return [("vectors", f"{settings['vector_dtype']}; recall@10 against float32: {recall}")]
+
+
 def _lines(
     manifest: dict[str, Any], kinds: Counter[str], size_bytes: dict[str, int]
 ) -> list[tuple[str, str]]:
@@ -78,6 +87,7 @@ def _lines(
         ("kinds", ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(_KINDS_SHOWN))),
         ("encoder", f"{encoder['name']} {encoder['fingerprint'][:8]}"),
         ("dims", f"{encoder['dim']} of entities, {encoder['region_dim']} of cells"),
+        *_dtype_lines(manifest["settings"]),
         *_imagery_lines(manifest["settings"].get("imagery")),
         *(("search", f"{name}: {described(of)}") for name, of in manifest["indexes"].items()),
         ("left out", _counted(manifest["skipped"])),

@@ -170,6 +170,7 @@ def build(
     imagery: "PathLike | ImageryRequest | None" = None,
     licence: str | None = None,
     attribution: str | None = None,
+    vector_dtype: str = "float32",
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -190,6 +191,8 @@ def build(
         `ImageryRequest`.
     licence, attribution
         Of all sources; None takes what each of them names, which may be "unknown".
+    vector_dtype
+        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
     """
     # reading maps needs libraries that queries do not
     from geoindex.imagery.request import ImageryRequest
@@ -212,6 +215,7 @@ def build(
         ),
         licence=licence,
         attribution=attribution,
+        vector_dtype=vector_dtype,
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

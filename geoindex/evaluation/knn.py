@@ -191,7 +191,7 @@ def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:
 
 def vectors_of(index: Index, labels: JoinedLabels, *, focus: str) -> NDArray[np.float32]:
     """Return the vectors of the labelled rows, shape ``(n, D)``."""
-    return np.asarray(index.vectors(labels.table, focus=focus)[labels.rows])
+    return np.asarray(index.vectors(labels.table, focus=focus)[labels.rows], np.float32)
 
 
 def cells_of(index: Index, labels: JoinedLabels) -> NDArray[np.uint64]:

@@ -69,7 +69,7 @@ def predict_labels(
     check_learnable(labels, 1)
     rows = _unlabelled(index, labels)
     seen = vectors_of(index, labels, focus=focus)
-    asked = np.asarray(index.vectors(labels.table, focus=focus)[rows])
+    asked = np.asarray(index.vectors(labels.table, focus=focus)[rows], np.float32)
     if head == "knn":
         near = blocked_top_k(unit_rows(asked), unit_rows(seen), settings["ks"][0])
         prediction, sureness = _told(near, labels, weighted=weighted)

@@ -32,10 +32,11 @@ from geoindex.imagery.cell_patches import seen_by
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
-from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request
+from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request, check_vector_dtype
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, write_sidecar
 from geoindex.pipeline.sort import order_rows
+from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
 from geoindex.search.ann_records import VECTORS
 from geoindex.search.build_ann import add_indexes, check_kind
@@ -49,6 +50,7 @@ from geoindex.storage.lance_tables import (
 )
 from geoindex.storage.layout import (
     CELLS,
+    DTYPES,
     ENTITIES,
     SCHEMA_VERSION,
     SearchFiles,
@@ -76,6 +78,7 @@ def build_index(
     imagery: ImageryRequest | None = None,
     licence: str | None = None,
     attribution: str | None = None,
+    vector_dtype: str = DTYPES[0],
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -100,6 +103,9 @@ def build_index(
         What the ground looks like, and how to read it; None for none.
     licence, attribution
         Of all sources; None takes what each of them names, which may be "unknown".
+    vector_dtype
+        Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
+        large; what that costs is measured.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -116,6 +122,7 @@ def build_index(
     """
     reporter = reporter or Silent()
     check_kind(index)
+    check_vector_dtype(vector_dtype)
     levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
     images = None if imagery is None else open_stage(imagery)
     workspace = Workspace(output)
@@ -130,6 +137,7 @@ def build_index(
             kind=index,
             images=images,
             rights=(licence, attribution),
+            vector_dtype=vector_dtype,
             reporter=reporter,
         )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
@@ -155,6 +163,7 @@ def _build(
     kind: str,
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
+    vector_dtype: str,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
@@ -202,10 +211,29 @@ def _build(
     if settings:
         manifest.notes["cells_without_imagery"] = settings["imagery"]["cells_without"]
     index = workspace.path(f"index-{key}")
+    _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
+    del rows
+    with suppress(OSError):
+        output.rmdir()  # an empty folder may be replaced; a full one is exchanged
+    exchange(index, output)
+    workspace.remove()
+    return manifest
+
+
+def _write_index(
+    index: Path,
+    files: SearchFiles,
+    manifest: Manifest,
+    encoder: "Embedder",
+    kind: str,
+    dtype: str,
+    reporter: Reporter,
+) -> None:
+    """Write tables, search files, approximate indexes and manifest, from the files of the build."""
     # a killed build may have left a part of it; Lance cannot go on where it was
     shutil.rmtree(index, ignore_errors=True)
     index.mkdir()
-    _write_tables(index, files, encoder, reporter)
+    _write_tables(index, files, encoder, dtype, reporter)
     search = search_files(index)
     search.folder.mkdir()
     with reporter.stage("indexes", len(VECTORS)) as advance:
@@ -213,14 +241,11 @@ def _build(
         carry_images(files, search)
         manifest.indexes.update(add_indexes(index, kind, reporter=reporter))
         write_record(search, table_versions(index))
+        if dtype != DTYPES[0]:
+            recall = measure_recall(index, files, search)
+            manifest.settings.update(vector_dtype=dtype, vector_recall=recall)
         advance(len(VECTORS))
     manifest.write(index)
-    del rows
-    with suppress(OSError):
-        output.rmdir()  # an empty folder may be replaced; a full one is exchanged
-    exchange(index, output)
-    workspace.remove()
-    return manifest
 
 
 def _order(
@@ -240,12 +265,17 @@ def _column(files: SearchFiles, name: str) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _write_tables(index: Path, files: SearchFiles, encoder: "Embedder", reporter: Reporter) -> None:
+def _write_tables(
+    index: Path, files: SearchFiles, encoder: "Embedder", dtype: str, reporter: Reporter
+) -> None:
     columns = {
         ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
         CELLS: {"embedding": "embedding"},
     }
-    schemas = {ENTITIES: entity_schema(encoder.dim), CELLS: cell_schema(encoder.region_dim)}
+    schemas = {
+        ENTITIES: entity_schema(encoder.dim, dtype),
+        CELLS: cell_schema(encoder.region_dim, dtype),
+    }
     with reporter.stage("tables", None):
         for table, names in columns.items():
             vectors = {

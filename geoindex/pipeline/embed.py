@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from geoindex.imagery.cell_patches import CellImages
 
-_MEMBERS_AT_ONCE = 200_000
+# 250 MB while they are embedded, in each of the threads
+_MEMBERS_AT_ONCE = 50_000
 # memory grows with them
 _MOST_THREADS = 4
 

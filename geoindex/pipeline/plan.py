@@ -9,6 +9,7 @@ from geoindex.errors import OutputError, UsageError
 from geoindex.geo.h3 import check_resolution
 from geoindex.pipeline.read import open_source
 from geoindex.storage.filesystem import local_path
+from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
 
 if TYPE_CHECKING:
@@ -85,6 +86,20 @@ def check_resolutions(resolutions: Sequence[int]) -> list[int]:
         msg = f"no resolution given. Example: {DEFAULT_RESOLUTION}"
         raise UsageError(msg)
     return sorted({check_resolution(resolution) for resolution in resolutions})
+
+
+def check_vector_dtype(dtype: str) -> str:
+    """Return the type of the numbers of stored vectors, if vectors may be stored so.
+
+    Raises
+    ------
+    UsageError
+        If they may not.
+    """
+    if dtype not in DTYPES:
+        msg = f"no vector dtype {dtype!r}; want one of {', '.join(DTYPES)}. Example: float16"
+        raise UsageError(msg)
+    return dtype
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

@@ -63,8 +63,8 @@ from geoindex.storage.row_store import Rows, write_in_order
 from geoindex.storage.tag_index import TagLists, write_tag_lists
 
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
-# 6 MB of vectors of 384 numbers; Lance reads some batches ahead
-_SCAN_ROWS = 4096
+# 12 MB of vectors of 384 numbers
+_SCAN_ROWS = 8192
 _ADDRESS = "_rowaddr"
 _OFFSET_BITS = 32
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -146,11 +146,12 @@ class _Source:
 
     def _scan(self, columns: Sequence[str], **options: Any) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the table, few at a time."""
-        scanner = self._dataset.scanner(
-            list(columns), batch_size=_SCAN_ROWS, batch_readahead=1, fragment_readahead=1,
-            scan_in_order=True, **options,
-        )  # fmt: skip
-        yield from scanner.to_batches()
+        for start in range(0, self._dataset.count_rows(), _SCAN_ROWS):
+            # a scan of all of them would hold as much again as it reads ahead, to its end
+            scanner = self._dataset.scanner(
+                list(columns), offset=start, limit=_SCAN_ROWS, scan_in_order=True, **options
+            )
+            yield from scanner.to_batches()
 
     def write(self, files: SearchFiles, *, is_ours: bool) -> None:
         """Write rows, addresses and vectors."""
@@ -225,8 +226,8 @@ class _Source:
             wrong, reason = pc.index(column.is_null(), value=True).as_py(), "no vector"
         else:
             vectors = vector_matrix(column)
-            wide = vectors.astype(np.float64)
-            length = np.sqrt((wide * wide).sum(axis=1))
+            wide = vectors.astype(np.float32, copy=False)
+            length = np.sqrt(np.einsum("ij,ij->i", wide, wide))
             is_right = (length == 0) | (np.abs(length - 1) <= unit_slack(vectors.dtype))
             if is_right.all():
                 return

@@ -20,6 +20,7 @@ from geoindex.features.schema import content_hash
 from geoindex.geo.h3 import cells_at
 from geoindex.index import Index
 from geoindex.pipeline.sidecar import write_sidecar
+from geoindex.pipeline.vector_recall import recall_again
 from geoindex.progress import Reporter, Silent
 from geoindex.queries.execute import execute
 from geoindex.queries.query import Query
@@ -250,12 +251,22 @@ def _recall(index: Index, seed: int) -> Finding:
         if searcher.notes or "approximate" not in record:
             continue
         told = record["approximate"]["recall"]
-        again = measured_recall(
+        measured = measured_recall(
             index.path, index.files, record["approximate"], searcher.exact,
             table=table, name=name, seed=seed,
         )  # fmt: skip
-        found.append(f"{key} {again['recall']:.3f} (built: {told:.3f})")
-        if again["recall"] < told - _RECALL_SLACK:
-            faults.append(f"recall of {key} is {again['recall']:.3f}, was {told:.3f} when built")
+        found.append(f"{key} {measured['recall']:.3f} (built: {told:.3f})")
+        if measured["recall"] < told - _RECALL_SLACK:
+            faults.append(f"recall of {key} is {measured['recall']:.3f}, was {told:.3f} when built")
+    settings = index.manifest.settings
+    again = recall_again(index.path, index.files) if "vector_dtype" in settings else {}
+    for key, now in again.items():
+        told = settings["vector_recall"][key]["recall"]
+        found.append(f"{key} {now['recall']:.3f} of float32 (built: {told:.3f})")
+        if now["recall"] < told - _RECALL_SLACK:
+            faults.append(
+                f"recall of {settings['vector_dtype']} of {key} is {now['recall']:.3f}, "
+                f"was {told:.3f} when built"
+            )
     detail = f"recall@{_K}: {', '.join(found)}" if found else "every search is exact"
     return Finding("recall", detail, "; ".join(faults))

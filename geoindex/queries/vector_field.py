@@ -23,7 +23,7 @@ from geoindex.filters import coerce
 from geoindex.index import Index
 from geoindex.search.exact_batch import nearest_weighed
 from geoindex.search.planner import Searcher
-from geoindex.search.similarity import Neighbours, in_reach, ranked_weighed, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked_weighed, slack_of, unit_of
 from geoindex.storage.layout import CELLS
 from geoindex.types import BOTH, check_backend, check_table
 
@@ -193,7 +193,7 @@ class MatrixField:
                 is_run = block[-1] - block[0] + 1 == len(block)
                 held = matrix[block[0] : block[-1] + 1] if is_run else matrix[block]
                 rough[start : start + _BLOCK_ROWS] += held @ narrow
-        near = rows[in_reach(rough, k)]
+        near = rows[in_reach(rough, k, max(map(slack_of, self.matrices)))]
         return Neighbours(
             *ranked_weighed(self.matrices, near, units, k, weights=self.weights), len(rows)
         )

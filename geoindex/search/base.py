@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geoindex.search.exact import nearest
 from geoindex.search.pruning import Codes
-from geoindex.search.similarity import Neighbours, in_reach, ranked, slack_of, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked, slack_of, unit_of, wide
 
 #: The k that recall is measured at.
 RECALL_K = 10
@@ -137,7 +137,7 @@ class Approximate:
         rows = np.sort(rows[~np.isin(rows, out)]) if len(out) else np.sort(rows)
         if len(rows) < min(k, num_passing):
             return None
-        near = rows[in_reach(self.vectors[rows] @ narrow, k, slack_of(self.vectors))]
+        near = rows[in_reach(wide(self.vectors[rows]) @ narrow, k, slack_of(self.vectors))]
         return Neighbours(
             *ranked(self.vectors, near, unit, k), num_passing, is_exact=False,
             recall=self.recall, backend=self.name,

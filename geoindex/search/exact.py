@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex._threads import one_thread
 from geoindex.search.pruning import ROUNDING, Codes
-from geoindex.search.similarity import Neighbours, in_reach, ranked, slack_of, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked, slack_of, unit_of, wide
 
 # rows of 256 float32 in a block: 64 MB
 _BLOCK_ROWS = 65_536
@@ -101,7 +101,7 @@ def _products(
     # picking rows out costs some times what reading them in their order does
     if len(passing) < _SCAN_SHARE * min(num_read, len(matrix)):
         parts = [
-            matrix[passing[start : start + _BLOCK_ROWS]] @ vector
+            wide(matrix[passing[start : start + _BLOCK_ROWS]]) @ vector
             for start in range(0, len(passing), _BLOCK_ROWS)
         ]
         return np.concatenate(parts)
@@ -124,7 +124,7 @@ def _slice_products(
     values = np.empty(stop - start, np.float32)
     for low in range(start, stop, _BLOCK_ROWS):
         high = min(low + _BLOCK_ROWS, stop)
-        np.matmul(matrix[low:high], vector, out=values[low - start : high - start])
+        np.matmul(wide(matrix[low:high]), vector, out=values[low - start : high - start])
     return values
 
 
@@ -163,7 +163,7 @@ def _by_bounds(
         best = np.argpartition(bounds[left], -size)[-size:] if len(left) > size else slice(None)
         places = np.sort(left[best])
         taken.append(places if passing is None else passing[places])
-        rough = np.concatenate([rough, vectors[taken[-1]] @ query])
+        rough = np.concatenate([rough, wide(vectors[taken[-1]]) @ query])
         bounds[places] = -np.inf
         floor = np.finfo(np.float32).min
         if len(rough) >= k:

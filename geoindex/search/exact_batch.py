@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.search.similarity import Neighbours, in_reach, ranked_many, slack_of, unit_of
+from geoindex.search.similarity import Neighbours, in_reach, ranked_many, slack_of, unit_of, wide
 
 # found rows of all queries of a block before the floors are raised again: 48 MB
 _MOST_FOUND = 4_000_000
@@ -194,9 +194,9 @@ def _products(
     sides: Sequence[_Side], rows: slice | NDArray[np.int64], out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """Return the product of every query and some rows, shape ``(queries, rows)``."""
-    products = np.matmul(sides[0].narrow, sides[0].matrix[rows].T, out=out)
+    products = np.matmul(sides[0].narrow, wide(sides[0].matrix[rows]).T, out=out)
     for side in sides[1:]:
-        products += side.narrow @ side.matrix[rows].T
+        products += side.narrow @ wide(side.matrix[rows]).T
     return products
 
 

@@ -85,9 +85,14 @@ def open_codes(rows_path: Path, axes_path: Path) -> Codes:
 def _axes(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the axes that hold the most of a sample, as few as hold `_SHARE` of it."""
     dim = vectors.shape[1]
-    sample = vectors[:: max(1, len(vectors) // _SAMPLE_ROWS)].astype(np.float64)
+    sample = vectors[:: max(1, len(vectors) // _SAMPLE_ROWS)]
     # of length, not of variance: what is bounded is a product, not a distance from a mean
-    held, turned = np.linalg.eigh(sample.T @ sample)
+    gram = np.zeros((dim, dim))
+    for start in range(0, len(sample), _BLOCK_ROWS):
+        block = sample[start : start + _BLOCK_ROWS].astype(np.float64)
+        gram += block.T @ block
+        release(vectors)
+    held, turned = np.linalg.eigh(gram)
     held, turned = held[::-1].clip(0), turned[:, ::-1]
     total = held.sum()
     wanted = int(np.searchsorted(held.cumsum(), _SHARE * total)) + 2 if total > 0 else 1

@@ -66,6 +66,11 @@ def slack_of(vectors: NDArray[np.floating]) -> float:
     return unit_slack(vectors.dtype) + SLACK / 2
 
 
+def wide(block: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return some stored vectors as float32; those of float32 as they are."""
+    return block.astype(np.float32, copy=False)
+
+
 def unit_of(query: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return a query as a unit vector of float64, shape ``(D,)``.
 
@@ -74,12 +79,12 @@ def unit_of(query: NDArray[np.float32]) -> NDArray[np.float64]:
     UsageError
         If it is zero or not finite: it has no direction.
     """
-    wide = np.asarray(query, np.float64)
-    length = np.sqrt((wide * wide).sum())
+    long = np.asarray(query, np.float64)
+    length = np.sqrt((long * long).sum())
     if not 0 < length < np.inf:
         msg = f"the query vector has length {length:g}; want a finite one that is not all zero"
         raise UsageError(msg)
-    unit: NDArray[np.float64] = wide / length
+    unit: NDArray[np.float64] = long / length
     return unit
 
 
@@ -104,10 +109,10 @@ def measured(
 
 def _cosines(block: NDArray[np.float32], unit: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the cosine of each row and a unit query, or its own of as many."""
-    wide = block.astype(np.float64, order="C")
-    length = np.sqrt((wide * wide).sum(axis=1))
+    long = block.astype(np.float64, order="C")
+    length = np.sqrt((long * long).sum(axis=1))
     # elementwise sums of one row: the same bits in whatever block the row comes
-    product = (wide * unit).sum(axis=1)
+    product = (long * unit).sum(axis=1)
     found: NDArray[np.float64] = product / np.where(length > 0, length, 1)
     return found
 

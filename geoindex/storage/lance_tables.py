@@ -32,6 +32,7 @@ CELL_FIELDS = (
 CELL_SCHEMA = pa.schema(CELL_FIELDS)
 
 
+_WRITTEN_ROWS = 4096
 _ARROW_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
 
 
@@ -75,7 +76,7 @@ def with_vectors(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the batches with vector columns at their side; row i of a matrix is row i overall."""
     start = 0
-    for batch in batches:
+    for batch in (part for whole in batches for part in _parts(whole)):
         rows = slice(start, start + batch.num_rows)
         vectors = [
             vector_array(matrix[rows], schema.field(name).type) for name, matrix in columns.items()
@@ -84,6 +85,12 @@ def with_vectors(
         start += batch.num_rows
         for matrix in columns.values():
             release(matrix)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch: with vectors, its rows are a hundred times as long."""
+    for start in range(0, batch.num_rows, _WRITTEN_ROWS):
+        yield batch.slice(start, _WRITTEN_ROWS)
 
 
 def write_table(

@@ -80,7 +80,7 @@ class VectorColumns(NamedTuple):
             return {"method": "none", "original_dtype": "float32"}
         return {
             "method": "linear",
-            "original_dtype": "float32",
+            "original_dtype": next(iter(self.columns.values())).dtype.name,
             "quantized_dtype": self.dtype,
             "scale": [self.scale],
             "offset": [0.0],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoindex.errors import GeoindexError, OutputError
-from geoindex.storage.filesystem import new_matrix, release, write_json
+from geoindex.storage.filesystem import give_back_memory, new_matrix, release, write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,6 +144,7 @@ class Matrices:
             if self._boot is None:
                 array.flush()  # type: ignore[attr-defined]  # numpy types a memmap as its base
             release(array)
+        give_back_memory()
         write_json(self._progress, {"done": done, "boot": self._boot})
         self.done = done
 

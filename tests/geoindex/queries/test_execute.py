@@ -21,8 +21,8 @@ def run(index, like=None, **options):
 
 def content(index):
     """Return the bytes of the search files."""
-    folder = search_files(index.path).folder
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "stamp.json"}
+    files = search_files(index.path)
+    return {path.name: path.read_bytes() for path in files.folder.iterdir() if path != files.record}
 
 
 @pytest.mark.parametrize("focus", ["own", "context"])

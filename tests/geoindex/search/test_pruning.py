@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from geoindex.search import exact as scan
 from geoindex.search.exact import nearest
+from geoindex.search.exact_batch import nearest_many
 from geoindex.search.pruning import ROUNDING, make_codes, open_codes
 from tests.support.vectors import brute_force, fewer
 
@@ -124,3 +125,25 @@ def _many(seed):
             codes = make_codes(vectors, *paths(Path(folder)))
         _MADE[seed] = vectors, codes
     return _MADE[seed]
+
+
+@fewer
+@given(seed=st.integers(0, 2**31), held=st.integers(1, 24), k=st.integers(1, 20))
+def test_rows_of_float16_are_ranked_as_their_values_are(seed, held, k, tmp_path_factory):
+    rng = np.random.default_rng(seed)
+    vectors = few_axes(rng, 400, 24, held).astype(np.float16)
+    query = vectors[int(rng.integers(400))].astype(np.float64) + rng.normal(size=24) * 1e-3
+    codes = make_codes(vectors, *paths(tmp_path_factory.mktemp("codes")))
+    wide = vectors.astype(np.float64)
+    length = np.linalg.norm(wide, axis=1)
+    cosine = (wide @ query) / np.where(length > 0, length, 1) / np.linalg.norm(query)
+    assert np.all(codes.rows @ codes.of_query(query / np.linalg.norm(query)) >= cosine - ROUNDING)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("_FIRST_ROWS", 4), ("_LEAST_FACTOR", 1), ("_LEFT_SHARE", 0.9)):
+            patch.setattr(scan, name, value)
+        for some in (codes, None):
+            found = nearest(vectors, query.astype(np.float32), k=k, codes=some)
+            assert np.allclose(found.similarity, np.sort(cosine)[::-1][:k], atol=1e-6)
+        (batch,) = nearest_many(vectors, query.astype(np.float32)[None], k=k)
+    assert batch.rows.tolist() == found.rows.tolist()
+    assert batch.similarity.tobytes() == found.similarity.tobytes()
