@@ -40,6 +40,15 @@ from numpy.typing import NDArray
 from geoindex.evaluation.map_view import MapView, Telling
 
 KINDS = ("regression", "classification")
+#: Tags of the roads that cars may use.
+CAR_ROADS = tuple(
+    f"highway={value}{link}"
+    for value in ("motorway", "trunk", "primary", "secondary", "tertiary")
+    for link in ("", "_link")
+) + tuple(
+    f"highway={value}"
+    for value in ("unclassified", "residential", "living_street", "service", "road")
+)
 
 
 @dataclass(frozen=True, eq=False)
