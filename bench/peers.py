@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from quality import build_all, write_section
 
 from cli.progress import Talk
-from geoindex.evaluation.baselines import find_rows
-from geoindex.evaluation.baselines.base import Fitted, Row
+from geoindex.evaluation.baselines import find_methods
+from geoindex.evaluation.baselines.base import Fitted, Method
 from geoindex.evaluation.baselines.peers import PEERS
-from geoindex.evaluation.cache import code_of_row
+from geoindex.evaluation.cache import code_of_method
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.report.markdown import (
-    COMPARED_WORDS,
+    COMPARED_TEXT,
     comparison_tables,
     rank_lines,
     score_tables,
@@ -55,7 +55,7 @@ BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 class Kept:
     """A row whose vectors of cells are kept on disk: what takes minutes is done once."""
 
-    row: Row
+    row: Method
     folder: Path
 
     @property
@@ -71,7 +71,7 @@ class Kept:
     @property
     def fingerprint(self) -> str:
         """Of the row, with the code that this wrapper hides."""
-        return fingerprint(row=self.row.fingerprint, code=code_of_row(self.row))
+        return fingerprint(row=self.row.fingerprint, code=code_of_method(self.row))
 
     @property
     def focuses(self) -> tuple[str, ...]:
@@ -102,13 +102,13 @@ class Kept:
 
 
 def measure(
-    indexes: Sequence[Path], rows: Sequence[Row], work: Path, talk: Talk, *, split: str
+    indexes: Sequence[Path], rows: Sequence[Method], work: Path, talk: Talk, *, split: str
 ) -> Results:
     """Evaluate the rows on one split."""
     results = evaluate(
         list(indexes),
         tasks=TASKS,
-        rows=rows,
+        methods=rows,
         split=Settings(split=split, hide="all"),
         retrieval=False,
         cache=work / "scores",
@@ -138,7 +138,7 @@ def section(places: Results, spatial: Results) -> str:
         "### Peers, whole places held out", *score_tables(places, "places"),
         "### Peers, spatial folds", *score_tables(spatial, "spatial"),
         "### Peers, mean rank over tasks", table(rank_lines(places) + rank_lines(spatial)[1:]),
-        "### Peers, row against row", COMPARED_WORDS,
+        "### Peers, row against row", COMPARED_TEXT,
         *comparison_tables(places), *comparison_tables(spatial),
         "\n".join(f"- {note}" for note in notes),
     ]  # fmt: skip
@@ -160,7 +160,7 @@ def main() -> None:
     indexes = build_all(extracts, options.work, talk)
     rows = [
         Kept(row, options.work / "peers") if row.name in PEERS else row
-        for row in find_rows([*options.rows[:-1], *options.encoders, options.rows[-1]])
+        for row in find_methods([*options.rows[:-1], *options.encoders, options.rows[-1]])
     ]
     places = measure(indexes, rows, options.work, talk, split="places")
     spatial = measure(indexes, rows, options.work, talk, split="spatial")

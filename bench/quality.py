@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.progress import Talk
-from geoindex.evaluation.baselines import DEFAULT_ROWS
+from geoindex.evaluation.baselines import DEFAULT_METHODS
 from geoindex.evaluation.baselines.base import CONSTANT
 from geoindex.evaluation.report.markdown import (
-    COMPARED_WORDS,
+    COMPARED_TEXT,
     Line,
+    candidate_of,
     collapse_lines,
     comparison_tables,
-    on_trial,
     rank_lines,
     retrieval_lines,
     score_tables,
@@ -62,7 +62,7 @@ def measure(
     results = evaluate(
         list(indexes),
         tasks=tasks,
-        rows=rows,
+        methods=rows,
         split=Settings(split=split, most_units=MOST_UNITS),
         retrieval=split == "spatial",
         cache=work / "scores",
@@ -81,7 +81,7 @@ def leak_lines(spatial: Results, random: Results) -> list[Line]:
     lines = [["task", "row", "metric", "random", "spatial", "the leak"]]
     for record in chosen_heads(random.records):
         key = (record.task, record.masked, record.label)
-        if record.masked and record.row in {"counts", on_trial(random.meta)} and key in found:
+        if record.masked and record.row in {"counts", candidate_of(random.meta)} and key in found:
             values = [record.value, found[key], record.value - found[key]]
             numbers = [f"{value:.3f}" for value in values]
             lines.append([record.task, record.label, record.metric, *numbers])
@@ -112,7 +112,7 @@ def section(spatial: Results, places: Results, random: Results) -> str:
         "By the chosen heads, and by each head alone.",
         table(rank_lines(spatial) + rank_lines(places)[1:]),
         "### Row against row",
-        COMPARED_WORDS, *comparison_tables(spatial), *comparison_tables(places),
+        COMPARED_TEXT, *comparison_tables(spatial), *comparison_tables(places),
         "### Random folds leak",
         "The same vectors, heads and units; only the folds differ.",
         table(leak_lines(spatial, random)),
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", nargs="+", metavar="EXTRACT", help="By name; all by default.")
-    parser.add_argument("--rows", nargs="+", default=list(DEFAULT_ROWS), metavar="ROW")
+    parser.add_argument("--rows", nargs="+", default=list(DEFAULT_METHODS), metavar="ROW")
     parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME|FOLDER|ROW=FOLDER")
     parser.add_argument("--page", type=Path, default=PAGE, help="Where the section is written.")
     options = parser.parse_args()

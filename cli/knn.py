@@ -1,4 +1,4 @@
-"""``geoindex knn``: how well do the vectors tell your labels, and what is the rest's?"""
+"""The verb ``geoindex knn``: score how well vectors predict your labels, and predict the rest."""
 
 import json
 import sys
@@ -38,22 +38,25 @@ def knn(
     ],
     label: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The label. [default: label, or the only other one]"),
+        typer.Option(
+            metavar="COLUMN",
+            help="The column with labels. [default: label, or the only other column]",
+        ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
             metavar="feature_id|cell|point|geometry",
-            help="What each row is about. [default: the first of these that the table has]",
+            help="How rows are joined to the index. [default: the first of these the table has]",
         ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="cells|entities", help="What points speak of. [default: cells]"),
+        typer.Option(metavar="cells|entities", help="Join points to these. [default: cells]"),
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option(metavar="0-15", help="Of the cells spoken of. [default: the finest]"),
+        typer.Option(metavar="0-15", help="Resolution of the cells. [default: the finest]"),
     ] = None,
     task: Annotated[
         str | None,
@@ -62,20 +65,20 @@ def knn(
         ),
     ] = None,
     head: Annotated[
-        str, typer.Option(metavar="knn|ridge|logistic|mlp", help="What learns the labels.")
+        str, typer.Option(metavar="knn|ridge|logistic|mlp", help="Model fitted to the vectors.")
     ] = "knn",
     k: Annotated[
         int | None,
         typer.Option("-k", "--k", min=1, help="Neighbours. [default: chosen on validation rows]"),
     ] = None,
     unweighted: Annotated[
-        bool, typer.Option("--unweighted", help="Let near and far neighbours count alike.")
+        bool, typer.Option("--unweighted", help="Give near and far neighbours the same weight.")
     ] = False,
     split: Annotated[
         str,
         typer.Option(metavar="spatial|random", help="How rows are held out; random leaks."),
     ] = "spatial",
-    folds: Annotated[int, typer.Option(min=2, help="Into how many parts.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
     focus: Annotated[
         str, typer.Option(metavar="own|context", help="Which vectors of the entities.")
     ] = "context",
@@ -95,10 +98,10 @@ def knn(
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
     quiet: Quiet = False,
 ) -> None:
-    """Score how well the vectors tell your labels, and predict them where there are none.
+    """Score how well the vectors predict your labels, and predict them where there are none.
 
-    Labels are held out by blocks of ground with a gap between, so the scores are those of a place
-    not seen before. Labels by feature_id speak of entities; by cell, point or polygon of cells.
+    Labels are held out by spatial blocks with a gap between, so the scores are those of a place not
+    seen before. Labels by feature_id are of entities; by cell, point or polygon of cells.
     """
     from geoindex.api import open as open_index
     from geoindex.evaluation.knn import evaluate_labels

@@ -1,4 +1,4 @@
-"""What does each metric need of every row, and what do a block's sums amount to?
+"""Metrics of every bootstrap draw at once, from sums over spatial blocks.
 
 Every metric but AUROC is a function of sums over rows (errors, squares, counts of a class), so a
 thousand bootstrap draws are one matrix product: how often each block was drawn, times the sums of

@@ -1,6 +1,6 @@
-"""How well do an index's vectors tell your labels? The job behind ``geoindex knn``.
+"""Score how well an index's vectors predict your labels.
 
-A head learns the labels of some blocks of ground and is asked for those of others; see
+A head is fitted to the labels of some spatial blocks and predicts those of others; see
 `geoindex.evaluation.splits`. Beside its scores stand those of a constant (the mean, or the
 commonest class, of each fold's training rows): what is known without any vector.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.heads.features import Matrix
-from geoindex.evaluation.heads.fit import check_head, tell
+from geoindex.evaluation.heads.fit import check_head, cross_val_predict
 from geoindex.evaluation.heads.knn import DEFAULT_KS, check_k
 from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
 from geoindex.evaluation.metrics import Score, score_predictions
@@ -129,7 +129,9 @@ def evaluate_labels(
     check_learnable(labels, num_folds)
     vectors, cells = vectors_of(index, labels, focus=focus), cells_of(index, labels)
     folds = _folds(cells, split, num_folds, seed)
-    told = tell(head, Matrix(vectors), labels.y, folds, task=labels.task, seed=seed, **settings)
+    told = cross_val_predict(
+        head, Matrix(vectors), labels.y, folds, task=labels.task, seed=seed, **settings
+    )
     ks = tuple(map(int, told.settings)) if head == "knn" else ()
     judged: dict[str, Any] = {"task": labels.task, "blocks": folds.blocks, "seed": seed}
     scores = score_predictions(labels.y, told.predicted, folds, probabilities=told.scores, **judged)
@@ -144,7 +146,7 @@ def evaluate_labels(
         k_per_fold=ks,
         focus=focus if labels.table == "entities" else None,
         split=split,
-        split_words=folds.words,
+        split_words=folds.description,
         num_folds=len(folds),
         seed=seed,
         scores=scores,

@@ -1,22 +1,17 @@
-"""Which rows of an index do labels speak of? By id, by cell, by place, each by one rule.
+"""Join labels to the rows of an index: by id, by cell, or by place.
 
 - An id names its entity.
 - A cell names itself; it must be of a resolution that the index has.
-- A point speaks of the cell that holds it, or, on request, of the entity there
+- A point belongs to the cell that holds it, or, on request, to the entity there
   (`geoindex.lookup.places.entity_at`: the smallest area that holds it, else the nearest within
-100 m).
-- Polygons speak of the cells they cover. A cell takes the mean of the numbers, weighed by the area
+  100 m).
+- Polygons belong to the cells they cover. A cell takes the mean of the numbers, weighed by the area
   that each polygon has in it, or the class with the largest area. A cell of which less than half is
   covered stays without a label. So a count (people in a polygon) becomes a mean count: it is
   comparable where polygons are of one size; turn it into a density where they are not.
 
-Where several labels speak of one row and agree, they count as one; where they differ, the row takes
-their mean, or the commonest class, of equally common ones the first in the alphabet.
-
-Which row does each label speak of? By id, by cell, by point, by the cells that a polygon
-covers.
-
-The rules are told in `geoindex.evaluation.label_joins`; here are the pairs that they join.
+Where several labels of one row agree, they count as one; where they differ, the row takes their
+mean, or the commonest class, of equally common ones the first in the alphabet.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What does a table of labels say, and about what? CSV, Parquet, GeoJSON, GeoPackage.
+"""Read a table of labels: CSV, Parquet, GeoJSON, GeoPackage.
 
 Each row has one label and says what it is about, by the first of these that the table has:
 

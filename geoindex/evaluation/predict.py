@@ -1,4 +1,4 @@
-"""What is the label of the rest? Predictions for rows without one, and the neighbours that decided.
+"""Predict the rows without a label, with the neighbours that decided.
 
 Columns: `feature_id` (of cells `region_id`), `kind`, `name` (`resolution`, `num_entities`), `cell`,
 `lon`, `lat`, `prediction`; `confidence` (share of the votes, or probability, of the class told) or
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import NotInIndexError
 from geoindex.evaluation.heads.features import unit_rows
-from geoindex.evaluation.heads.fit import tell_rest
+from geoindex.evaluation.heads.fit import fit_predict
 from geoindex.evaluation.heads.knn import votes, winners
 from geoindex.evaluation.heads.top_k import Nearest, blocked_top_k
 from geoindex.evaluation.knn import about, cells_of, check_label_head, knn_settings, vectors_of
@@ -156,7 +156,7 @@ def _told_by_head(
     asked: NDArray[np.float32],
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     fold = spatial_folds(cells_of(index, labels), seed=seed)[0]
-    told = tell_rest(head, seen, labels.y, asked, fold, task=labels.task, seed=seed)
+    told = fit_predict(head, seen, labels.y, asked, fold, task=labels.task, seed=seed)
     if told.scores is None:
         return told.predicted, np.full(len(asked), np.nan)
     return told.predicted, told.scores.max(axis=1)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row
-from geoindex.evaluation.cache import ScoreCache, code_of, code_of_row
+from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Method
+from geoindex.evaluation.cache import ScoreCache, code_of, code_of_method
 from geoindex.evaluation.heads.features import unit_rows
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.results import Results
@@ -22,22 +22,27 @@ _MOST_SEARCHED = 50_000
 _CODE = ("report/figures", "retrieval", "heads/features")
 
 
-def add_pictures(
-    results: Results, rows: Sequence[Row], view: MapView, *, cache: ScoreCache, reporter: Reporter
+def add_figures(
+    results: Results,
+    methods: Sequence[Method],
+    view: MapView,
+    *,
+    cache: ScoreCache,
+    reporter: Reporter,
 ) -> None:
     """Add `maps` and `examples` of every row with entities but the constant."""
-    shown = [row for row in rows if row.name != CONSTANT and row.focuses]
+    shown = [row for row in methods if row.name != CONSTANT and row.focuses]
     with reporter.stage("pictures", len(shown)) as advance:
         for row in shown:
-            who = [row.name, row.fingerprint, code_of_row(row)]
+            who = [row.name, row.fingerprint, code_of_method(row)]
             key = {"pictures": code_of(_CODE), "map": view.content, "row": who}
-            found = cache.kept_or_made(partial(pictures_of, row, view), **key)
+            found = cache.kept_or_made(partial(figures_of, row, view), **key)
             results.maps[row.name] = found["map"]
             results.examples += found["examples"]
             advance(1)
 
 
-def pictures_of(row: Row, view: MapView, *, seed: int = 0) -> dict[str, Any]:
+def figures_of(row: Method, view: MapView, *, seed: int = 0) -> dict[str, Any]:
     """Return the map and the examples of one row."""
     rng = np.random.default_rng(seed)
     fitted = row.fit(view)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from geoindex.evaluation.paired_comparison import LOSES, TIES, WINS, both_ways
 from geoindex.evaluation.results import Record, Results, chosen_heads, goodness, label_of
-from geoindex.evaluation.score_heads import CHOSEN, COMPARED
+from geoindex.evaluation.score_heads import CHOSEN, COMPARED_HEADS
 
 #: A row of text cells.
 Line: TypeAlias = list[str]
@@ -39,7 +39,7 @@ def plain(lines: Sequence[Line]) -> str:
 
 Comparisons: TypeAlias = Sequence[Mapping[str, Any]]
 
-COMPARED_WORDS = (
+COMPARED_TEXT = (
     "Paired on the same units, folds and seeds: won / tied / lost by the row at the left against "
     "the one above; won where the 95 % interval of the difference is above 0."
 )
@@ -59,21 +59,21 @@ def comparison_tables(results: Results, split: str | None = None) -> list[str]:
     """
     splits = [split] if split else list(dict.fromkeys(i["split"] for i in results.comparisons))
     found = []
-    for name, unit, head in product(splits, ("cell", "entity"), COMPARED):
-        items = under(results.comparisons, head)
+    for name, unit, head in product(splits, ("cell", "entity"), COMPARED_HEADS):
+        items = with_head(results.comparisons, head)
         tally = tally_lines(items, name, unit)
-        trial = trial_lines(items, on_trial(results.meta), name, unit)
+        trial = trial_lines(items, candidate_of(results.meta), name, unit)
         found += [_WITH[head]] if len(tally) > 1 else []
         found += [table(lines) for lines in (tally, trial) if len(lines) > 1]
     return found
 
 
-def under(comparisons: Comparisons, head: str) -> list[Mapping[str, Any]]:
+def with_head(comparisons: Comparisons, head: str) -> list[Mapping[str, Any]]:
     """Return the comparisons under one head."""
     return [item for item in comparisons if item["head"] == head]
 
 
-def on_trial(meta: Mapping[str, Any]) -> str:
+def candidate_of(meta: Mapping[str, Any]) -> str:
     """Return the row that is compared task by task: the one that was named last."""
     rows = [str(row["name"]) for row in meta.get("rows") or ()]
     return rows[-1] if rows else ""
@@ -160,11 +160,11 @@ def markdown(results: Results) -> str:
         _intro(results),
     ]
     for split in _unique([record.split for record in results.records]):
-        parts += [f"## Scores, {split} folds", _SCORES_WORDS, *score_tables(results, split)]
+        parts += [f"## Scores, {split} folds", _SCORES_TEXT, *score_tables(results, split)]
     if results.ranks:
         parts += ["## Mean rank over tasks, 1 is best", table(rank_lines(results))]
     if results.comparisons:
-        parts += ["## Row against row", COMPARED_WORDS, *comparison_tables(results)]
+        parts += ["## Row against row", COMPARED_TEXT, *comparison_tables(results)]
     if results.retrieval:
         parts += ["## Retrieval, without labels", table(retrieval_lines(results))]
     if results.collapse:
@@ -174,7 +174,7 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_SCORES_WORDS = (
+_SCORES_TEXT = (
     "Each row with the heads that its validation rows chose; 95 % interval in brackets; bold "
     "leads. "
     "R² and macro-F1: 1 is best; AUROC: .5 is chance."

@@ -19,7 +19,7 @@ from geoindex._version import __version__
 from geoindex.evaluation.report.content import SPLIT_NAMES, UNIT_NAMES, Content, unique
 from geoindex.evaluation.report.errors import errors, examples
 from geoindex.evaluation.report.summary import header
-from geoindex.evaluation.report.tasks import cards, compared, glance, rank_chart
+from geoindex.evaluation.report.tasks import cards, compare_methods, glance, rank_chart
 from geoindex.evaluation.report.vectors import collapse, maps, retrieval
 from geoindex.evaluation.score_heads import CHOSEN
 from geoindex.report.charts import CHOSEN_SHAPE, legend_mark, shapes
@@ -131,7 +131,7 @@ def report_html(results: dict[str, Any]) -> str:
     )
     parts = [
         _section("Ranks", _ranks(content), "Over all tasks. 1 is best."),
-        _section("Row against row", compared(content), "Paired on the same units, folds and seeds. "
+        _section("Row against row", compare_methods(content), "Paired on the same units and folds. "
                  "A row wins where the whole 95 % interval of the difference is above 0; over 20 "
                  "tasks one such verdict is to be expected by chance."),
         *_task_sections(content),

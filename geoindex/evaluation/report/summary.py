@@ -68,7 +68,7 @@ def lead_of(content: Content, split: str, unit: str) -> Lead | None:
 
 
 @dataclass(frozen=True)
-class _Race:
+class _Lead:
     """The two rows in front.
 
     Attributes
@@ -99,7 +99,7 @@ def sign_test(num_wins: int, num_losses: int) -> float:
     return min(1.0, 2 * tail / 2**num)
 
 
-def _headline(content: Content, first: Rank, race: _Race | None) -> str:
+def _headline(content: Content, first: Rank, race: _Lead | None) -> str:
     records = content.of(first.split, first.unit)
     tasks = plural(len({record.task for record in records}) or first.num_tasks, "task")
     if {record.masked for record in records} == {True, False}:
@@ -119,7 +119,7 @@ def _headline(content: Content, first: Rank, race: _Race | None) -> str:
     return f"{who}: mean rank {mean} over {tasks}, {under}."
 
 
-def _doubt(race: _Race) -> str:
+def _doubt(race: _Lead) -> str:
     num_wins = sum(is_better(*pair) for pair in race.pairs)
     num_clear = sum(is_clear(*pair) for pair in race.pairs)
     num_lost = sum(is_clear(right, left) for left, right in race.pairs)
@@ -135,7 +135,7 @@ def _doubt(race: _Race) -> str:
     )
 
 
-def _race(chosen: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Race:
+def _race(chosen: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Lead:
     pairs = _pairs(chosen, first, chasers[0])
     votes: dict[str, int] = {}
     for left, right in pairs:
@@ -147,7 +147,7 @@ def _race(chosen: Sequence[Record], first: Rank, chasers: Sequence[Rank]) -> _Ra
     p = sign_test(wins, losses)
     level = [rank for rank in chasers if abs(rank.mean_rank - first.mean_rank) < _LEVEL]
     is_sure = p < _SIGNIFICANT and wins > losses and not level
-    return _Race(chasers[0], pairs, p, is_sure, level)
+    return _Lead(chasers[0], pairs, p, is_sure, level)
 
 
 def _pairs(chosen: Sequence[Record], first: Rank, second: Rank) -> list[tuple[Record, Record]]:

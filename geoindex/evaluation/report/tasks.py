@@ -24,7 +24,13 @@ from geoindex.evaluation.report.content import (
     name_row,
     unique,
 )
-from geoindex.evaluation.report.markdown import Line, on_trial, tally_lines, trial_lines, under
+from geoindex.evaluation.report.markdown import (
+    Line,
+    candidate_of,
+    tally_lines,
+    trial_lines,
+    with_head,
+)
 from geoindex.evaluation.results import Rank, Record
 from geoindex.evaluation.score_heads import CHOSEN
 from geoindex.report.charts import CHOSEN_SHAPE, Band, Mark, Scale, chart, scale_of
@@ -304,7 +310,7 @@ _UNITS = {"cell": ("cell", "cells"), "entity": ("entity", "entities")}
 _PAINT = {WINS: "first", LOSES: "near"}
 
 
-def compared(content: Content) -> Html | None:
+def compare_methods(content: Content) -> Html | None:
     """Return all rows against all in each split, and behind a fold the row on trial."""
     figures = [
         figure
@@ -316,14 +322,14 @@ def compared(content: Content) -> Html | None:
 
 
 def _figure(content: Content, split: str, unit: str) -> Html | None:
-    items = under(content.items("comparisons"), CHOSEN)
+    items = with_head(content.items("comparisons"), CHOSEN)
     tally = tally_lines(items, split, unit)
     if len(tally) < 2:
         return None
     name = UNIT_NAMES[unit].capitalize()
     if len(content.splits) > 1:
         name += f", {SPLIT_NAMES.get(split, split)}"
-    trial = on_trial(content.meta)
+    trial = candidate_of(content.meta)
     lines = trial_lines(items, trial, split, unit)
     told = "won / tied / lost by the row at the left"
     return element(

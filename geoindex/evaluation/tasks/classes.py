@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import Labels, common_classes
 
 SMALLEST_CLASS = 30
@@ -38,7 +38,7 @@ class ValueClass:
     name: str
     title: str
     key: str
-    telling: Telling
+    mask: LeakageMask
     others: tuple[str, ...] = ()
     merged: Mapping[str, str] = field(default_factory=dict)
     of: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ ROAD_CLASS = ValueClass(
     "road_class",
     "Class of a road",
     "highway",
-    Telling(
+    LeakageMask(
         (
             "highway", "highway:*", "*:highway", "*highway*", "area:highway", "ref", "*_ref",
             "ref:*", "destination", "destination:*", "tracktype", "service", "service:*",
@@ -104,9 +104,9 @@ BUILDING_CLASS = ValueClass(
     "building_class",
     "Class of a building",
     "building",
-    Telling(
+    LeakageMask(
         ("*",),
-        but=(
+        keep=(
             "building:levels", "building:levels:*", "building:material", "building:colour",
             "building:cladding", "building:flats", "roof:*", "height", "min_height", "start_date",
             "addr:*", "layer", "ele", "wheelchair", "source", "source:*",
@@ -122,9 +122,9 @@ AMENITY_CLASS = ValueClass(
     "amenity_class",
     "Class of an amenity",
     "amenity",
-    Telling(
+    LeakageMask(
         ("*",),
-        but=(
+        keep=(
             "addr:*", "building", "building:levels", "roof:*", "wheelchair", "level", "layer",
             "indoor", "access", "fee", "lit", "covered", "opening_hours", "opening_hours:*",
             "surface",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import CAR_ROADS, Labels, cell_labels, counts, touched
 
 
@@ -33,7 +33,7 @@ class Counted:
     name: str
     title: str
     counted: tuple[str, ...]
-    telling: Telling
+    mask: LeakageMask
     carries: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     is_long: bool = False
@@ -66,7 +66,7 @@ class Counted:
 # signalled one; the British crossings, which are kinds of signals; what only signals have (buttons,
 # turn on red).
 _SIGNALS = ("highway=traffic_signals", "crossing=traffic_signals")
-_SIGNALS_MASK = Telling(
+_SIGNALS_MASK = LeakageMask(
     (
         "*=*traffic_signals*", "*traffic_signals*", "*traffic_light*", "*=*traffic_light*",
         "crossing", "crossing:*", "crossing_ref", "*:crossing", "segregated_crossing",
@@ -86,14 +86,14 @@ BUILDINGS = Counted(
     "buildings",
     "Buildings, how many",
     ("building",),
-    Telling(
+    LeakageMask(
         (
             "building", "building:*", "*:building", "*=*building*", "buildingpart", "roof:*",
             "height", "min_height", "est_height", "levels", "*:levels", "entrance", "entrance:*",
             "ruins:*", "house", "house:*", "construction:building", "*building*",
             "abandoned:building", "demolished:*", "residential",
         ),
-        outline=True,
+        as_points=True,
     ),
     never=("building=no", "building=entrance"),
 )  # fmt: skip
@@ -105,7 +105,7 @@ BUILDINGS = Counted(
 # that it was cut at the abutments, which every road is at some places.
 _BRIDGES = ("bridge", "man_made=bridge")
 _NO_BRIDGE = ("bridge=no",)
-_BRIDGES_MASK = Telling(
+_BRIDGES_MASK = LeakageMask(
     (
         "bridge", "bridge:*", "bridge_*", "*:bridge", "*bridge*", "*=*bridge*", "layer", "layer:*",
         "*=*viaduct*", "*viaduct*", "*=*viadukt*", "*=*brück*", "*=*bruck*", "*=*brueck*",
@@ -142,10 +142,10 @@ SHOPS = Counted(
     "shops",
     "Shops, how many",
     ("shop",),
-    Telling(
+    LeakageMask(
         ("shop", "shop:*", "*:shop", "shop_*", "*_shop", "*=*shop*", "building=retail"),
-        strips=True,
-        outline=True,
+        main_tags_only=True,
+        as_points=True,
     ),
     never=("shop=no", "shop=vacant"),
 )
@@ -156,7 +156,7 @@ AMENITIES = Counted(
     "amenities",
     "Amenities, how many",
     ("amenity",),
-    Telling(
+    LeakageMask(
         (
             "amenity", "amenity:*", "*:amenity", "amenity_*", "*_amenity", "healthcare",
             "healthcare:*", "cuisine", "parking", "parking_space", "bicycle_parking",
@@ -165,8 +165,8 @@ AMENITIES = Counted(
             "building=church", "building=hospital", "building=kindergarten", "building=chapel",
             "building=university", "building=parking", "building=mosque",
         ),
-        strips=True,
-        outline=True,
+        main_tags_only=True,
+        as_points=True,
     ),
     never=("amenity=no",),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import Labels, cell_labels
 from geoindex.geo.cell_polygons import boundaries
 
@@ -42,7 +42,7 @@ CLASSES = {
     ),
 }  # fmt: skip
 SMALLEST_SHARE = 0.1
-_TELLING = Telling(
+_MASK = LeakageMask(
     (
         "landuse", "landuse:*", "*:landuse", "landcover", "landcover:*", "natural", "natural:*",
         "leisure", "leisure:*", "water", "water:*", "waterway", "wetland", "wood", "wood:*",
@@ -51,8 +51,8 @@ _TELLING = Telling(
         "golf", "cemetery", "cemetery:*", "man_made=quay", "denotation", "species", "species:*",
         "genus", "genus:*", "taxon", "taxon:*", "scrub", "bare_rock", "protect_class",
     ),
-    strips=True,
-    outline=True,
+    main_tags_only=True,
+    as_points=True,
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ class LandUse:
     unit: str = "cell"
     kind: str = "classification"
     metric: str = "macro_f1"
-    telling: Telling = _TELLING
+    mask: LeakageMask = _MASK
 
     def labels(self, view: MapView) -> Labels:
         """Return the class of each cell of which one covers enough."""

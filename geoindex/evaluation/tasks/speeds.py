@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import CAR_ROADS, Labels, cell_labels
 
 MPH_KM_H = 1.609344
 #: Above any limit posted on Earth (160 km/h): a typing error.
 _MOST_KM_H = 160
 _NUMBER = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*(mph|km/h|kmh|kph)?", re.IGNORECASE)
-_SPEED_MASK = Telling(
+_SPEED_MASK = LeakageMask(
     (
         "maxspeed", "maxspeed:*", "maxspeed_*", "*:maxspeed", "*:maxspeed:*", "*maxspeed*",
         "*=*maxspeed*", "minspeed", "*speed*", "*=*speed*", "zone:*", "*:zone", "traffic_zone",
@@ -37,7 +37,7 @@ class MaxSpeed:
     unit: str = "cell"
     kind: str = "regression"
     metric: str = "r2"
-    telling: Telling = _SPEED_MASK
+    mask: LeakageMask = _SPEED_MASK
 
     def labels(self, view: MapView) -> Labels:
         """Return the mean of each cell with at least one limit."""
@@ -59,7 +59,7 @@ class RoadSpeed:
     unit: str = "entity"
     kind: str = "regression"
     metric: str = "r2"
-    telling: Telling = _SPEED_MASK
+    mask: LeakageMask = _SPEED_MASK
 
     def labels(self, view: MapView) -> Labels:
         """Return the limit of each road that has one."""
