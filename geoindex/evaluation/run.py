@@ -75,7 +75,7 @@ def evaluate(
     cache
         A folder that keeps scores, so that a stopped run goes on; None keeps nothing.
     reporter
-        Told of progress.
+        Receives the progress.
 
     Raises
     ------
