@@ -52,7 +52,11 @@ def knn(
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="cells|entities", help="Join points to these. [default: cells]"),
+        typer.Option(
+            metavar="cells|entities|areas",
+            help="Join points to cells or entities, polygons to areas or cells. [default: cells "
+            "for points; areas for polygons, each one unit]",
+        ),
     ] = None,
     resolution: Annotated[
         int | None,
@@ -83,11 +87,20 @@ def knn(
         str, typer.Option(metavar="own|context", help="Which vectors of the entities.")
     ] = "context",
     seed: Annotated[int, typer.Option(help="One seed, same scores.")] = 0,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Layer of a file that has several.")
+    ] = None,
     predict: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Predict the rows without a label: .parquet, .csv, .geojson.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER", help="Predict only entities that match, such as amenity=cafe."
         ),
     ] = None,
     form: Annotated[
@@ -101,19 +114,26 @@ def knn(
     """Score how well the vectors predict your labels, and predict them where there are none.
 
     Labels are held out by spatial blocks with a gap between, so the scores are those of a place not
-    seen before. Labels by feature_id are of entities; by cell, point or polygon of cells.
+    seen before. Labels by feature_id are of entities; by cell or point of cells; a polygon is one
+    area. Ids may also stand in osm_type and osm_id, element and id, full_id, @id or osm_id.
     """
     from geoindex.api import open as open_index
+    from geoindex.errors import UsageError
     from geoindex.evaluation.knn import evaluate_labels
-    from geoindex.evaluation.label_joins import join_labels
+    from geoindex.evaluation.label_joins import are_polygons, join_labels
     from geoindex.evaluation.labels import read_labels
     from geoindex.evaluation.predict import SUFFIXES, predict_labels, write_predictions
     from geoindex.storage.output_files import check_output_file
 
     if predict is not None:
         check_output_file(predict, suffixes=SUFFIXES, overwrite=overwrite)
+    if where is not None and predict is None:
+        msg = "--where chooses what to predict; want --predict FILE too"
+        raise UsageError(msg)
     opened = open_index(index)
-    read = read_labels(labels, label=label, by=by, task=task)
+    read = read_labels(labels, label=label, by=by, task=task, layer=layer)
+    if to is None and are_polygons(read) and resolution is None:
+        to = "areas"
     joined = join_labels(opened, read, to=to, resolution=resolution)
     options = {"head": head, "weighted": not unweighted, "seed": seed, "focus": focus}
     report = evaluate_labels(opened, joined, k=k, split=split, num_folds=folds, **options)  # type: ignore[arg-type]
@@ -122,7 +142,7 @@ def knn(
         talk.say(f"note: {note}")
     _print(report, ReportFormat.json if as_json else form, talk)
     if predict is not None:
-        table = predict_labels(opened, joined, k=report.k, **options)  # type: ignore[arg-type]
+        table = predict_labels(opened, joined, k=report.k, where=where, **options)  # type: ignore[arg-type]
         write_predictions(table, predict, index=opened, overwrite=overwrite)
         talk.say(f"{predict}: {table.num_rows:,} predictions. {opened.manifest.attribution}")
 
