@@ -79,7 +79,7 @@ class Kept:
         return ()
 
     def fit(self, view: MapView) -> Fitted:
-        """Put off the work until vectors are asked for that are not there."""
+        """Put off the work until vectors are needed that are not there."""
         del view
         return self
 

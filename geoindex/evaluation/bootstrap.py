@@ -122,11 +122,11 @@ def ranked_metric(
     codes, draws
         As in `summed_metric`.
     """
-    # of two classes either says it all
+    # of two classes one is enough
     columns = [1] if len(classes) == 2 else range(len(classes))
     of_class = [_Ranking(y == classes[at], probabilities[:, at], codes) for at in columns]
     with warnings.catch_warnings():
-        # no class with rows on both sides: NaN says it
+        # no class has rows on both sides: NaN
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.concatenate(
             [

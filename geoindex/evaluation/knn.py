@@ -111,7 +111,7 @@ def evaluate_labels(
     weighted
         Whether nearer neighbours count for more.
     split
-        ``"spatial"``; or ``"random"``, which leaks, and says so.
+        ``"spatial"``; or ``"random"``, which leaks, with a warning.
     num_folds
         At least 2.
     seed
@@ -183,7 +183,7 @@ def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If k is below 1, or asked of another head.
+        If k is below 1, or given to another head.
     """
     if head == "knn":
         return {"ks": DEFAULT_KS if k is None else (check_k(k),), "weighted": weighted}

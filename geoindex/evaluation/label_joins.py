@@ -182,7 +182,7 @@ def check_learnable(joined: JoinedLabels, num_folds: int) -> None:
     if n < wanted:
         msg = (
             f"{n} labelled {joined.table} are too few for {num_folds} folds; want at least {wanted}"
-            ". Label more, or ask for fewer folds. Example: --folds 3"
+            ". Label more, or take fewer folds. Example: --folds 3"
         )
         raise InvalidLabelsError(msg)
     values = np.unique(joined.y)

@@ -37,6 +37,7 @@ from geoindex.lookup.tables import (
     id_columns,
     ids_of,
     is_text,
+    listed_names,
     read_table,
     texts_of,
 )
@@ -168,7 +169,7 @@ def _choose_keys(read: UserTable, by: str | None, label: str | None) -> tuple[st
         sets = ID_COLUMNS if by == "feature_id" else _KEYS[by]
         wanted = " or ".join(" and ".join(columns) for columns in sets)
     msg = (
-        f"{read.name} has no column to join by: it has {', '.join(read.columns.column_names)}; "
+        f"{read.name} has no column to join by: it has {listed_names(read.columns.column_names)}; "
         f"want {wanted}. {_EXAMPLE}"
     )
     raise InvalidLabelsError(msg)
@@ -179,8 +180,8 @@ def _choose_label(read: UserTable, label: str | None) -> str:
     others = [name for name in names if name not in _NEVER_LABELS]
     if label is not None:
         if label not in names:
-            msg = f"{read.name} has no column {label!r}; it has {', '.join(names)}"
-            msg += f". Example: --label {(others or names)[0]}"
+            msg = f"{read.name} has no column {label!r}; it has {listed_names(names)}"
+            msg += f". Example: --label {listed_names((others or names)[:1])}"
             raise InvalidLabelsError(msg)
         return label
     if "label" in others:
@@ -188,10 +189,10 @@ def _choose_label(read: UserTable, label: str | None) -> str:
     if len(others) == 1:
         return others[0]
     if not others:
-        msg = f"{read.name} has no column with labels, only {', '.join(names)}. {_EXAMPLE}"
+        msg = f"{read.name} has no column with labels, only {listed_names(names)}. {_EXAMPLE}"
         raise InvalidLabelsError(msg)
-    msg = f"which column of {read.name} is the label: {', '.join(others)}? "
-    msg += f"Example: --label {others[-1]}"
+    msg = f"which column of {read.name} is the label: {listed_names(others)}? "
+    msg += f"Example: --label {listed_names(others[-1:])}"
     raise InvalidLabelsError(msg)
 
 

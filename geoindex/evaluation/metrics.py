@@ -242,7 +242,7 @@ def _draws(num_blocks: int, num: int, seed: int) -> Iterator[NDArray[np.float64]
 def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
     tail = 50 * (1 - _CONFIDENCE)
     with warnings.catch_warnings():
-        # a metric that is not defined in any draw has no interval, which NaN says
+        # a metric that is not defined in any draw has no interval: NaN
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return float(low), float(high)

@@ -268,7 +268,7 @@ def _folds(blocks: NDArray[np.int64], near: CellGap, num_folds: int, seed: int) 
     if sizes.size < num_folds:
         msg = (
             f"{sizes.size} blocks for {num_folds} folds; want at least one block a fold. Label a "
-            "wider area, or ask for fewer folds or finer blocks. Example: --folds 3"
+            "wider area, or take fewer folds or finer blocks. Example: --folds 3"
         )
         raise TooFewBlocksError(msg)
     group = _assign(sizes, num_folds, rng)

@@ -131,10 +131,13 @@ def read_table(
     else:
         with _explained("the table", error, example):
             found = _from_frame(source, "the table")
+    with _explained(found.name, error, example):
+        # text of a damaged file may be no UTF-8, and lists may end outside of it
+        found.columns.validate(full=True)
     names = found.columns.column_names
     if len(set(names)) < len(names):
-        msg = f"{found.name} has two columns of one name: {', '.join(names)}; rename one. {example}"
-        raise error(msg)
+        msg = f"{found.name} has two columns of one name: {listed_names(names)}; rename one. "
+        raise error(msg + example)
     if not nested:
         plain = [f.name for f in found.columns.schema if not pa.types.is_nested(f.type)]
         found = UserTable(
@@ -255,10 +258,12 @@ def _read_layer(path: Path, layer: str | None) -> UserTable:
 
     names = [str(name) for name, _ in pyogrio.list_layers(path)]
     if layer is not None and layer not in names:
-        msg = f"has no layer {layer!r}, only {', '.join(names)}"
+        msg = f"has no layer {layer!r}, only {listed_names(names)}"
         raise _ReadError(msg)
     if layer is None and len(names) > 1:
-        msg = f"has {len(names)} layers: {', '.join(names)}. Name one. Example: --layer {names[0]}"
+        msg = (
+            f"has {len(names)} layers: {listed_names(names)}. Name one. Example: --layer {names[0]}"
+        )
         raise _ReadError(msg)
     return _from_frame(geopandas.read_file(path, layer=layer or names[0]), path.name)
 
@@ -334,6 +339,14 @@ def _text(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     # half of a surrogate pair cannot be written
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def listed_names(names: Iterable[str]) -> str:
+    """Return names of columns for a message, on one line whatever they hold."""
+    return ", ".join(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+        for name in names
+    )
 
 
 def texts_of(column: pa.ChunkedArray | pa.Array) -> list[str | None]:

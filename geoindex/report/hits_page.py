@@ -82,7 +82,7 @@ def hits_html(
     hits: Hits, index: Index, shown: Sequence[Drawing], source: Imagery | None = None
 ) -> str:
     """Return the page of some hits."""
-    asked = {name: value for name, value in hits.query.items() if name not in {"table", "k"}}
+    query = {name: value for name, value in hits.query.items() if name not in {"table", "k"}}
     why = [item.text() for item in hits.why] if hits.why is not None else [""] * len(hits)
     picture = picture_uri(Path(str(hits.query["image"]))) if "image" in hits.query else None
     return render(
@@ -93,7 +93,7 @@ def hits_html(
         index_name=index.path.name,
         encoder=hits.index["encoder"],
         num_passing=hits.num_passing,
-        query=[f"{name} {_plain(value)}" for name, value in asked.items()],
+        query=[f"{name} {_plain(value)}" for name, value in query.items()],
         notes=hits.notes,
         picture=picture,
         cards=[_card(*item) for item in zip(hits.records(), shown, why, strict=True)],

@@ -2,7 +2,7 @@
 
 Only cells of which one class covers at least a tenth. Areas are those of polygons within the cell;
 where polygons overlap, both count. Hidden: the tags of use, cover and nature, and of what covers
-ground as they do; a park or wood that is nothing else goes, with its outline.
+land as they do; a park or wood that is nothing else goes, with its outline.
 """
 
 from dataclasses import dataclass

@@ -19,6 +19,7 @@ from geoindex.lookup.tables import (
     has_leading_zeros,
     id_columns,
     ids_of,
+    listed_names,
     read_table,
     separator_of,
     texts_of,
@@ -236,6 +237,19 @@ def test_rows_of_json_are_dicts_whatever_they_hold(tmp_path):
         assert [row["id"] for row in found.records()] == ["way/1", "?", "w2"]
         assert texts_of(found.columns["v"]) == ["1", "x", None]
     assert read_table(tmp_path / "a.json", nested=True).records()[0]["tags"] == {"a": 1}
+
+
+def test_damaged_text_of_parquet_is_found(tmp_path):
+    pq.write_table(pa.table({"a": ["caf\u00e9s of the town"]}), tmp_path / "a.parquet",
+                   compression="none", use_dictionary=False)  # fmt: skip
+    raw = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(raw.replace("é".encode(), b"\xc3e"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_names_with_line_ends_stay_on_one_line():
+    assert listed_names(["a\nb", "c\u202ed", "é"]) == "a\\nb, c\\u202ed, é"
 
 
 @pytest.mark.parametrize(
