@@ -125,7 +125,7 @@ def _judged(split: str, rows: Sequence[str], options: argparse.Namespace) -> Res
     indexes = sorted(options.indexes.glob("*.geoindex"))
     settings = Settings(split=split, most_units=MOST_UNITS, num_draws=20, hide="all")
     return evaluate(
-        indexes, tasks=TASKS, rows=rows, split=settings, heads=HEADS, seeds=1, retrieval=False,
+        indexes, tasks=TASKS, methods=rows, split=settings, heads=HEADS, seeds=1, retrieval=False,
         cache=options.work / "scores", reporter=Talk(),
     )  # fmt: skip
 

@@ -35,13 +35,13 @@ def main() -> None:
     print("| what | seconds | times bare |\n| :-- | --: | --: |")
     _row("bare: `X @ X.T` in blocks, argpartition", bare, bare)
     _row("our top-k alone, every row against every row", _seconds(lambda: _ours(unit)), bare)
-    for words, folds in (
+    for name, folds in (
         ("5 spatial folds", spatial_folds(cells)),
         ("5 random folds", random_folds(len(unit))),
     ):
         for title, ks in (("k given", (K,)), ("k chosen of 6", (1, 3, 5, 10, 20, K))):
             seconds = _seconds(lambda folds=folds, ks=ks: _folded(unit, y, folds, ks))  # type: ignore[misc]
-            _row(f"{words}, {title}", seconds, bare)
+            _row(f"{name}, {title}", seconds, bare)
 
 
 def _row(what: str, seconds: float, bare: float) -> None:

@@ -3,8 +3,8 @@
     python bench/peers.py                   # wants the group `peers`; work in out/quality
 
 The same cells, folds, seeds and heads for all. Learning embedders have to be fitted to every map
-that they embed, and GeoVex takes minutes: so what tells the answer of any of the tasks is hidden
-at once, and each row embeds one map. Vectors and scores are kept: a run that was stopped goes on.
+that they embed, and GeoVex takes minutes: so the labels of all tasks are masked at once, and each
+method embeds one map. Vectors and scores are kept: a run that was stopped goes on.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from quality import build_all, write_section
 
 from cli.progress import Talk
-from geoindex.evaluation.baselines import find_rows
-from geoindex.evaluation.baselines.base import Fitted, Row
+from geoindex.evaluation.baselines import find_methods
+from geoindex.evaluation.baselines.base import Fitted, Method
 from geoindex.evaluation.baselines.peers import PEERS
-from geoindex.evaluation.cache import code_of_row
+from geoindex.evaluation.cache import code_of_method
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.report.markdown import (
-    COMPARED_WORDS,
+    COMPARED_TEXT,
     comparison_tables,
     rank_lines,
     score_tables,
@@ -46,32 +46,32 @@ TASKS = (
     "signals_present", "buildings", "max_speed", "bridges_present", "shops", "amenities",
     "land_use",
 )  # fmt: skip
-#: The row on trial is the last.
-ROWS = ("constant", "counts", "svd", *PEERS, "tagpool", "untrained", "geojepa")
+#: The last is compared with the others.
+METHODS = ("constant", "counts", "svd", *PEERS, "tagpool", "untrained", "geojepa")
 BEGIN, END = "<!-- peers:begin -->", "<!-- peers:end -->"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A row whose vectors of cells are kept on disk: what takes minutes is done once."""
+    """A method whose vectors of cells are kept on disk: what takes minutes is done once."""
 
-    row: Row
+    method: Method
     folder: Path
 
     @property
     def name(self) -> str:
-        """As of the row."""
-        return self.row.name
+        """As of the method."""
+        return self.method.name
 
     @property
     def title(self) -> str:
-        """As of the row."""
-        return self.row.title
+        """As of the method."""
+        return self.method.title
 
     @property
     def fingerprint(self) -> str:
-        """Of the row, with the code that this wrapper hides."""
-        return fingerprint(row=self.row.fingerprint, code=code_of_row(self.row))
+        """Of the method, with the code that this wrapper hides."""
+        return fingerprint(row=self.method.fingerprint, code=code_of_method(self.method))
 
     @property
     def focuses(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Kept:
         return ()
 
     def fit(self, view: MapView) -> Fitted:
-        """Put off the work until vectors are asked for that are not there."""
+        """Put off the work until vectors are needed that are not there."""
         del view
         return self
 
@@ -87,7 +87,7 @@ class Kept:
         """Return the vectors of all cells, embedded now if they are not kept."""
         path = self.folder / f"{self.name}-{self.fingerprint}-{view.content}.npy"
         if not path.exists():
-            found = self.row.fit(view).cell_vectors(view)
+            found = self.method.fit(view).cell_vectors(view)
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_suffix(".unfinished.npy")
             np.save(unfinished, found)
@@ -98,17 +98,17 @@ class Kept:
         self, view: MapView, rows: NDArray[np.int64], *, focus: str
     ) -> NDArray[np.float32]:
         """Embed entities anew."""
-        return self.row.fit(view).entity_vectors(view, rows, focus=focus)
+        return self.method.fit(view).entity_vectors(view, rows, focus=focus)
 
 
 def measure(
-    indexes: Sequence[Path], rows: Sequence[Row], work: Path, talk: Talk, *, split: str
+    indexes: Sequence[Path], methods: Sequence[Method], work: Path, talk: Talk, *, split: str
 ) -> Results:
-    """Evaluate the rows on one split."""
+    """Evaluate the methods on one split."""
     results = evaluate(
         list(indexes),
         tasks=TASKS,
-        rows=rows,
+        methods=methods,
         split=Settings(split=split, hide="all"),
         retrieval=False,
         cache=work / "scores",
@@ -128,8 +128,8 @@ def section(places: Results, spatial: Results) -> str:
         f"{sum(place['entities'] for place in held):,} entities, "
         f"{sum(place['cells'] for place in held):,} cells of resolution 9, "
         f"{len(places.meta['seeds'])} seeds; {', '.join(places.meta['heads'])} heads, chosen on "
-        "validation rows. What tells the answer of any of the tasks was hidden for all of them at "
-        "once: scores are lower than those above, and not to be compared with them. Rows: "
+        "validation rows. The labels of all tasks were masked at once: scores are lower than those "
+        "above, and not to be compared with them. Methods: "
         f"{titles}."
     )
     notes = list(dict.fromkeys([*places.notes, *spatial.notes]))
@@ -138,7 +138,7 @@ def section(places: Results, spatial: Results) -> str:
         "### Peers, whole places held out", *score_tables(places, "places"),
         "### Peers, spatial folds", *score_tables(spatial, "spatial"),
         "### Peers, mean rank over tasks", table(rank_lines(places) + rank_lines(spatial)[1:]),
-        "### Peers, row against row", COMPARED_WORDS,
+        "### Peers, method against method", COMPARED_TEXT,
         *comparison_tables(places), *comparison_tables(spatial),
         "\n".join(f"- {note}" for note in notes),
     ]  # fmt: skip
@@ -151,19 +151,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", nargs="+", default=list(EXTRACTS), metavar="EXTRACT")
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), metavar="ROW")
-    parser.add_argument("--encoders", nargs="+", default=[], metavar="ROW=FOLDER", help="More.")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME=FOLDER", help="More.")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args()
     talk = Talk()
     extracts = [options.data / f"{name}.osm.pbf" for name in options.only]
     indexes = build_all(extracts, options.work, talk)
-    rows = [
-        Kept(row, options.work / "peers") if row.name in PEERS else row
-        for row in find_rows([*options.rows[:-1], *options.encoders, options.rows[-1]])
+    names = [*options.methods[:-1], *options.encoders, options.methods[-1]]
+    methods = [
+        Kept(method, options.work / "peers") if method.name in PEERS else method
+        for method in find_methods(names)
     ]
-    places = measure(indexes, rows, options.work, talk, split="places")
-    spatial = measure(indexes, rows, options.work, talk, split="spatial")
+    places = measure(indexes, methods, options.work, talk, split="places")
+    spatial = measure(indexes, methods, options.work, talk, split="spatial")
     write_section(section(places, spatial), options.page, begin=BEGIN, end=END, title="Peers")
 
 

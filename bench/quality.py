@@ -2,11 +2,11 @@
 
     python bench/quality.py           # all extracts of ../shared/data/osm, work in out/quality
     python bench/quality.py --only EXTRACT ...
-    python bench/quality.py --encoders untrained new=runs/7     # rows more, the last on trial
+    python bench/quality.py --encoders untrained new=runs/7     # more methods, the last compared
 
-Indexes and scores are kept in the work folder: a run that was stopped goes on, and a row more costs
-that row alone. Three splits are measured: spatial folds within the extracts, whole places held out,
-and, for a few tasks, random folds beside the spatial ones, so that the leak is seen.
+Indexes and scores are kept in the work folder: a run that was stopped goes on, and one method more
+costs that method alone. Three splits are measured: spatial folds within the extracts, whole places
+held out, and, for a few tasks, random folds beside the spatial ones, to show the leak.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.progress import Talk
-from geoindex.evaluation.baselines import DEFAULT_ROWS
+from geoindex.evaluation.baselines import DEFAULT_METHODS
 from geoindex.evaluation.baselines.base import CONSTANT
 from geoindex.evaluation.report.markdown import (
-    COMPARED_WORDS,
+    COMPARED_TEXT,
     Line,
+    candidate_of,
     collapse_lines,
     comparison_tables,
-    on_trial,
     rank_lines,
     retrieval_lines,
     score_tables,
@@ -54,7 +54,7 @@ def measure(
     work: Path,
     talk: Talk,
     *,
-    rows: Sequence[str],
+    methods: Sequence[str],
     split: str,
     tasks: Sequence[str] | None = None,
 ) -> Results:
@@ -62,7 +62,7 @@ def measure(
     results = evaluate(
         list(indexes),
         tasks=tasks,
-        rows=rows,
+        methods=methods,
         split=Settings(split=split, most_units=MOST_UNITS),
         retrieval=split == "spatial",
         cache=work / "scores",
@@ -73,15 +73,15 @@ def measure(
 
 
 def leak_lines(spatial: Results, random: Results) -> list[Line]:
-    """Return one line a masked task and row: the score with random and with spatial folds."""
+    """Return one line a masked task and method: the score with random and with spatial folds."""
     found = {
         (record.task, record.masked, record.label): record.value
         for record in chosen_heads(spatial.records)
     }
-    lines = [["task", "row", "metric", "random", "spatial", "the leak"]]
+    lines = [["task", "method", "metric", "random", "spatial", "the leak"]]
     for record in chosen_heads(random.records):
         key = (record.task, record.masked, record.label)
-        if record.masked and record.row in {"counts", on_trial(random.meta)} and key in found:
+        if record.masked and record.row in {"counts", candidate_of(random.meta)} and key in found:
             values = [record.value, found[key], record.value - found[key]]
             numbers = [f"{value:.3f}" for value in values]
             lines.append([record.task, record.label, record.metric, *numbers])
@@ -95,24 +95,24 @@ def section(spatial: Results, places: Results, random: Results) -> str:
     head = (
         f"`make bench-quality`: {len(held)} extracts ({', '.join(p['name'] for p in held)}), "
         f"{entities:,} entities, {cells:,} cells of resolution 9, at most {MOST_UNITS:,} units a "
-        f"task, {len(spatial.meta['seeds'])} seeds. In each fold a row answers with the one of its "
-        f"heads ({', '.join(spatial.meta['heads'])}) that was best on validation rows; 95 % "
+        f"task, {len(spatial.meta['seeds'])} seeds. In each fold a method predicts with the one of "
+        f"its heads ({', '.join(spatial.meta['heads'])}) that was best on validation rows; 95 % "
         "interval in brackets, bold leads. (masked): "
         "entities and tags that carry the answer were removed before tokenising; tasks of entities "
-        "are always masked. What is hidden: docs/evaluation.md."
+        "are always masked. What is masked: docs/evaluation.md."
     )
     notes = list(dict.fromkeys([*spatial.notes, *places.notes]))
     parts = [
         head,
         "### Spatial folds", *score_tables(spatial, "spatial"),
         "### Whole places held out",
-        "Heads learn in most extracts, are chosen in a fifth (of the units), asked in the last.",
+        "Heads are fitted in most extracts, chosen in a fifth (of the units), tested in the last.",
         *score_tables(places, "places"),
         "### Mean rank over tasks, 1 is best",
         "By the chosen heads, and by each head alone.",
         table(rank_lines(spatial) + rank_lines(places)[1:]),
-        "### Row against row",
-        COMPARED_WORDS, *comparison_tables(spatial), *comparison_tables(places),
+        "### Method against method",
+        COMPARED_TEXT, *comparison_tables(spatial), *comparison_tables(places),
         "### Random folds leak",
         "The same vectors, heads and units; only the folds differ.",
         table(leak_lines(spatial, random)),
@@ -143,21 +143,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/osm"))
     parser.add_argument("--work", type=Path, default=Path("out/quality"))
     parser.add_argument("--only", nargs="+", metavar="EXTRACT", help="By name; all by default.")
-    parser.add_argument("--rows", nargs="+", default=list(DEFAULT_ROWS), metavar="ROW")
-    parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME|FOLDER|ROW=FOLDER")
+    parser.add_argument("--methods", nargs="+", default=list(DEFAULT_METHODS), metavar="METHOD")
+    parser.add_argument("--encoders", nargs="+", default=[], metavar="NAME|FOLDER|NAME=FOLDER")
     parser.add_argument("--page", type=Path, default=PAGE, help="Where the section is written.")
     options = parser.parse_args()
-    rows = [*options.rows, *options.encoders]
-    if rows[-1] == CONSTANT:
-        parser.error("the last row is compared with the others; want another than constant there")
+    methods = [*options.methods, *options.encoders]
+    if methods[-1] == CONSTANT:
+        parser.error(
+            "the last method is compared with the others; want another than constant there"
+        )
     options.work.mkdir(parents=True, exist_ok=True)
     talk = Talk()
     found = sorted(options.data.glob("*.osm.pbf"))
     extracts = [options.data / f"{name}.osm.pbf" for name in options.only or []] or found
     indexes = build_all(extracts, options.work, talk)
-    spatial = measure(indexes, options.work, talk, rows=rows, split="spatial")
-    random = measure(indexes, options.work, talk, rows=rows, split="random", tasks=LEAK_TASKS)
-    places = measure(indexes, options.work, talk, rows=rows, split="places")
+    spatial = measure(indexes, options.work, talk, methods=methods, split="spatial")
+    random = measure(indexes, options.work, talk, methods=methods, split="random", tasks=LEAK_TASKS)
+    places = measure(indexes, options.work, talk, methods=methods, split="places")
     write_section(section(spatial, places, random), options.page)
 
 

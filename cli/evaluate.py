@@ -1,4 +1,4 @@
-"""``geoindex evaluate``: what are the vectors worth, beside every baseline?"""
+"""The verb ``geoindex evaluate``: score vectors on tasks of the map, beside baselines."""
 
 import os
 from pathlib import Path
@@ -27,26 +27,29 @@ def evaluate(
     tasks: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these tasks. [default: all]")
     ] = None,
-    rows: Annotated[
+    methods: Annotated[
         str,
         typer.Option(
             metavar="A,B",
-            help="What to compare: baselines, encoders by name or folder, untrained, peers; "
+            help="Methods to compare: baselines, encoders by name or folder, untrained, peers; "
             "NAME=ENCODER gives one a name. The last is compared task by task.",
         ),
     ] = "constant,counts,svd,tagpool,geojepa",
+    rows: Annotated[
+        str | None, typer.Option(metavar="A,B", hidden=True, help="The old name of --methods.")
+    ] = None,
     heads: Annotated[
-        str, typer.Option(metavar="A,B", help="What learns the labels: knn, ridge, mlp.")
+        str, typer.Option(metavar="A,B", help="Models fitted to the vectors: knn, ridge, mlp.")
     ] = "knn,ridge,mlp",
     split: Annotated[
         str,
         typer.Option(
             metavar="spatial|places|random",
-            help="How units are held out: blocks of ground, whole indexes; random leaks.",
+            help="How units are held out: spatial blocks, whole indexes; random leaks.",
         ),
     ] = "spatial",
     seeds: Annotated[
-        int, typer.Option(min=1, help="How often to split and fit anew; 3 for a claim.")
+        int, typer.Option(min=1, help="How often to split and fit anew; at least 3 for a claim.")
     ] = 3,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write JSON.")
@@ -61,7 +64,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where scores are remembered. [default: ~/.cache/geoindex/evaluate]",
+            help="Where scores are kept. [default: ~/.cache/geoindex/evaluate]",
             envvar="GEOINDEX_EVALUATE_CACHE",
         ),
     ] = None,
@@ -70,8 +73,8 @@ def evaluate(
 ) -> None:
     """Evaluate vectors on tasks read from the map itself, beside every baseline.
 
-    Labels are masked: what tells the answer is hidden before anything is embedded. Every row makes
-    its own vectors, on the same cells and folds. A run that was stopped goes on where it was.
+    Labels are masked: tags that leak a label are removed before anything is embedded. Every method
+    makes its own vectors, on the same cells and folds. A run that was stopped goes on where it was.
     """
     from geoindex.evaluation.report.markdown import markdown as to_markdown
     from geoindex.evaluation.run import evaluate as run
@@ -83,7 +86,7 @@ def evaluate(
     results = run(
         indexes,
         tasks=None if tasks is None else _names(tasks),
-        rows=_names(rows),
+        methods=_names(rows or methods),
         heads=_names(heads),
         split=split,
         seeds=seeds,
@@ -117,7 +120,7 @@ def _print(results: "Results") -> None:
         retrieval_lines,
         score_lines,
         tally_lines,
-        under,
+        with_head,
     )
     from geoindex.evaluation.score_heads import CHOSEN
 
@@ -130,7 +133,7 @@ def _print(results: "Results") -> None:
         typer.echo(plain(rank_lines(results)))
     for split in dict.fromkeys(item["split"] for item in results.comparisons):
         for unit in ("cell", "entity"):
-            lines = tally_lines(under(results.comparisons, CHOSEN), split, unit)
+            lines = tally_lines(with_head(results.comparisons, CHOSEN), split, unit)
             if len(lines) > 1:
                 typer.echo(f"\nwon / tied / lost\n{plain(lines)}")
     if results.retrieval:
@@ -143,7 +146,7 @@ def _names(text: str) -> list[str]:
 
 
 def _check_new(path: Path | None, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
-    """Refuse before the work what could not be written after it."""
+    """Check before the work that the file can be written after it."""
     if path is not None:
         from geoindex.storage.output_files import check_output_file
 

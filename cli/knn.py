@@ -1,4 +1,4 @@
-"""``geoindex knn``: how well do the vectors tell your labels, and what is the rest's?"""
+"""The verb ``geoindex knn``: score how well vectors predict your labels, and predict the rest."""
 
 import json
 import sys
@@ -38,22 +38,29 @@ def knn(
     ],
     label: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The label. [default: label, or the only other one]"),
+        typer.Option(
+            metavar="COLUMN",
+            help="The column with labels. [default: label, or the only other column]",
+        ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
             metavar="feature_id|cell|point|geometry",
-            help="What each row is about. [default: the first of these that the table has]",
+            help="How rows are joined to the index. [default: the first of these the table has]",
         ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="cells|entities", help="What points speak of. [default: cells]"),
+        typer.Option(
+            metavar="cells|entities|areas",
+            help="Join points to cells or entities, polygons to areas or cells. [default: cells "
+            "for points; areas for polygons, each one unit]",
+        ),
     ] = None,
     resolution: Annotated[
         int | None,
-        typer.Option(metavar="0-15", help="Of the cells spoken of. [default: the finest]"),
+        typer.Option(metavar="0-15", help="Resolution of the cells. [default: the finest]"),
     ] = None,
     task: Annotated[
         str | None,
@@ -62,29 +69,38 @@ def knn(
         ),
     ] = None,
     head: Annotated[
-        str, typer.Option(metavar="knn|ridge|logistic|mlp", help="What learns the labels.")
+        str, typer.Option(metavar="knn|ridge|logistic|mlp", help="Model fitted to the vectors.")
     ] = "knn",
     k: Annotated[
         int | None,
         typer.Option("-k", "--k", min=1, help="Neighbours. [default: chosen on validation rows]"),
     ] = None,
     unweighted: Annotated[
-        bool, typer.Option("--unweighted", help="Let near and far neighbours count alike.")
+        bool, typer.Option("--unweighted", help="Give near and far neighbours the same weight.")
     ] = False,
     split: Annotated[
         str,
         typer.Option(metavar="spatial|random", help="How rows are held out; random leaks."),
     ] = "spatial",
-    folds: Annotated[int, typer.Option(min=2, help="Into how many parts.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
     focus: Annotated[
         str, typer.Option(metavar="own|context", help="Which vectors of the entities.")
     ] = "context",
     seed: Annotated[int, typer.Option(help="One seed, same scores.")] = 0,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Layer of a file that has several.")
+    ] = None,
     predict: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Predict the rows without a label: .parquet, .csv, .geojson.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER", help="Predict only entities that match, such as amenity=cafe."
         ),
     ] = None,
     form: Annotated[
@@ -95,22 +111,29 @@ def knn(
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
     quiet: Quiet = False,
 ) -> None:
-    """Score how well the vectors tell your labels, and predict them where there are none.
+    """Score how well the vectors predict your labels, and predict them where there are none.
 
-    Labels are held out by blocks of ground with a gap between, so the scores are those of a place
-    not seen before. Labels by feature_id speak of entities; by cell, point or polygon of cells.
+    Labels are held out by spatial blocks with a gap between, so the scores are those of a place not
+    seen before. Labels by feature_id are of entities; by cell or point of cells; a polygon is one
+    area. Ids may also stand in osm_type and osm_id, element and id, full_id, @id or osm_id.
     """
     from geoindex.api import open as open_index
+    from geoindex.errors import UsageError
     from geoindex.evaluation.knn import evaluate_labels
-    from geoindex.evaluation.label_joins import join_labels
+    from geoindex.evaluation.label_joins import are_polygons, join_labels
     from geoindex.evaluation.labels import read_labels
     from geoindex.evaluation.predict import SUFFIXES, predict_labels, write_predictions
     from geoindex.storage.output_files import check_output_file
 
     if predict is not None:
         check_output_file(predict, suffixes=SUFFIXES, overwrite=overwrite)
+    if where is not None and predict is None:
+        msg = "--where chooses what to predict; want --predict FILE too"
+        raise UsageError(msg)
     opened = open_index(index)
-    read = read_labels(labels, label=label, by=by, task=task)
+    read = read_labels(labels, label=label, by=by, task=task, layer=layer)
+    if to is None and are_polygons(read) and resolution is None:
+        to = "areas"
     joined = join_labels(opened, read, to=to, resolution=resolution)
     options = {"head": head, "weighted": not unweighted, "seed": seed, "focus": focus}
     report = evaluate_labels(opened, joined, k=k, split=split, num_folds=folds, **options)  # type: ignore[arg-type]
@@ -119,7 +142,7 @@ def knn(
         talk.say(f"note: {note}")
     _print(report, ReportFormat.json if as_json else form, talk)
     if predict is not None:
-        table = predict_labels(opened, joined, k=report.k, **options)  # type: ignore[arg-type]
+        table = predict_labels(opened, joined, k=report.k, where=where, **options)  # type: ignore[arg-type]
         write_predictions(table, predict, index=opened, overwrite=overwrite)
         talk.say(f"{predict}: {table.num_rows:,} predictions. {opened.manifest.attribution}")
 

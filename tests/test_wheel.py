@@ -33,6 +33,8 @@ def test_wheel_carries_tables_and_checkpoint_and_stays_small(wheel: Path) -> Non
     data = "geoindex/_bundle/encoder/data/"
     assert f"{data}tag_table.safetensors" in names
     assert f"{data}geojepa/model.safetensors" in names
+    assert "geoindex/report/templates/hits.html" in names
+    assert "geoindex/evaluation/report/templates/report.html" in names
     # 10 MB of table and 16 of checkpoint, at most
     assert wheel.stat().st_size < 26e6
 

@@ -1,4 +1,4 @@
-"""What are the vectors worth? Tasks, splits, heads, baselines and scores."""
+"""Evaluation of vectors: tasks, splits, heads, baselines and scores."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `evaluate` when it is asked for: ``geoindex knn`` needs none of the suite."""
+    """Import `evaluate` on first use: ``geoindex knn`` needs none of the suite."""
     if name != "evaluate":
         msg = f"module 'geoindex.evaluation' has no attribute {name!r}"
         raise AttributeError(msg)

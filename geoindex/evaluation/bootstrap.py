@@ -1,4 +1,4 @@
-"""What does each metric need of every row, and what do a block's sums amount to?
+"""Metrics of every bootstrap draw at once, from sums over spatial blocks.
 
 Every metric but AUROC is a function of sums over rows (errors, squares, counts of a class), so a
 thousand bootstrap draws are one matrix product: how often each block was drawn, times the sums of
@@ -122,11 +122,11 @@ def ranked_metric(
     codes, draws
         As in `summed_metric`.
     """
-    # of two classes either says it all
+    # of two classes one is enough
     columns = [1] if len(classes) == 2 else range(len(classes))
     of_class = [_Ranking(y == classes[at], probabilities[:, at], codes) for at in columns]
     with warnings.catch_warnings():
-        # no class with rows on both sides: NaN says it
+        # no class has rows on both sides: NaN
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.concatenate(
             [

@@ -1,9 +1,9 @@
-"""What has been judged before? Scores on disk, under the hash of all that decides them.
+"""Keep scores on disk, under the hash of all that decides them.
 
-One small JSON file a task, masking, row and seed: an evaluation that was stopped goes on where it
-was, and one more row costs only that row. Maps, labels and folds are in the hash by their content.
-Code is, too, but only what decides the score: how heads judge, how this one row makes vectors.
-Comments and docstrings decide nothing.
+One small JSON file a task, masking, method and seed: an evaluation that was stopped goes on where
+it was, and one more method costs only that method. Maps, labels and folds are in the hash by their
+content. Code is, too, but only what decides the score: how heads are fitted and scored, how this
+one method makes vectors. Comments and docstrings decide nothing.
 """
 
 import ast
@@ -22,11 +22,11 @@ from geoindex.storage.workspace import fingerprint
 
 _HERE = Path(__file__).parent
 #: From vectors, labels and folds to scores.
-JUDGING = (
+SCORING = (
     "score_heads", "heads/fit", "heads/features", "heads/linear", "heads/mlp", "heads/knn",
     "heads/top_k", "metrics", "bootstrap",
 )  # fmt: skip
-# what a row's own module leaves to others; an encoder's code is in its fingerprint
+# what a method's own module leaves to others; an encoder's code is in its fingerprint
 _HELPERS = {"peers": ("baselines/counts",)}
 
 
@@ -71,20 +71,20 @@ class ScoreCache:
         return found
 
     def _path(self, key: str) -> Path:
-        assert self.folder is not None  # noqa: S101 - callers have looked
+        assert self.folder is not None  # noqa: S101 - callers check it
         return self.folder / key[:2] / f"{key}.json"
 
 
 def code_of(modules: Iterable[str]) -> str:
-    """Hash what some modules do, named by their path from this folder without ``.py``."""
-    return fingerprint(code=[_meaning(_HERE / f"{module}.py") for module in modules])
+    """Hash the code of some modules, named by their path from this folder without ``.py``."""
+    return fingerprint(code=[_code_hash(_HERE / f"{module}.py") for module in modules])
 
 
-def code_of_row(row: Any) -> str:
-    """Hash what the module of a row does, and its helpers; "" for a class typed by hand."""
+def code_of_method(method: Any) -> str:
+    """Hash the code of a method's module and its helpers; "" for a class typed by hand."""
     try:
-        source = Path(inspect.getfile(type(row)))
-        own = _meaning(source)
+        source = Path(inspect.getfile(type(method)))
+        own = _code_hash(source)
     except (OSError, TypeError):
         return ""
     return fingerprint(own=own, helpers=code_of(_HELPERS.get(source.stem, ())))
@@ -93,7 +93,7 @@ def code_of_row(row: Any) -> str:
 @cache
 def code_version() -> str:
     """Hash the code from vectors to scores: results of two versions are not to be compared."""
-    return code_of(JUDGING)
+    return code_of(SCORING)
 
 
 def digest(*parts: Any) -> str:
@@ -107,7 +107,7 @@ def digest(*parts: Any) -> str:
 
 
 @cache
-def _meaning(path: Path) -> str:
+def _code_hash(path: Path) -> str:
     """Hash a file's code without comments, docstrings and layout."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):

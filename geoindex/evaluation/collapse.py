@@ -1,4 +1,4 @@
-"""Have vectors collapsed? Numbers that fall when many vectors become alike; no label is asked.
+"""Numbers that fall when many vectors become alike; no label is needed.
 
 =================  ==============================================================================
 rankme             exp of the entropy of the singular values, 1 to the width (Garrido et al.,

@@ -1,4 +1,4 @@
-"""What is judged at a time? One task, its labels visible or masked, raced by every row and head."""
+"""Compare methods on one task: the same units, folds and seeds for every method and head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row, check_vectors
-from geoindex.evaluation.cache import ScoreCache, code_of_row, code_version, digest
+from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Method, check_vectors
+from geoindex.evaluation.cache import ScoreCache, code_of_method, code_version, digest
 from geoindex.evaluation.heads.features import Matrix
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.results import Record
-from geoindex.evaluation.score_heads import CHOSEN, Judgement, judge
+from geoindex.evaluation.score_heads import CHOSEN, HeadScores, score_heads
 from geoindex.evaluation.settings import Settings
 from geoindex.evaluation.splits import Folds
 from geoindex.evaluation.tasks import Labels, Task
@@ -23,16 +23,16 @@ _LEAST_UNITS = 50
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be judged, and how.
+    """The tasks, methods, heads and settings of an evaluation.
 
     Attributes
     ----------
     shared
-        The vectors of cells of maps that several tasks see, by row and map.
+        The vectors of cells of maps that several tasks see, by method and map.
     """
 
     tasks: list[Task]
-    rows: list[Row]
+    methods: list[Method]
     heads: tuple[str, ...]
     settings: Settings
     num_seeds: int
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def maskings(self) -> list[tuple[Task, bool]]:
-        """The tasks, each with whether what tells the answer is hidden."""
+        """The tasks, each with whether its labels are masked."""
         return [
             (task, is_masked)
             for task in self.tasks
@@ -52,8 +52,8 @@ class Run:
 
 
 @dataclass
-class Race:
-    """One task with labels visible or masked: its units, folds, and vectors when needed."""
+class Comparison:
+    """One task with labels visible or masked: its units, its folds, and vectors when needed."""
 
     run: Run
     whole: MapView
@@ -65,144 +65,153 @@ class Race:
     _fitted: dict[str, Fitted] = field(default_factory=dict)
 
     def folds(self, seed: int) -> Folds:
-        """Return the folds of a seed; of the whole map, so the same for every row."""
+        """Return the folds of a seed; they are of the whole map, so the same for every method."""
         if seed not in self._folds:
             units = self.labels.units
             self._folds[seed] = self.run.settings.folds(self.whole, self.task, units, seed)
         return self._folds[seed]
 
-    def vectors(self, row: Row, focus: str | None) -> NDArray[np.float32]:
+    def vectors(self, method: Method, focus: str | None) -> NDArray[np.float32]:
         """Return a row's vectors of the units."""
         units = self.labels.units
         found = (
-            self._cell_vectors(row)[units]
+            self._cell_vectors(method)[units]
             if focus is None
-            else self._fit(row).entity_vectors(self.view, units, focus=focus)
+            else self._fit(method).entity_vectors(self.view, units, focus=focus)
         )
-        return check_vectors(found, row.name, f"the {self.task.unit} vectors of {self.task.name}")
+        return check_vectors(
+            found, method.name, f"the {self.task.unit} vectors of {self.task.name}"
+        )
 
-    def _cell_vectors(self, row: Row) -> NDArray[np.float32]:
-        key = (row.name, self.view.fingerprint)
+    def _cell_vectors(self, method: Method) -> NDArray[np.float32]:
+        key = (method.name, self.view.fingerprint)
         if key in self.run.shared:
             return self.run.shared[key]
-        found = self._fit(row).cell_vectors(self.view)
+        found = self._fit(method).cell_vectors(self.view)
         if not self.is_masked or self.run.settings.hide == "all":
             self.run.shared[key] = found
         return found
 
-    def _fit(self, row: Row) -> Fitted:
-        if row.name not in self._fitted:
-            self._fitted[row.name] = row.fit(self.view)
-        return self._fitted[row.name]
+    def _fit(self, method: Method) -> Fitted:
+        if method.name not in self._fitted:
+            self._fitted[method.name] = method.fit(self.view)
+        return self._fitted[method.name]
 
 
-def make_race(
+def make_comparison(
     run: Run, whole: MapView, task: Task, labels: Labels, *, is_masked: bool
-) -> tuple[Race | None, str]:
-    """Return the race, None if it cannot be held, and what is to be said of it."""
+) -> tuple[Comparison | None, str]:
+    """Return the comparison, None if the task must be skipped, and a note ("" for none)."""
     view = _hidden(run, whole, task, labels.units) if is_masked else whole
-    can_be_asked, note = np.ones(len(labels.units), np.bool_), ""
+    has_entities, note = np.ones(len(labels.units), np.bool_), ""
     if task.unit == "cell":
-        # a cell in which nothing lives is asked about by nobody: in the whole map such cells are
-        # the far corners of large polygons, and one that hiding emptied would tell by being empty
-        lived = [_is_lived_in(each)[labels.units] for each in (whole, view)]
-        can_be_asked = lived[-1]
-        emptied = int((lived[0] & ~can_be_asked).sum())
-        note = f"{emptied:,} cells that hiding empties are not asked about" if emptied else ""
-    sampled = run.settings.sample(labels, can_be_asked)
+        # a cell that is the home of no entity is left out: in the whole map such cells are the far
+        # corners of large polygons, and one emptied by masking would give its label away
+        before, has_entities = (_is_home(each)[labels.units] for each in (whole, view))
+        emptied = int((before & ~has_entities).sum())
+        note = f"{emptied:,} cells that masking empties are left out" if emptied else ""
+    sampled = run.settings.sample(labels, has_entities)
     lack = run.settings.too_few(sampled)
     if len(sampled.units) < _LEAST_UNITS:
         lack = f"{len(sampled.units)} units have a label, want {_LEAST_UNITS} or more"
-    race = Race(run, whole, view, task, sampled, is_masked)
+    comparison = Comparison(run, whole, view, task, sampled, is_masked)
     if not lack:
         try:
-            race.folds(0)
+            # every seed: blocks may be divided well by one and badly by another
+            for seed in range(run.num_seeds):
+                comparison.folds(seed)
         except UsageError as error:
             lack = str(error)
-    return (None, f"left out: {lack}") if lack else (race, note)
+    return (None, f"left out: {lack}") if lack else (comparison, note)
 
 
 def _hidden(run: Run, whole: MapView, task: Task, units: NDArray[np.int64]) -> MapView:
-    """Return the map without what tells the answer; see `Settings.hide`."""
+    """Return the map with the labels masked; see `Settings.hide`."""
     if run.settings.hide == "each":
-        return whole.hide(task.telling, units if task.unit == "entity" else None)
+        return whole.hide(task.mask, units if task.unit == "entity" else None)
     if any(each.unit == "entity" for each in run.tasks):
         names = ", ".join(each.name for each in run.tasks if each.unit == "cell")
-        msg = f"what tells of entities cannot be hidden for all tasks at once; want tasks: {names}"
+        msg = f"tasks of entities cannot be masked all at once; want tasks: {names}"
         raise UsageError(msg)
     view = whole
     for each in run.tasks:
-        view = view.hide(each.telling)
+        view = view.hide(each.mask)
     return view
 
 
-def _is_lived_in(view: MapView) -> NDArray[np.bool_]:
+def _is_home(view: MapView) -> NDArray[np.bool_]:
     """Say which cells are the home of an entity, shape ``(c,)``."""
     found = np.zeros(len(view.cell_ids), np.bool_)
     found[view.cell_index(view.home)] = True
     return found
 
 
-def judgements_of(race: Race, row: Row, focus: str | None) -> dict[str, list[Judgement]]:
-    """Return what each head, and the chosen ones, reached with each seed; known ones are kept."""
-    run, matrix = race.run, None
-    # nothing is known to any head: the mean of training is the answer of them all
-    heads = ("ridge",) if row.name == CONSTANT else run.heads
-    found: dict[str, list[Judgement]] = {head: [] for head in (*run.heads, CHOSEN)}
+def scores_of(
+    comparison: Comparison, method: Method, focus: str | None
+) -> dict[str, list[HeadScores]]:
+    """Return the scores of each head and of the chosen heads, one a seed; known ones are kept."""
+    run, matrix = comparison.run, None
+    # no head can do better than the training mean, so one will do
+    heads = ("ridge",) if method.name == CONSTANT else run.heads
+    found: dict[str, list[HeadScores]] = {head: [] for head in (*run.heads, CHOSEN)}
     for seed in range(run.num_seeds):
-        key = _key(race, row, focus, heads, seed)
+        key = _key(comparison, method, focus, heads, seed)
         kept = run.cache.get(**key)
         if kept is None:
             if matrix is None:
-                matrix = Matrix(race.vectors(row, focus))
-            judged = judge(
-                matrix, race.labels.values, race.folds(seed), race.task, heads,
+                matrix = Matrix(comparison.vectors(method, focus))
+            scored = score_heads(
+                matrix, comparison.labels.values, comparison.folds(seed), comparison.task, heads,
                 seed=seed, num_draws=run.settings.num_draws,
             )  # fmt: skip
-            kept = {head: one.as_dict() for head, one in judged.items()}
+            kept = {head: one.as_dict() for head, one in scored.items()}
             run.cache.put(kept, **key)
-        for head, judgements in found.items():
-            judgements.append(Judgement(**kept.get(head, kept[CHOSEN])))
+        for head, of_seeds in found.items():
+            of_seeds.append(HeadScores(**kept.get(head, kept[CHOSEN])))
     return found
 
 
 def _key(
-    race: Race, row: Row, focus: str | None, heads: Sequence[str], seed: int
+    comparison: Comparison, method: Method, focus: str | None, heads: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    folds = race.folds(seed)
+    folds = comparison.folds(seed)
     rows = [part for fold in folds for part in (fold.train, fold.test, fold.validation)]
     return {
         "code": code_version(),
-        "map": race.view.content,
-        "task": [race.task.kind, race.task.metric],
-        "labels": digest(race.labels.units, race.labels.values.tolist()),
+        "map": comparison.view.content,
+        "task": [comparison.task.kind, comparison.task.metric],
+        "labels": digest(comparison.labels.units, comparison.labels.values.tolist()),
         "folds": digest(folds.blocks, *rows),
-        "row": [row.fingerprint, code_of_row(row), focus],
+        "row": [method.fingerprint, code_of_method(method), focus],
         "heads": list(heads),
         "seed": seed,
-        "draws": race.run.settings.num_draws,
+        "draws": comparison.run.settings.num_draws,
     }
 
 
 def records_of(
-    race: Race, row: Row, focus: str | None, head: str, judgements: Sequence[Judgement]
+    comparison: Comparison,
+    method: Method,
+    focus: str | None,
+    head: str,
+    scores: Sequence[HeadScores],
 ) -> list[Record]:
     """Return one record a metric, over the seeds."""
     found = []
-    for metric, first in judgements[0].scores.items():
-        values = [judged.scores[metric]["value"] for judged in judgements]
-        lows = [judged.scores[metric]["low"] for judged in judgements]
-        highs = [judged.scores[metric]["high"] for judged in judgements]
-        is_main = metric == race.task.metric
-        picked = [name for judged in judgements for name in judged.picked]
+    for metric, first in scores[0].scores.items():
+        values = [one.scores[metric]["value"] for one in scores]
+        lows = [one.scores[metric]["low"] for one in scores]
+        highs = [one.scores[metric]["high"] for one in scores]
+        is_main = metric == comparison.task.metric
+        picked = [name for one in scores for name in one.picked]
         found.append(
             Record(
-                split=race.run.settings.split,
-                task=race.task.name,
-                title=race.task.title,
-                unit=race.task.unit,
-                masked=race.is_masked,
-                row=row.name,
+                split=comparison.run.settings.split,
+                task=comparison.task.name,
+                title=comparison.task.title,
+                unit=comparison.task.unit,
+                masked=comparison.is_masked,
+                row=method.name,
                 focus=focus,
                 head=head,
                 metric=metric,
@@ -211,12 +220,12 @@ def records_of(
                 low=float(min(np.mean(lows), *values)),
                 high=float(max(np.mean(highs), *values)),
                 per_seed=values,
-                per_fold=[judged.scores[metric]["per_fold"] for judged in judgements],
-                n=len(race.labels.units),
+                per_fold=[one.scores[metric]["per_fold"] for one in scores],
+                n=len(comparison.labels.units),
                 is_main=is_main,
-                validation=[judged.validation for judged in judgements] if is_main else [],
+                validation=[one.validation for one in scores] if is_main else [],
                 picked={
-                    name: sum(judged.picked.get(name, 0) for judged in judgements)
+                    name: sum(one.picked.get(name, 0) for one in scores)
                     for name in dict.fromkeys(picked)
                 },
             )

@@ -1,6 +1,6 @@
-"""How well do an index's vectors tell your labels? The job behind ``geoindex knn``.
+"""Score how well an index's vectors predict your labels.
 
-A head learns the labels of some blocks of ground and is asked for those of others; see
+A head is fitted to the labels of some spatial blocks and predicts those of others; see
 `geoindex.evaluation.splits`. Beside its scores stand those of a constant (the mean, or the
 commonest class, of each fold's training rows): what is known without any vector.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.heads.features import Matrix
-from geoindex.evaluation.heads.fit import check_head, tell
+from geoindex.evaluation.heads.fit import check_head, cross_val_predict
 from geoindex.evaluation.heads.knn import DEFAULT_KS, check_k
 from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
 from geoindex.evaluation.metrics import Score, score_predictions
@@ -34,16 +34,16 @@ SPLITS = ("spatial", "random")
 
 @dataclass(frozen=True)
 class LabelReport:
-    """How well labels were told.
+    """How well labels were predicted.
 
     Attributes
     ----------
     label, task, table, resolution
-        What was told, about which rows; `resolution` of cells, else None.
+        The label and its rows; `resolution` of cells, else None.
     head, k, weighted
-        Who told it; `k` is None but for kNN, and of several folds the middle one.
+        The head; `k` is None but for kNN, and of several folds the middle one.
     k_per_fold
-        What each fold chose; empty but for kNN.
+        Chosen in each fold; empty but for kNN.
     focus
         Which vectors of entities; None for cells.
     split, split_words
@@ -98,7 +98,7 @@ def evaluate_labels(
     seed: int = 0,
     focus: str = "context",
 ) -> LabelReport:
-    """Score how well a head tells labels on ground that it has not seen.
+    """Score how well a head predicts labels in an area that it has not seen.
 
     Parameters
     ----------
@@ -111,11 +111,11 @@ def evaluate_labels(
     weighted
         Whether nearer neighbours count for more.
     split
-        ``"spatial"``; or ``"random"``, which leaks, and says so.
+        ``"spatial"``; or ``"random"``, which leaks, with a warning.
     num_folds
         At least 2.
     seed
-        Deals out blocks, starts the MLP, draws the bootstrap. One seed, same scores.
+        Assigns blocks, starts the MLP, draws the bootstrap. One seed, same scores.
     focus
         Which vectors of entities: ``"context"`` or ``"own"``.
 
@@ -129,10 +129,14 @@ def evaluate_labels(
     check_learnable(labels, num_folds)
     vectors, cells = vectors_of(index, labels, focus=focus), cells_of(index, labels)
     folds = _folds(cells, split, num_folds, seed)
-    told = tell(head, Matrix(vectors), labels.y, folds, task=labels.task, seed=seed, **settings)
-    ks = tuple(map(int, told.settings)) if head == "knn" else ()
-    judged: dict[str, Any] = {"task": labels.task, "blocks": folds.blocks, "seed": seed}
-    scores = score_predictions(labels.y, told.predicted, folds, probabilities=told.scores, **judged)
+    predictions = cross_val_predict(
+        head, Matrix(vectors), labels.y, folds, task=labels.task, seed=seed, **settings
+    )
+    ks = tuple(map(int, predictions.settings)) if head == "knn" else ()
+    scored: dict[str, Any] = {"task": labels.task, "blocks": folds.blocks, "seed": seed}
+    scores = score_predictions(
+        labels.y, predictions.predicted, folds, probabilities=predictions.scores, **scored
+    )
     return LabelReport(
         label=labels.name,
         task=labels.task,
@@ -144,11 +148,11 @@ def evaluate_labels(
         k_per_fold=ks,
         focus=focus if labels.table == "entities" else None,
         split=split,
-        split_words=folds.words,
+        split_words=folds.description,
         num_folds=len(folds),
         seed=seed,
         scores=scores,
-        constant=score_predictions(labels.y, _constant(labels, folds), folds, **judged),
+        constant=score_predictions(labels.y, _constant(labels, folds), folds, **scored),
         counts=labels.counts,
         num_classes=0 if labels.task == "regression" else len(np.unique(labels.y)),
         notes=_notes(labels, len(folds)),
@@ -157,7 +161,7 @@ def evaluate_labels(
 
 
 def check_label_head(head: str, task: str) -> None:
-    """Check that a head can tell labels, and how likely each class is.
+    """Check that a head can predict labels, and how likely each class is.
 
     Raises
     ------
@@ -179,7 +183,7 @@ def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If k is below 1, or asked of another head.
+        If k is below 1, or given to another head.
     """
     if head == "knn":
         return {"ks": DEFAULT_KS if k is None else (check_k(k),), "weighted": weighted}
@@ -191,11 +195,15 @@ def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:
 
 def vectors_of(index: Index, labels: JoinedLabels, *, focus: str) -> NDArray[np.float32]:
     """Return the vectors of the labelled rows, shape ``(n, D)``."""
+    if labels.areas is not None:
+        return labels.areas.vectors
     return np.asarray(index.vectors(labels.table, focus=focus)[labels.rows], np.float32)
 
 
 def cells_of(index: Index, labels: JoinedLabels) -> NDArray[np.uint64]:
-    """Return the cells of the labelled rows, shape ``(n,)``."""
+    """Return the cells of the labelled rows, by which they are split, shape ``(n,)``."""
+    if labels.areas is not None:
+        return labels.areas.cells
     found: NDArray[np.uint64] = index.rows_of(labels.table).column("cell")[labels.rows]
     return found
 
@@ -219,7 +227,7 @@ def _folds(cells: NDArray[np.uint64], split: str, num_folds: int, seed: int) -> 
         msg = f"no split {split!r}; want one of {', '.join(SPLITS)}. Example: --split spatial"
         raise UsageError(msg)
     folds = random_folds(len(cells), num_folds=num_folds, seed=seed)
-    # the interval is about ground, however the rows were split
+    # the interval is over areas, however the rows were split
     resolution = max(0, int(resolution_of(cells[:1])[0]) - 2)
     folds.blocks = np.unique(parents(cells, resolution), return_inverse=True)[1].astype(np.int64)
     return folds
@@ -240,15 +248,16 @@ def _constant(labels: JoinedLabels, folds: Sequence[Fold]) -> NDArray[Any]:
 
 def _notes(labels: JoinedLabels, num_folds: int) -> tuple[str, ...]:
     counts = labels.counts
-    told = {
+    words_of = {
         "missing": "labels are empty or not finite",
         "unmatched": f"labels match nothing in the index, such as {labels.first_unmatched[:40]!r}",
-        "repeated": "labels say again what another said",
+        "repeated": "labels repeat another and are left out",
         "conflicting": f"{labels.table} have labels that differ; they take the mean, or the "
         "commonest class",
         "partly_covered": "cells are less than half covered by polygons, and stay without a label",
     }
-    notes = [f"{counts[name]:,} {words}" for name, words in told.items() if counts.get(name)]
+    notes = list(labels.notes)
+    notes += [f"{counts[name]:,} {words}" for name, words in words_of.items() if counts.get(name)]
     if labels.task == "classification":
         sizes = np.unique(labels.y, return_counts=True)[1]
         rare = int((sizes < num_folds).sum())

@@ -1,4 +1,4 @@
-"""How does a map come into memory? Indexes, or entities made by hand, become a `MapView`."""
+"""Load the entities of indexes, or entities made by hand, as a `MapView`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -137,7 +137,7 @@ def _made_part(
 
 
 def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
-    """Put the places one behind the other, each cell with its first owner."""
+    """Concatenate the places; a cell belongs to the first place that has it."""
     place = np.repeat(np.arange(len(parts)), [len(part.home) for part in parts])
     starts = np.cumsum([0, *(len(part.home) for part in parts)])
     found = [
@@ -153,9 +153,9 @@ def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
     owner = np.full(len(cell_ids), len(parts))
     np.minimum.at(owner, where, place[pair_row])
     is_ours = owner[where] == place[pair_row]
-    # an entity lives where its home cell does; what another place lives in, only that one has
-    lives = owner[np.searchsorted(cell_ids, home)] == place
-    is_ours &= lives[pair_row]
+    # an entity belongs to the place that owns its home cell; other places leave it out
+    is_owned = owner[np.searchsorted(cell_ids, home)] == place
+    is_ours &= is_owned[pair_row]
     unique, codes = _shared_codes(parts)
     offsets = (
         np.concatenate([[0], *(np.diff(part.offsets) for part in parts)]).cumsum().astype(np.int64)
@@ -184,12 +184,12 @@ def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
         fingerprint=content,
         source=content,
     )
-    return whole if lives.all() else _owned(whole, lives)
+    return whole if is_owned.all() else _owned(whole, is_owned)
 
 
-def _owned(whole: MapView, lives: NDArray[np.bool_]) -> MapView:
-    """Leave out the entities that live in another place's cells, and cells that they emptied."""
-    kept = whole.only(lives)
+def _owned(whole: MapView, is_owned: NDArray[np.bool_]) -> MapView:
+    """Leave out entities whose home cell another place owns, and cells that are then empty."""
+    kept = whole.only(is_owned)
     used = np.isin(whole.cell_ids, kept.pair_cell)
     return replace(
         kept,

@@ -1,17 +1,16 @@
-"""What map do tasks and rows see? Entities of one or several indexes, in memory.
+"""The map of an evaluation: entities of one or several indexes in memory, with labels masked.
 
 A view is never changed: `MapView.hide` returns another one, without the tags and entities that
-give an answer away, before anything is tokenised. Cells stay those of the whole map, so that
-labels and vectors of a cell keep their place; a cell may be emptied.
+leak the label, before anything is tokenised. Cells stay those of the whole map, so that labels and
+vectors of a cell keep their place; a cell may be emptied.
 
-A place is one index. Where two share ground, a cell and the entities whose home it is belong to
-the index that was given first: nothing is counted twice, and no fold sees the other's copy.
+A place is one index. Where two overlap, a cell and the entities whose home it is belong to the
+index that was given first: nothing is counted twice, and no fold sees the other's copy.
 
-Which tags does a pattern name? Shell-like patterns of keys and tags, for tasks.
-
-``"shop"`` is the key, whatever its value; ``"building:*"`` every key that starts so;
-``"highway=traffic_signals"`` one tag; ``"*=*bridge*"`` any tag whose value says bridge. Case is
-ignored. A value with ``;`` matches if all of it or one of its parts does.
+Tags are named by shell-like patterns: ``"shop"`` is the key, whatever its value; ``"building:*"``
+every key that starts so; ``"highway=traffic_signals"`` one tag; ``"*=*bridge*"`` any tag whose
+value contains bridge. Case is ignored. A value with ``;`` matches if all of it or one of its parts
+does.
 """
 
 import hashlib
@@ -32,7 +31,7 @@ from geoindex.storage.workspace import fingerprint
 
 
 def matches(tags: Sequence[str], patterns: Iterable[str]) -> NDArray[np.bool_]:
-    """Say which ``key=value`` texts any of the patterns names.
+    """Say which ``key=value`` texts match any of the patterns.
 
     Parameters
     ----------
@@ -78,30 +77,29 @@ _MAIN_PATTERNS = (*MAIN_KEYS, *(f"{key}:*" for key in MAIN_KEYS))
 
 
 @dataclass(frozen=True)
-class Telling:
-    """What gives the answer of a task away, and so is hidden.
+class LeakageMask:
+    """The tags that leak the label of a task, and what to do with the entities that had them.
 
-    Where the answer is one value of a key, name the whole key: were ``crossing=traffic_signals``
+    Where the label is one value of a key, name the whole key: were ``crossing=traffic_signals``
     alone to go, a crossing without ``crossing=*`` would be one with signals.
 
     Attributes
     ----------
     tags
         Patterns of `geoindex.evaluation.map_view`.
-    but
-        Patterns of tags that stay although `tags` names them.
-    strips
-        Entities that carried a telling tag keep only main keys
-        (`geoindex.features.kinds.MAIN_KEYS`) and
-        what starts with them: the opening hours of a hidden shop tell of a shop.
-    outline
-        Their geometry tells too: of a building that is also a shop, the point stays.
+    keep
+        Patterns of tags that stay although they match `tags`.
+    main_tags_only
+        Entities that had a masked tag keep only main keys (`geoindex.features.kinds.MAIN_KEYS`)
+        and what starts with them: the opening hours of a masked shop give it away.
+    as_points
+        They lose their outline: a building that is also a shop becomes a point.
     """
 
     tags: tuple[str, ...]
-    but: tuple[str, ...] = ()
-    strips: bool = False
-    outline: bool = False
+    keep: tuple[str, ...] = ()
+    main_tags_only: bool = False
+    as_points: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,12 +168,12 @@ class MapView:
 
     @cached_property
     def kinds(self) -> list[str]:
-        """The tag that names each entity, "" where none is left."""
+        """The kind of each entity, "" where no tag is left."""
         return [kind_of(self.tags_of(row)) or "" for row in range(len(self))]
 
     @cached_property
     def content(self) -> str:
-        """Hash of all that rows can see: what scores are kept under, however the view was made."""
+        """Hash of all that methods can see, by which scores are kept, however the view was made."""
         found = hashlib.blake2b((self.source + self.fingerprint).encode(), digest_size=8)
         for part in (
             self.codes, self.offsets, self.home, self.pair_row, self.pair_cell, self.cell_ids,
@@ -193,14 +191,14 @@ class MapView:
         return {key: value for key, _, value in parts}
 
     def matching(self, patterns: Iterable[str]) -> NDArray[np.bool_]:
-        """Say which of `unique` the patterns name, shape ``(u,)``; kept for the next call."""
+        """Say which of `unique` match the patterns, shape ``(u,)``; kept for the next call."""
         key = tuple(patterns)
         if key not in self._masks:
             self._masks[key] = matches(self.unique, key)
         return self._masks[key]
 
     def has(self, *patterns: str) -> NDArray[np.bool_]:
-        """Say which entities have a tag that a pattern names, shape ``(n,)``."""
+        """Say which entities have a tag that matches a pattern, shape ``(n,)``."""
         found = np.zeros(len(self), np.bool_)
         found[self.tag_row[self.matching(patterns)[self.codes]]] = True
         return found
@@ -232,42 +230,42 @@ class MapView:
         """Return the place of each cell in `cell_ids`, shape ``(k,)``; each must be among them."""
         return np.searchsorted(self.cell_ids, cells).astype(np.int64)
 
-    def hide(self, telling: Telling, rows: NDArray[np.int64] | None = None) -> "MapView":
-        """Return the view without what tells the answer.
+    def hide(self, mask: LeakageMask, rows: NDArray[np.int64] | None = None) -> "MapView":
+        """Return the view without the tags that leak the label.
 
         Parameters
         ----------
-        telling
+        mask
             Of the task.
         rows
             None: everywhere, and an entity that has no main key left goes altogether. Otherwise
-            only these entities lose tags, and none goes: they are what the task asks about.
+            only these entities lose tags, and none goes: they are the units of the task.
         """
-        is_telling = self.matching(telling.tags)
-        if telling.but:
-            is_telling = is_telling & ~self.matching(telling.but)
-        gone = is_telling[self.codes]
+        is_leaking = self.matching(mask.tags)
+        if mask.keep:
+            is_leaking = is_leaking & ~self.matching(mask.keep)
+        gone = is_leaking[self.codes]
         if rows is not None:
-            asked = np.zeros(len(self), np.bool_)
-            asked[rows] = True
-            gone &= asked[self.tag_row]
+            is_unit = np.zeros(len(self), np.bool_)
+            is_unit[rows] = True
+            gone &= is_unit[self.tag_row]
         is_carrier = np.zeros(len(self), np.bool_)
         is_carrier[self.tag_row[gone]] = True
-        if telling.strips:
+        if mask.main_tags_only:
             gone |= is_carrier[self.tag_row] & ~self.matching(_MAIN_PATTERNS)[self.codes]
         keep = np.ones(len(self), np.bool_)
         if rows is None:
             keep = ~is_carrier | self._has_main_key(~gone)
-        asked_rows = None if rows is None else rows.tolist()
-        name = fingerprint(view=self.fingerprint, telling=telling, rows=asked_rows)
-        return self._without(gone, keep, is_carrier, outline=telling.outline, name=name)
+        units = None if rows is None else rows.tolist()
+        name = fingerprint(view=self.fingerprint, mask=mask, rows=units)
+        return self._without(gone, keep, is_carrier, as_points=mask.as_points, name=name)
 
     def only(self, keep: NDArray[np.bool_]) -> "MapView":
         """Return the view of some entities, tags and geometries as they are; `keep` is ``(n,)``."""
         name = fingerprint(view=self.fingerprint, only=np.flatnonzero(keep).tolist())
         none_gone = np.zeros(len(self.codes), np.bool_)
         is_carrier = np.zeros(len(self), np.bool_)
-        return self._without(none_gone, keep, is_carrier, outline=False, name=name)
+        return self._without(none_gone, keep, is_carrier, as_points=False, name=name)
 
     def without_tags(self, gone: NDArray[np.bool_]) -> "MapView":
         """Return the view without some tags, all entities in place; `gone` is as `codes`."""
@@ -275,7 +273,7 @@ class MapView:
         is_carrier = np.zeros(len(self), np.bool_)
         is_carrier[self.tag_row[gone]] = True
         keep = np.ones(len(self), np.bool_)
-        return self._without(gone, keep, is_carrier, outline=False, name=name)
+        return self._without(gone, keep, is_carrier, as_points=False, name=name)
 
     def without_geometry(self) -> "MapView":
         """Return the view with tags and cells, but no geometries."""
@@ -299,13 +297,13 @@ class MapView:
         keep: NDArray[np.bool_],
         is_carrier: NDArray[np.bool_],
         *,
-        outline: bool,
+        as_points: bool,
         name: str,
     ) -> "MapView":
         left = ~gone & keep[self.tag_row]
         sizes = np.bincount(self.tag_row[left], minlength=len(self))[keep]
         geometries, pair_keep = self.geometries, keep[self.pair_row]
-        if outline:
+        if as_points:
             geometries = geometries.copy()
             geometries[is_carrier] = shapely.points(self.lon[is_carrier], self.lat[is_carrier])
             at_home = self.pair_cell == self.home[self.pair_row]

@@ -1,14 +1,13 @@
-"""How good are predictions, and how sure is that? Scores with spread over folds and intervals.
+"""Scores of predictions, with their spread over folds and bootstrap intervals.
 
 Intervals are percentiles of a bootstrap that draws whole spatial blocks: rows of one neighbourhood
-are not independent, and drawing them one by one would make the interval too narrow. They tell how
-far the score would move with other ground, not with another training run.
+are not independent, and drawing them one by one would make the interval too narrow. They show how
+far the score would move in another area, not with another training run.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +22,7 @@ METRICS = (*REGRESSION_METRICS, *CLASSIFICATION_METRICS)
 #: A greater value of these is worse.
 LOWER_IS_BETTER = frozenset({"mae"})
 DEFAULT_DRAWS = 1000
-#: With more classes no AUROC is told: its draws cost a sort's length a class.
+#: With more classes there is no AUROC: its draws cost a sort's length a class.
 MAX_RANKED_CLASSES = 10
 _CONFIDENCE = 0.95
 # draws at a time: 64 of 50,000 blocks are 26 MB
@@ -108,40 +107,6 @@ def auroc(y: ArrayLike, probabilities: ArrayLike, classes: ArrayLike | None = No
     return float(ranked_metric(y, _columns(probabilities), names, blocks, [ones])[0])
 
 
-def bootstrap_interval(
-    values: ArrayLike,
-    statistic: Callable[[NDArray[Any]], float] | None = None,
-    *,
-    num: int = DEFAULT_DRAWS,
-    seed: int = 0,
-    blocks: ArrayLike | None = None,
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a statistic, drawing blocks with replacement.
-
-    Parameters
-    ----------
-    values
-        One row a case, such as a loss, or label and prediction; shape ``(n,)`` or ``(n, m)``.
-    statistic
-        Takes rows like `values` and returns a number. None: the mean.
-    num
-        Draws; more is smoother but slower.
-    seed
-        The same seed draws the same blocks.
-    blocks
-        Which rows are drawn together, shape ``(n,)``. None: each row on its own.
-    """
-    rows = np.asarray(values)
-    judge = statistic or (lambda drawn: float(drawn.mean()))
-    codes = _codes(blocks, len(rows))
-    drawn = [
-        judge(np.repeat(rows, weights[codes], axis=0))
-        for draws in _draws(int(codes.max(initial=-1)) + 1, num, seed)
-        for weights in draws.astype(np.int64)
-    ]
-    return _interval(np.array(drawn, np.float64))
-
-
 def score_predictions(
     y: ArrayLike,
     predicted: ArrayLike,
@@ -159,9 +124,9 @@ def score_predictions(
     Parameters
     ----------
     y, predicted
-        Shape ``(n,)``, as `geoindex.evaluation.heads.fit.tell` gives them.
+        Shape ``(n,)``, as `geoindex.evaluation.heads.fit.cross_val_predict` gives them.
     folds
-        Their test rows are judged; others are not.
+        Their test rows are scored; others are not.
     task
         ``"regression"``: R² and MAE; ``"classification"``: macro-F1, accuracy, and AUROC if there
         are probabilities and at most `MAX_RANKED_CLASSES` classes.
@@ -178,18 +143,18 @@ def score_predictions(
         If there is no such task.
     """
     names = metrics_of(task)
-    judged = _Judged(y, predicted, probabilities, classes, folds, blocks)
-    if judged.guessed is None or len(judged.classes) > MAX_RANKED_CLASSES:
+    scored = _Scored(y, predicted, probabilities, classes, folds, blocks)
+    if scored.probabilities is None or len(scored.classes) > MAX_RANKED_CLASSES:
         names = tuple(name for name in names if name != "auroc")
     found = []
     for name in names:
-        low, high = _interval(judged.drawn(name, num, seed))
-        per_fold = tuple(judged.value(name, fold.test) for fold in folds)
-        found.append(Score(name, judged.value(name), low, high, per_fold))
+        low, high = _interval(scored.drawn(name, num, seed))
+        per_fold = tuple(scored.value(name, fold.test) for fold in folds)
+        found.append(Score(name, scored.value(name), low, high, per_fold))
     return tuple(found)
 
 
-def drawn_metric(
+def resampled_metric(
     name: str,
     y: ArrayLike,
     predicted: ArrayLike,
@@ -203,13 +168,13 @@ def drawn_metric(
 ) -> NDArray[np.float64]:
     """Return a metric in each draw of the bootstrap of `score_predictions`, shape ``(num,)``.
 
-    Draw i depends on the number of blocks, on `num` and on `seed` alone: two rows that were judged
-    on the same folds can be compared draw by draw. NaN where the metric is not defined.
+    Draw i depends on the number of blocks, on `num` and on `seed` alone: two methods that were
+    scored on the same folds can be compared draw by draw. NaN where the metric is not defined.
     """
-    return _Judged(y, predicted, probabilities, classes, folds, blocks).drawn(name, num, seed)
+    return _Scored(y, predicted, probabilities, classes, folds, blocks).drawn(name, num, seed)
 
 
-class _Judged:
+class _Scored:
     """Predictions out of fold, ready to be scored."""
 
     def __init__(
@@ -223,7 +188,7 @@ class _Judged:
     ) -> None:
         self._y, self._predicted = np.asarray(y), np.asarray(predicted)
         self.classes = np.unique(self._y) if classes is None else np.asarray(classes)
-        self.guessed = None if probabilities is None else _columns(probabilities)
+        self.probabilities = None if probabilities is None else _columns(probabilities)
         self._tested = np.unique(np.concatenate([fold.test for fold in folds]))
         of_tested = None if blocks is None else np.asarray(blocks)[self._tested]
         self._codes = _codes(of_tested, len(self._tested))
@@ -241,8 +206,10 @@ class _Judged:
     def _metric(
         self, name: str, rows: NDArray[np.int64], codes: NDArray[np.int64], draws: Draws
     ) -> NDArray[np.float64]:
-        if name == "auroc" and self.guessed is not None:
-            return ranked_metric(self._y[rows], self.guessed[rows], self.classes, codes, draws)
+        if name == "auroc" and self.probabilities is not None:
+            return ranked_metric(
+                self._y[rows], self.probabilities[rows], self.classes, codes, draws
+            )
         return summed_metric(name, self._y[rows], self._predicted[rows], codes, draws)
 
 
@@ -275,7 +242,7 @@ def _draws(num_blocks: int, num: int, seed: int) -> Iterator[NDArray[np.float64]
 def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
     tail = 50 * (1 - _CONFIDENCE)
     with warnings.catch_warnings():
-        # a metric that is not defined in any draw has no interval, which NaN says
+        # a metric that is not defined in any draw has no interval: NaN
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return float(low), float(high)

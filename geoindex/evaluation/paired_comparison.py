@@ -1,9 +1,9 @@
-"""Which row is better in a task, and how sure is that? Paired differences of two rows.
+"""Paired differences of two methods in a task, with bootstrap intervals.
 
-Both rows are judged on the same units, folds and seeds, so what makes a task hard on some ground is
-hard for both and cancels: once each with the heads that its validation rows chose, and once both
-by k-NN, which is what search does. The interval is a bootstrap of the difference: each of its draws
-takes blocks of ground with replacement, the same for both rows, and seeds with replacement. A row
+Both methods are scored on the same units, folds and seeds, so what makes a task hard in some area
+is hard for both and cancels: once each with the heads chosen on validation rows, and once both by
+k-NN, which is what search does. The interval is a bootstrap of the difference: each draw takes
+spatial blocks with replacement, the same for both methods, and seeds with replacement. A method
 wins where the whole 95 % interval is above 0.
 
 Over 20 tasks one verdict in favour of nothing is to be expected by chance.
@@ -18,33 +18,34 @@ from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.base import CONSTANT
 from geoindex.evaluation.metrics import LOWER_IS_BETTER
-from geoindex.evaluation.score_heads import CHOSEN, COMPARED, Judgement
+from geoindex.evaluation.score_heads import CHOSEN, COMPARED_HEADS, HeadScores
 
 if TYPE_CHECKING:
-    from geoindex.evaluation.comparisons import Race
+    from geoindex.evaluation.comparisons import Comparison
 
 WINS, TIES, LOSES = "wins", "ties", "loses"
 _TAIL = 2.5
 
 
-def compared(
-    race: "Race", judged: Mapping[tuple[str, str | None], Mapping[str, Sequence[Judgement]]]
+def compare_methods(
+    comparison: "Comparison",
+    scores: Mapping[tuple[str, str | None], Mapping[str, Sequence[HeadScores]]],
 ) -> list[dict[str, Any]]:
-    """Return one item of `comparisons` for each head compared and pair of rows but the constant.
+    """Return one item of `comparisons` for each compared head and pair of methods.
 
     Parameters
     ----------
-    judged
-        What rows reached by head, one judgement a seed, by row and focus.
+    scores
+        By method and focus, then by head: one item a seed. The constant is left out.
     """
-    metric = race.task.metric
+    metric = comparison.task.metric
     # where there is one head, it is the chosen one
-    run_heads = race.run.heads if len(race.run.heads) > 1 else ()
-    heads = [head for head in COMPARED if head in (CHOSEN, *run_heads)]
-    pairs = list(combinations([key for key in judged if key[0] != CONSTANT], 2))
+    run_heads = comparison.run.heads if len(comparison.run.heads) > 1 else ()
+    heads = [head for head in COMPARED_HEADS if head in (CHOSEN, *run_heads)]
+    pairs = list(combinations([key for key in scores if key[0] != CONSTANT], 2))
     found = []
     for head, (first, second) in product(heads, pairs):
-        one, two = judged[first][head], judged[second][head]
+        one, two = scores[first][head], scores[second][head]
         difference, low, high = paired_difference(
             _values(one, metric),
             _values(two, metric),
@@ -54,10 +55,10 @@ def compared(
         )
         found.append(
             {
-                "split": race.run.settings.split,
-                "task": race.task.name,
-                "unit": race.task.unit,
-                "masked": race.is_masked,
+                "split": comparison.run.settings.split,
+                "task": comparison.task.name,
+                "unit": comparison.task.unit,
+                "masked": comparison.is_masked,
                 "metric": metric,
                 "row": first[0],
                 "focus": first[1],
@@ -81,7 +82,7 @@ def paired_difference(
     *,
     sign: int = 1,
 ) -> tuple[float, float, float]:
-    """Return how much better the first row is, and the 95 % interval of that.
+    """Return how much better the first method is, and the 95 % interval of that.
 
     Parameters
     ----------
@@ -106,14 +107,14 @@ def paired_difference(
 
 
 def verdict_of(low: float, high: float) -> str:
-    """Return what the interval of a difference says; one that is not known says nothing."""
+    """Return the verdict of an interval; one that is not known is a tie."""
     if low > 0:
         return WINS
     return LOSES if high < 0 else TIES
 
 
-def turned(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a comparison from the other row's side."""
+def flipped(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a comparison with the two methods exchanged."""
     low, high = (None if item[name] is None else -item[name] for name in ("high", "low"))
     other_way = {WINS: LOSES, TIES: TIES, LOSES: WINS}
     return {
@@ -130,13 +131,13 @@ def turned(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def both_ways(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return every comparison from the side of either row."""
-    return [side for item in items for side in (dict(item), turned(item))]
+    """Return every comparison and the same with the methods exchanged."""
+    return [side for item in items for side in (dict(item), flipped(item))]
 
 
-def _values(judgements: Sequence[Judgement], metric: str) -> list[float]:
-    return [judged.scores[metric]["value"] for judged in judgements]
+def _values(scores: Sequence[HeadScores], metric: str) -> list[float]:
+    return [one.scores[metric]["value"] for one in scores]
 
 
-def _draws(judgements: Sequence[Judgement]) -> NDArray[np.float64]:
-    return np.array([judged.draws for judged in judgements], np.float64)
+def _draws(scores: Sequence[HeadScores]) -> NDArray[np.float64]:
+    return np.array([one.draws for one in scores], np.float64)

@@ -1,10 +1,10 @@
-"""What is the label of the rest? Predictions for rows without one, and the neighbours that decided.
+"""Predict the rows without a label, with the neighbours that decided.
 
 Columns: `feature_id` (of cells `region_id`), `kind`, `name` (`resolution`, `num_entities`), `cell`,
-`lon`, `lat`, `prediction`; `confidence` (share of the votes, or probability, of the class told) or
-`spread` (standard deviation of the neighbours' labels, weighed as their votes; null for other heads
-than kNN); `neighbours`, nearest first, each with its id, similarity and label (null for other
-heads); `geometry` (WKB, EPSG:4326).
+`lon`, `lat`, `prediction`; `confidence` (share of the votes, or probability, of the class) or
+`spread` (standard deviation of the neighbours' labels, weighted as their votes; null for other
+heads than kNN); `neighbours`, nearest first, each with its id, similarity and label (null for other
+heads); `geometry` (WKB, EPSG:4326). Labels of areas predict the finest cells.
 """
 
 import csv
@@ -17,14 +17,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geoindex.errors import NotInIndexError
+from geoindex.errors import NotInIndexError, UsageError
 from geoindex.evaluation.heads.features import unit_rows
-from geoindex.evaluation.heads.fit import tell_rest
+from geoindex.evaluation.heads.fit import fit_predict
 from geoindex.evaluation.heads.knn import votes, winners
 from geoindex.evaluation.heads.top_k import Nearest, blocked_top_k
 from geoindex.evaluation.knn import about, cells_of, check_label_head, knn_settings, vectors_of
-from geoindex.evaluation.label_joins import JoinedLabels, check_learnable
+from geoindex.evaluation.label_joins import (
+    MIN_COVERED_FRAC,
+    JoinedLabels,
+    check_learnable,
+    covered_cells,
+)
 from geoindex.evaluation.splits import spatial_folds
+from geoindex.filters.tag_filter import rows_where
+from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import format_cell
 from geoindex.index import Index
@@ -42,13 +49,14 @@ def predict_labels(
     weighted: bool = True,
     seed: int = 0,
     focus: str = "context",
+    where: str | None = None,
 ) -> pa.Table:
-    """Predict the label of every row that has none; columns as told at the top.
+    """Predict the label of every row that has none; columns as in the module's docstring.
 
     Parameters
     ----------
     labels
-        From `geoindex.evaluation.label_joins.join_labels`; the head learns from all of them.
+        From `geoindex.evaluation.label_joins.join_labels`; the head is fitted to all of them.
     head
         As in `geoindex.evaluation.knn.evaluate_labels`. Other heads than kNN choose their settings
         on one spatial fold.
@@ -56,34 +64,37 @@ def predict_labels(
         Of kNN. None: `DEFAULT_K`; better the one that `evaluate_labels` found.
     weighted, seed, focus
         As in `evaluate_labels`.
+    where
+        Predict only entities that this tag filter lets through.
 
     Raises
     ------
     UsageError
         If an option is none, or the labels leave nothing to learn.
     NotInIndexError
-        If all rows have a label.
+        If all rows have a label, or none passes `where`.
     """
     check_label_head(head, labels.task)
     settings = knn_settings(head, k=k or (DEFAULT_K if head == "knn" else k), weighted=weighted)
     check_learnable(labels, 1)
-    rows = _unlabelled(index, labels)
+    table = "cells" if labels.table == "areas" else labels.table
+    rows = _unlabelled(index, labels, table, where)
     seen = vectors_of(index, labels, focus=focus)
-    asked = np.asarray(index.vectors(labels.table, focus=focus)[rows], np.float32)
+    queries = np.asarray(index.vectors(table, focus=focus)[rows], np.float32)
     if head == "knn":
-        near = blocked_top_k(unit_rows(asked), unit_rows(seen), settings["ks"][0])
-        prediction, sureness = _told(near, labels, weighted=weighted)
+        near = blocked_top_k(unit_rows(queries), unit_rows(seen), settings["ks"][0])
+        prediction, certainty = _voted(near, labels, weighted=weighted)
         neighbours = _neighbour_column(index, labels, near)
     else:
-        prediction, sureness = _told_by_head(index, labels, head, seed, seen, asked)
+        prediction, certainty = _by_head(index, labels, head, seed, seen, queries)
         neighbours = pa.nulls(len(rows), _neighbour_type(labels))
-    columns = _place_columns(index, labels.table, rows)
+    columns = _place_columns(index, table, rows)
     geometry = columns.pop("geometry")
     is_regression = labels.task == "regression"
-    told = np.round(prediction, 6) if is_regression else prediction
-    columns["prediction"] = pa.array(told, pa.float64() if is_regression else pa.string())
+    rounded = np.round(prediction, 6) if is_regression else prediction
+    columns["prediction"] = pa.array(rounded, pa.float64() if is_regression else pa.string())
     columns["spread" if is_regression else "confidence"] = pa.array(
-        np.round(sureness, 6), pa.float64(), from_pandas=True
+        np.round(certainty, 6), pa.float64(), from_pandas=True
     )
     return pa.table({**columns, "neighbours": neighbours, "geometry": geometry})
 
@@ -122,21 +133,41 @@ def write_predictions(
         unfinished.write_text(text, "utf-8")
 
 
-def _unlabelled(index: Index, labels: JoinedLabels) -> NDArray[np.int64]:
-    rows = np.arange(len(index.rows_of(labels.table)), dtype=np.int64)
-    if labels.table == "cells":
-        rows = rows[index.cells.column("resolution") == labels.resolution]
-    rows = np.setdiff1d(rows, labels.rows, assume_unique=True)
+def _unlabelled(
+    index: Index, labels: JoinedLabels, table: str, where: str | None
+) -> NDArray[np.int64]:
+    rows = np.arange(len(index.rows_of(table)), dtype=np.int64)
+    labelled = labels.rows
+    if table == "cells":
+        level = labels.resolution
+        if labels.areas is not None:
+            level = index.manifest.resolutions[-1]
+        rows = rows[index.cells.column("resolution") == level]
+        if labels.areas is not None:
+            pairs = covered_cells(labels.areas.polygons, index.cells.column("cell")[rows])
+            covered = np.bincount(pairs.rows, pairs.weights, minlength=len(rows))
+            labelled = rows[covered >= MIN_COVERED_FRAC]
+    rows = np.setdiff1d(rows, labelled, assume_unique=True)
     if not rows.size:
-        msg = f"all {labels.table} of {index.path} have a label; nothing is left to predict"
+        msg = f"all {table} of {index.path} have a label; nothing is left to predict"
+        raise NotInIndexError(msg)
+    if where is None:
+        return rows
+    if table == "cells":
+        msg = "--where is for entities; cells have no tags. Leave it out, or label entities"
+        raise UsageError(msg)
+    passing = rows_where(parse_where(where), index.tag_lists, num_rows=len(index.entities))
+    rows = np.intersect1d(rows, passing, assume_unique=True)
+    if not rows.size:
+        msg = f"no entity without a label passes --where {where!r}; nothing is left to predict"
         raise NotInIndexError(msg)
     return rows
 
 
-def _told(
+def _voted(
     near: Nearest, labels: JoinedLabels, *, weighted: bool
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return what neighbours say, and how sure or how far apart they are."""
+    """Return the votes of neighbours, and their share or their spread."""
     if labels.task == "classification":
         classes, codes = np.unique(labels.y, return_inverse=True)
         shares = votes(near, codes.ravel(), len(classes), weighted=weighted)
@@ -147,19 +178,19 @@ def _told(
     return mean, np.sqrt((weight * off).sum(axis=1) / weight.sum(axis=1))
 
 
-def _told_by_head(
+def _by_head(
     index: Index,
     labels: JoinedLabels,
     head: str,
     seed: int,
     seen: NDArray[np.float32],
-    asked: NDArray[np.float32],
+    queries: NDArray[np.float32],
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     fold = spatial_folds(cells_of(index, labels), seed=seed)[0]
-    told = tell_rest(head, seen, labels.y, asked, fold, task=labels.task, seed=seed)
-    if told.scores is None:
-        return told.predicted, np.full(len(asked), np.nan)
-    return told.predicted, told.scores.max(axis=1)
+    found = fit_predict(head, seen, labels.y, queries, fold, task=labels.task, seed=seed)
+    if found.scores is None:
+        return found.predicted, np.full(len(queries), np.nan)
+    return found.predicted, found.scores.max(axis=1)
 
 
 def _place_columns(index: Index, table: str, rows: NDArray[np.int64]) -> dict[str, Any]:
@@ -185,7 +216,7 @@ def _place_columns(index: Index, table: str, rows: NDArray[np.int64]) -> dict[st
 
 
 def _neighbour_type(labels: JoinedLabels) -> pa.DataType:
-    id_name = "region_id" if labels.table == "cells" else "feature_id"
+    id_name = {"cells": "region_id", "areas": "area"}.get(labels.table, "feature_id")
     kind = pa.float64() if labels.task == "regression" else pa.string()
     return pa.list_(
         pa.struct([(id_name, pa.string()), ("similarity", pa.float64()), ("label", kind)])
@@ -193,11 +224,14 @@ def _neighbour_type(labels: JoinedLabels) -> pa.DataType:
 
 
 def _neighbour_column(index: Index, labels: JoinedLabels, near: Nearest) -> pa.Array:
-    taken = index.rows_of(labels.table).take(labels.rows)
-    if labels.table == "cells":
-        ids = pa.array([format_cell(cell) for cell in taken["cell"].to_pylist()], pa.string())
+    if labels.table == "areas":
+        # polygons have no ids: their number among the labels, from 1
+        ids = pa.array([str(row + 1) for row in labels.rows.tolist()], pa.string())
+    elif labels.table == "cells":
+        cells = index.cells.take(labels.rows)["cell"].to_pylist()
+        ids = pa.array([format_cell(cell) for cell in cells], pa.string())
     else:
-        ids = taken["feature_id"].combine_chunks().cast(pa.string())
+        ids = index.entities.take(labels.rows)["feature_id"].combine_chunks().cast(pa.string())
     is_there = near.rows >= 0
     flat = near.rows[is_there]
     kind = _neighbour_type(labels)

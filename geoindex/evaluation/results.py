@@ -1,8 +1,8 @@
-"""What came of an evaluation? Records of scores, as Python values and as JSON.
+"""Results of an evaluation, as Python values and as JSON.
 
 The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
 
-    format, schema_version   "geoindex-evaluation", 2
+    format, schema_version   "geoindex-evaluation", 3
     meta
         geoindex_version, code_version, created, seconds
         resolution           H3 resolution of the cells
@@ -10,16 +10,16 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
         seeds                [0, 1, 2]
         fingerprint          hash of all entities
         places               [{name, path, entities, cells, attribution}]
-        rows                 [{name, fingerprint, title}]        what makes the vectors
+        rows                 [{name, fingerprint, title}]        the methods
         heads                [name]
         tasks                [{name, title, unit, kind, metric, telling: {tags, but},
                                n: {visible, masked}, classes: {name: n} or null, base}]
                              `base`: share of the commonest class, or the mean
     records                  one a split, task, unit, masked, row, focus, head and metric
         split, task, title, unit ("cell" | "entity"), masked (bool)
-        row, focus (null for cells, else "own" | "context")
+        row, focus           name of the method; null for cells, else "own" | "context"
         head                 a head, or "chosen": in every fold the head that was best on its
-                             validation rows answers; test scores choose nothing
+                             validation rows predicts; test scores choose nothing
         metric, higher_is_better
         value                mean over seeds of the score over all held-out units
         low, high            95 % interval of `value`: bootstrap of units within each seed, widened
@@ -34,12 +34,12 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
     ranks                    one a split, unit, row, focus and head, "chosen" among them
         split, unit, row, focus, head, mean_rank (1 is best), num_tasks
     comparisons              one a split, task, unit, masked, head ("chosen" | "knn") and pair of
-                             rows; see `geoindex.evaluation.paired_comparison`
+                             methods; see `geoindex.evaluation.paired_comparison`
         split, task, unit, masked, metric
         row, focus, other, other_focus, head
         difference           how much better `row` is, in the metric; below 0 it is worse
         low, high            its 95 % interval: paired bootstrap of blocks and seeds
-        verdict              "wins" | "ties" | "loses": what `row` does
+        verdict              "wins" | "ties" | "loses": `row` against `other`
     retrieval                one a row, focus and score
         row, focus, score, value, higher_is_better, n, chance
         score                half_to_half_mrr, half_to_half_recall@1, ...@10, tags_to_geometry_mrr,
@@ -49,21 +49,19 @@ The JSON file, `FORMAT` and `SCHEMA_VERSION`; every number is finite or null::
         "uniformity"), value, dim, n
     maps                     {row: {table, focus, points: [[x, y, kind]], explained: [share, ...]}}
                              the first two principal axes of a sample of entities
-    errors                   one a masked cell task, of the best row and head, with seed 0
+    errors                   one a masked cell task, of the best method and head, with seed 0
         task, row, head, seed, units: [{place, cell, lon, lat, truth, predicted}]  worst first
     examples                 [{row, focus, asked: HIT, hits: [HIT]}];  HIT = {feature_id, kind,
                              name, place, lon, lat, osm_url, similarity}
     notes                    [text]       what was left out, and why
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geoindex.errors import UsageError
 from geoindex.evaluation.score_heads import CHOSEN
 from geoindex.storage.filesystem import write_json
 
@@ -97,13 +95,13 @@ class Record:
 
     @property
     def label(self) -> str:
-        """The row's name in tables: ``tagpool``, or ``tagpool own``."""
+        """The method's name in tables: ``tagpool``, or ``tagpool own``."""
         return label_of(self.row, self.focus)
 
 
 @dataclass(frozen=True)
 class Rank:
-    """The mean rank of a row over tasks; 1 is best."""
+    """The mean rank of a method over tasks; 1 is best."""
 
     split: str
     unit: str
@@ -116,7 +114,7 @@ class Rank:
 
 @dataclass
 class Results:
-    """All that an evaluation found; see the module's docstring."""
+    """All results of an evaluation; see the module's docstring."""
 
     meta: dict[str, Any]
     records: list[Record] = field(default_factory=list)
@@ -140,54 +138,32 @@ class Results:
         write_json(path, self.as_dict())
 
 
-def read_results(path: Path) -> Results:
-    """Read a JSON file that `Results.write` made.
-
-    Raises
-    ------
-    UsageError
-        If it is none, or of another version.
-    """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        made_by = (content.pop("format"), content.pop("schema_version"))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        msg = f"{path} is no evaluation ({error}); want what geoindex evaluate -o writes"
-        raise UsageError(msg) from error
-    if made_by != (FORMAT, SCHEMA_VERSION):
-        msg = f"{path} is {made_by}, want {(FORMAT, SCHEMA_VERSION)}; run geoindex evaluate again"
-        raise UsageError(msg)
-    content["records"] = [Record(**item) for item in content["records"]]
-    content["ranks"] = [Rank(**item) for item in content["ranks"]]
-    return Results(**content)
-
-
 def label_of(row: str, focus: str | None) -> str:
-    """Return a row's name in tables: entities come with a focus, cells without."""
+    """Return a method's name in tables: entities have a focus, cells none."""
     return row if focus is None else f"{row} {focus}"
 
 
 def chosen_heads(records: Sequence[Record]) -> list[Record]:
-    """Return the main scores of rows under the heads that validation rows chose."""
+    """Return the main scores of methods with the heads chosen on validation rows."""
     return [record for record in records if record.is_main and record.head == CHOSEN]
 
 
 def ranks_of(records: Sequence[Record]) -> list[Rank]:
-    """Return the mean rank of each row over tasks, for each head and for the chosen ones.
+    """Return the mean rank of each method over tasks, for each head and for the chosen ones.
 
-    Rows are ranked within a split, task, masking and head; equal scores share the mean of their
-    ranks. A row that lacks a task is ranked by the others.
+    Methods are ranked within a split, task, masking and head; equal scores share the mean of their
+    ranks. A method that lacks a task is ranked by the others.
     """
-    races: dict[tuple[str, str, str, str, bool], list[Record]] = {}
+    groups: dict[tuple[str, str, str, str, bool], list[Record]] = {}
     for record in records:
         if not record.is_main:
             continue
-        race = (record.split, record.unit, record.head, record.task, record.masked)
-        races.setdefault(race, []).append(record)
+        group = (record.split, record.unit, record.head, record.task, record.masked)
+        groups.setdefault(group, []).append(record)
     places: dict[tuple[str, str, str, str | None, str], list[float]] = {}
-    for (split, unit, head, _task, _masked), runners in races.items():
-        scores = [goodness(record) for record in runners]
-        for record, score in zip(runners, scores, strict=True):
+    for (split, unit, head, _task, _masked), records_of_group in groups.items():
+        scores = [goodness(record) for record in records_of_group]
+        for record, score in zip(records_of_group, scores, strict=True):
             better = sum(other > score for other in scores)
             equal = sum(other == score for other in scores)
             who = (split, unit, record.row, record.focus, head)
@@ -204,7 +180,7 @@ def goodness(record: Record) -> float:
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON cannot say."""
+    """Replace what JSON cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""How is a whole evaluation run? Tasks × rows × heads × seeds, each judged once and remembered.
+"""Run an evaluation: tasks × methods × heads × seeds, each scored once and kept.
 
-Order of work: one task at a time is hidden, embedded by every row, and judged by every head; the
-whole map is tokenised first, so that a hidden view costs only what it hides.
+One task at a time is masked, embedded by every method, and scored by every head. The whole map is
+tokenised first, so that a masked view costs only the entities that it changes.
 """
 
 import datetime as dt
@@ -14,18 +14,24 @@ import numpy as np
 
 from geoindex._version import __version__
 from geoindex.errors import UsageError
-from geoindex.evaluation.baselines import DEFAULT_ROWS, find_rows
-from geoindex.evaluation.baselines.base import Row
+from geoindex.evaluation.baselines import DEFAULT_METHODS, find_methods
+from geoindex.evaluation.baselines.base import Method
 from geoindex.evaluation.cache import ScoreCache, code_version
-from geoindex.evaluation.comparisons import Race, Run, judgements_of, make_race, records_of
+from geoindex.evaluation.comparisons import (
+    Comparison,
+    Run,
+    make_comparison,
+    records_of,
+    scores_of,
+)
 from geoindex.evaluation.heads.features import one_thread
 from geoindex.evaluation.load_view import load_view
 from geoindex.evaluation.map_view import MapView
-from geoindex.evaluation.paired_comparison import compared
-from geoindex.evaluation.report.figures import add_pictures, errors_of
+from geoindex.evaluation.paired_comparison import compare_methods
+from geoindex.evaluation.report.figures import add_figures, errors_of
 from geoindex.evaluation.results import Record, Results, chosen_heads, goodness, ranks_of
 from geoindex.evaluation.retrieval import add_retrieval
-from geoindex.evaluation.score_heads import CHOSEN, HEADS, Judgement, check_heads
+from geoindex.evaluation.score_heads import CHOSEN, HEADS, HeadScores, check_heads
 from geoindex.evaluation.settings import DEFAULT_SEEDS, Settings
 from geoindex.evaluation.tasks import Labels, Task, find_tasks
 from geoindex.index import Index
@@ -36,7 +42,7 @@ def evaluate(
     indexes: Index | Path | str | Sequence[Index | Path | str],
     *,
     tasks: Sequence[str | Task] | None = None,
-    rows: Sequence[str | Row] = DEFAULT_ROWS,
+    methods: Sequence[str | Method] = DEFAULT_METHODS,
     heads: Sequence[str] = HEADS,
     split: str | Settings = "spatial",
     seeds: int = DEFAULT_SEEDS,
@@ -45,15 +51,16 @@ def evaluate(
     cache: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Results:
-    """Judge vectors by downstream tasks and by retrieval, beside every baseline.
+    """Score vectors by downstream tasks and by retrieval, beside every baseline.
 
     Parameters
     ----------
     indexes
-        One or several, each a place. Only their entities are read: every row makes its own vectors.
+        One or several, each a place. Only their entities are read: every method makes its own
+        vectors.
     tasks
         Names, or objects of your own; None is all. See `geoindex.evaluation.tasks`.
-    rows
+    methods
         Baselines, encoders, or objects of your own. See `geoindex.evaluation.baselines`.
     heads
         Some of ``knn``, ``ridge``, ``mlp``.
@@ -66,16 +73,16 @@ def evaluate(
     retrieval
         Also the label-free scores, collapse numbers, maps and examples.
     cache
-        A folder that remembers scores, so that a stopped run goes on; None remembers nothing.
+        A folder that keeps scores, so that a stopped run goes on; None keeps nothing.
     reporter
-        Hears of progress.
+        Receives the progress.
 
     Raises
     ------
     UsageError, IndexDamagedError
-        If tasks, rows, heads or split are unknown, or an index cannot be read.
+        If tasks, methods, heads or split are unknown, or an index cannot be read.
     NoVarianceError
-        If all vectors of a row but ``constant`` are the same.
+        If all vectors of a method but ``constant`` are the same.
     """
     started = time.perf_counter()
     reporter = reporter or Silent()
@@ -84,24 +91,29 @@ def evaluate(
         msg = f"seeds is {seeds}; want 1 or more, 3 for a claim. Example: 3"
         raise UsageError(msg)
     run = Run(
-        find_tasks(tasks), find_rows(rows), check_heads(heads), settings, seeds, ScoreCache(cache)
+        find_tasks(tasks),
+        find_methods(methods),
+        check_heads(heads),
+        settings,
+        seeds,
+        ScoreCache(cache),
     )
     opened = _opened(indexes)
     with reporter.stage("read", None):
         view = load_view(opened, resolution=resolution)
     results = Results(meta=_meta(run, opened, view))
     with one_thread():
-        _judge_all(run, view, results, reporter)
+        _score_tasks(run, view, results, reporter)
     results.ranks = ranks_of(results.records)
     if retrieval:
         with one_thread():
-            add_retrieval(results, run.rows, view, cache=run.cache, reporter=reporter)
-            add_pictures(results, run.rows, view, cache=run.cache, reporter=reporter)
+            add_retrieval(results, run.methods, view, cache=run.cache, reporter=reporter)
+            add_figures(results, run.methods, view, cache=run.cache, reporter=reporter)
     results.meta["seconds"] = round(time.perf_counter() - started, 1)
     return results
 
 
-def _judge_all(run: Run, view: MapView, results: Results, reporter: Reporter) -> None:
+def _score_tasks(run: Run, view: MapView, results: Results, reporter: Reporter) -> None:
     found: dict[str, Labels] = {}
     results.notes += _without_entities(run)
     with reporter.stage(f"{run.settings.split} folds", len(run.maskings)) as advance:
@@ -109,44 +121,48 @@ def _judge_all(run: Run, view: MapView, results: Results, reporter: Reporter) ->
             if task.name not in found:
                 found[task.name] = task.labels(view)
                 results.meta["tasks"].append(_task_meta(task, found[task.name]))
-            race, note = make_race(run, view, task, found[task.name], is_masked=is_masked)
+            comparison, note = make_comparison(
+                run, view, task, found[task.name], is_masked=is_masked
+            )
             if note:
                 text = f"{task.name}{' masked' if is_masked else ''}: {note}"
                 results.notes.append(text)
-            if race is not None:
+            if comparison is not None:
                 results.meta["tasks"][-1]["n"]["masked" if is_masked else "visible"] = len(
-                    race.labels.units
+                    comparison.labels.units
                 )
-                _judge_rows(race, results)
+                _score_methods(comparison, results)
             advance(1)
 
 
-def _judge_rows(race: Race, results: Results) -> None:
-    judged: dict[tuple[str, str | None], dict[str, list[Judgement]]] = {}
-    raced: list[Record] = []
-    for row in race.run.rows:
-        for focus in row.focuses if race.task.unit == "entity" else (None,):
-            judged[row.name, focus] = judgements_of(race, row, focus)
-            for head, judgements in judged[row.name, focus].items():
-                raced += records_of(race, row, focus, head, judgements)
-    results.records += raced
-    results.comparisons += compared(race, judged)
-    if race.task.unit == "cell" and race.is_masked:
-        best = max(chosen_heads(raced), key=goodness)
+def _score_methods(comparison: Comparison, results: Results) -> None:
+    scores: dict[tuple[str, str | None], dict[str, list[HeadScores]]] = {}
+    records: list[Record] = []
+    for method in comparison.run.methods:
+        for focus in method.focuses if comparison.task.unit == "entity" else (None,):
+            scores[method.name, focus] = scores_of(comparison, method, focus)
+            for head, of_seeds in scores[method.name, focus].items():
+                records += records_of(comparison, method, focus, head, of_seeds)
+    results.records += records
+    results.comparisons += compare_methods(comparison, scores)
+    if comparison.task.unit == "cell" and comparison.is_masked:
+        best = max(chosen_heads(records), key=goodness)
         worst = [
-            (int(race.labels.units[place]), truth, told)
-            for place, truth, told in judged[best.row, None][CHOSEN][0].worst
+            (int(comparison.labels.units[place]), truth, predicted)
+            for place, truth, predicted in scores[best.row, None][CHOSEN][0].worst
         ]
         if worst:
-            results.errors.append(errors_of(race.whole, race.task.name, best.row, CHOSEN, worst))
+            results.errors.append(
+                errors_of(comparison.whole, comparison.task.name, best.row, CHOSEN, worst)
+            )
 
 
 def _without_entities(run: Run) -> list[str]:
-    """Say which rows take no part in tasks of entities."""
-    rows = [row.name for row in run.rows if not row.focuses]
-    if not rows or all(task.unit == "cell" for task in run.tasks):
+    """Say which methods have no vectors of entities."""
+    names = [method.name for method in run.methods if not method.focuses]
+    if not names or all(task.unit == "cell" for task in run.tasks):
         return []
-    return [f"{', '.join(rows)}: embeds cells only, and takes no part in tasks of entities"]
+    return [f"{', '.join(names)}: embeds cells only; left out of the tasks of entities"]
 
 
 def _opened(indexes: Index | Path | str | Sequence[Index | Path | str]) -> list[Index]:
@@ -174,8 +190,8 @@ def _meta(run: Run, opened: Sequence[Index], view: MapView) -> dict[str, Any]:
         ],
         "fingerprint": view.source,
         "rows": [
-            {"name": row.name, "fingerprint": row.fingerprint, "title": row.title}
-            for row in run.rows
+            {"name": method.name, "fingerprint": method.fingerprint, "title": method.title}
+            for method in run.methods
         ],
         "heads": list(run.heads),
         "tasks": [],
@@ -189,7 +205,7 @@ def _task_meta(task: Task, labels: Labels) -> dict[str, Any]:
         "unit": task.unit,
         "kind": task.kind,
         "metric": task.metric,
-        "telling": {"tags": list(task.telling.tags), "but": list(task.telling.but)},
+        "telling": {"tags": list(task.mask.tags), "but": list(task.mask.keep)},
         "n": {"visible": 0, "masked": 0},
         "classes": None,
         "base": None,

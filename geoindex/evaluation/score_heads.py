@@ -1,7 +1,8 @@
-"""How well did each head do with one row's vectors in one task, and which would one have chosen?
+"""Score every head on the vectors of one method in one task, and choose heads by validation.
 
-In every fold the head with the best score on the validation rows answers for the row: its test
-score is never looked at. What the chosen heads say together is judged as one more head, `CHOSEN`.
+In every fold the head with the best score on the validation rows predicts for the method; test
+scores choose nothing. The predictions of the chosen heads together count as one more head,
+`CHOSEN`.
 """
 
 from collections.abc import Sequence
@@ -13,27 +14,27 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.evaluation import metrics
-from geoindex.evaluation.heads.features import Matrix, Told
-from geoindex.evaluation.heads.fit import tell, wanted_columns
-from geoindex.evaluation.metrics import LOWER_IS_BETTER, drawn_metric, score_predictions
+from geoindex.evaluation.heads.features import Matrix, Predictions
+from geoindex.evaluation.heads.fit import cross_val_predict, target_columns
+from geoindex.evaluation.metrics import LOWER_IS_BETTER, resampled_metric, score_predictions
 from geoindex.evaluation.splits import Fold, Folds
 from geoindex.evaluation.tasks.base import Task
 
 #: The heads of a table: each can do both kinds of task.
 HEADS = ("knn", "ridge", "mlp")
-#: The name under which the chosen heads are judged together.
+#: The name under which the chosen heads are scored together.
 CHOSEN = "chosen"
-#: The heads under which rows are compared with each other: search is a k-NN.
-COMPARED = (CHOSEN, "knn")
+#: The heads by which methods are compared with each other: search is a k-NN.
+COMPARED_HEADS = (CHOSEN, "knn")
 NUM_WORST = 12
-# the same draws of blocks for every row and seed: differences of rows are then paired
+# the same draws of blocks for every method and seed: differences of methods are then paired
 _DRAW_SEED = 0
 _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What one seed gave, in plain values.
+class HeadScores:
+    """The scores of one head with one seed, in plain values.
 
     Attributes
     ----------
@@ -47,8 +48,8 @@ class Judgement:
     picked
         Of `CHOSEN`: head to the number of folds that it was chosen in.
     draws
-        Of `COMPARED`: the main metric in each draw of the bootstrap, None where not defined. Draw i
-        has the same blocks of ground whatever the row and the seed.
+        Of `COMPARED_HEADS`: the main metric in each draw of the bootstrap, None where not defined.
+        Draw i has the same spatial blocks whatever the method and the seed.
     """
 
     scores: dict[str, dict[str, Any]]
@@ -62,7 +63,7 @@ class Judgement:
         return asdict(self)
 
 
-def judge(
+def score_heads(
     matrix: Matrix,
     y: NDArray[Any],
     folds: Folds,
@@ -71,24 +72,26 @@ def judge(
     *,
     seed: int,
     num_draws: int,
-) -> dict[str, Judgement]:
-    """Fit heads fold by fold and score what they say of the test rows; `CHOSEN` is the last."""
+) -> dict[str, HeadScores]:
+    """Fit heads fold by fold and score their predictions of the test rows; `CHOSEN` is the last."""
     y = np.asarray(y)
-    told = {head: tell(head, matrix, y, folds, task=task.kind, seed=seed) for head in heads}
-    validation = {head: _on_validation(told[head], y, folds, task) for head in heads}
-    picks = [_pick(told, validation, y, fold, i, task) for i, fold in enumerate(folds)]
-    told[CHOSEN] = _joined(told, picks, folds)
+    predictions = {
+        head: cross_val_predict(head, matrix, y, folds, task=task.kind, seed=seed) for head in heads
+    }
+    validation = {head: _on_validation(predictions[head], y, folds, task) for head in heads}
+    picks = [_pick(predictions, validation, y, fold, i, task) for i, fold in enumerate(folds)]
+    predictions[CHOSEN] = _joined(predictions, picks, folds)
     validation[CHOSEN] = [validation[head][number] for number, head in enumerate(picks)]
     picked = {head: picks.count(head) for head in heads if head in picks}
     return {
-        head: Judgement(
-            _scores(said, y, folds, task, num_draws),
-            _worst(y, said),
+        head: HeadScores(
+            _scores(found, y, folds, task, num_draws),
+            _worst(y, found),
             validation[head],
             picked if head == CHOSEN else {},
-            _draws(said, y, folds, task, num_draws) if head in COMPARED else [],
+            _draws(found, y, folds, task, num_draws) if head in COMPARED_HEADS else [],
         )
-        for head, said in told.items()
+        for head, found in predictions.items()
     }
 
 
@@ -108,29 +111,29 @@ def check_heads(heads: Sequence[str]) -> tuple[str, ...]:
 
 
 def _on_validation(
-    told: Told, y: NDArray[Any], folds: Sequence[Fold], task: Task
+    predictions: Predictions, y: NDArray[Any], folds: Sequence[Fold], task: Task
 ) -> list[float | None]:
     """Return the main metric on the validation rows of each fold."""
     classes = np.unique(y)
     found = []
-    for fold, said in zip(folds, told.validation, strict=True):
+    for fold, predicted in zip(folds, predictions.validation, strict=True):
         true = y[fold.validation]
         if task.metric == "auroc":
-            value = metrics.auroc(true, said, classes)
+            value = metrics.auroc(true, predicted, classes)
         elif task.kind == "regression":
             value = {"r2": metrics.r2, "mae": metrics.mean_absolute_error}[task.metric](
-                true, said[:, 0]
+                true, predicted[:, 0]
             )
         else:
             value = {"macro_f1": metrics.macro_f1, "accuracy": metrics.accuracy}[task.metric](
-                true, classes[np.argmax(said, axis=1)]
+                true, classes[np.argmax(predicted, axis=1)]
             )
         found.append(value)
     return _plain_all(np.array(found))
 
 
 def _pick(
-    told: dict[str, Told],
+    predictions: dict[str, Predictions],
     validation: dict[str, list[float | None]],
     y: NDArray[Any],
     fold: Fold,
@@ -147,37 +150,39 @@ def _pick(
         for head, found in validation.items()
         if (value := found[number]) is not None
     }
-    if len(known) < len(told):
-        wanted = wanted_columns(y, task.kind)[0][fold.validation]
+    if len(known) < len(predictions):
+        targets = target_columns(y, task.kind)[0][fold.validation]
         known = {
-            head: -float(((said.validation[number] - wanted) ** 2).mean())
-            for head, said in told.items()
+            head: -float(((found.validation[number] - targets) ** 2).mean())
+            for head, found in predictions.items()
         }
     return max(known, key=lambda head: known[head])
 
 
-def _joined(told: dict[str, Told], picks: Sequence[str], folds: Sequence[Fold]) -> Told:
-    """Return what the chosen head of each fold says of its test rows."""
-    some = next(iter(told.values()))
+def _joined(
+    predictions: dict[str, Predictions], picks: Sequence[str], folds: Sequence[Fold]
+) -> Predictions:
+    """Return the predictions of the chosen head of each fold."""
+    some = next(iter(predictions.values()))
     predicted = some.predicted.copy()
     found = None if some.scores is None else some.scores.copy()
     for head, fold in zip(picks, folds, strict=True):
-        predicted[fold.test] = told[head].predicted[fold.test]
-        chosen = told[head].scores
+        predicted[fold.test] = predictions[head].predicted[fold.test]
+        chosen = predictions[head].scores
         if found is not None and chosen is not None:
             found[fold.test] = chosen[fold.test]
-    return Told(predicted, found, (), ())
+    return Predictions(predicted, found, (), ())
 
 
 def _scores(
-    told: Told, y: NDArray[Any], folds: Folds, task: Task, num_draws: int
+    predictions: Predictions, y: NDArray[Any], folds: Folds, task: Task, num_draws: int
 ) -> dict[str, dict[str, Any]]:
     found = score_predictions(
         y,
-        told.predicted,
+        predictions.predicted,
         folds,
         task=task.kind,
-        probabilities=told.scores,
+        probabilities=predictions.scores,
         blocks=folds.blocks,
         num=num_draws,
         seed=_DRAW_SEED,
@@ -195,25 +200,29 @@ def _scores(
 
 
 def _draws(
-    told: Told, y: NDArray[Any], folds: Folds, task: Task, num_draws: int
+    predictions: Predictions, y: NDArray[Any], folds: Folds, task: Task, num_draws: int
 ) -> list[float | None]:
-    found = drawn_metric(
-        task.metric, y, told.predicted, folds, probabilities=told.scores,
+    found = resampled_metric(
+        task.metric, y, predictions.predicted, folds, probabilities=predictions.scores,
         blocks=folds.blocks, num=num_draws, seed=_DRAW_SEED,
     )  # fmt: skip
     return _plain_all(found)
 
 
-def _worst(y: NDArray[Any], told: Told) -> list[list[Any]]:
-    """Return the units told worst: far off, or whose class got the least of the scores."""
-    if told.scores is None:
-        off = np.abs(y - told.predicted)
+def _worst(y: NDArray[Any], predictions: Predictions) -> list[list[Any]]:
+    """Return the units predicted worst: far off, or whose class got the least of the scores."""
+    if predictions.scores is None:
+        off = np.abs(y - predictions.predicted)
     else:
         codes = np.unique(y, return_inverse=True)[1]
-        off = 1 - told.scores[np.arange(len(y)), codes.ravel()]
+        off = 1 - predictions.scores[np.arange(len(y)), codes.ravel()]
     off = np.where(np.isnan(off), -np.inf, off)
     order = np.argsort(-off, kind="stable")[:NUM_WORST]
-    return [[int(i), _plain(y[i]), _plain(told.predicted[i])] for i in order if np.isfinite(off[i])]
+    return [
+        [int(i), _plain(y[i]), _plain(predictions.predicted[i])]
+        for i in order
+        if np.isfinite(off[i])
+    ]
 
 
 def _plain(value: Any) -> Any:

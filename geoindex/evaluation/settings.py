@@ -1,4 +1,4 @@
-"""How is an evaluation run? Splits, seeds and sizes, and the folds that follow from them."""
+"""Settings of an evaluation: splits, folds, sample sizes and masking."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from geoindex.evaluation.splits import Folds, place_folds, random_folds, spatial
 from geoindex.evaluation.tasks.base import Labels, Task
 
 SPLITS = ("spatial", "places", "random")
-HIDINGS = ("each", "all")
+HIDE = ("each", "all")
 DEFAULT_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the folds and the units.
+    """The settings that decide folds and units.
 
     Attributes
     ----------
@@ -32,16 +32,16 @@ class Settings:
     gap
         Rings of cells between training and test.
     most_units
-        A task with more is judged on a sample, the same for every row; more is surer but slower.
+        A task with more is scored on a sample, the same for every method; more is surer but slower.
     least_rare
         A task with fewer units off its commonest label is left out: chance would decide.
     num_draws
         Of the bootstrap.
     hide
-        ``"each"``: a task of cells is judged with labels visible, and with what tells its answer
-        hidden. ``"all"``: what tells the answer of any of the tasks is hidden at once, and labels
-        are never visible. All tasks then see one map, so that a row which has to learn it learns
-        once; but scores are lower, and not to be compared with others. Tasks of cells only.
+        ``"each"``: a task of cells is scored with its labels visible, and with them masked.
+        ``"all"``: the labels of all tasks are masked at once, and never visible. All tasks then
+        see one map, so that a method which has to be fitted to it is fitted once; but scores are
+        lower, and not to be compared with others. Tasks of cells only.
     """
 
     split: str = "spatial"
@@ -57,8 +57,8 @@ class Settings:
         if self.split not in SPLITS:
             msg = f"no split {self.split!r}; want one of {', '.join(SPLITS)}. Example: spatial"
             raise UsageError(msg)
-        if self.hide not in HIDINGS:
-            msg = f"hide is {self.hide!r}; want one of {', '.join(HIDINGS)}. Example: each"
+        if self.hide not in HIDE:
+            msg = f"hide is {self.hide!r}; want one of {', '.join(HIDE)}. Example: each"
             raise UsageError(msg)
 
     def folds(self, view: MapView, task: Task, units: NDArray[np.int64], seed: int) -> Folds:
@@ -83,16 +83,16 @@ class Settings:
             seed=seed,
         )
 
-    def sample(self, labels: Labels, can_be_asked: NDArray[np.bool_]) -> Labels:
-        """Return the labels of units that can be asked, at most `most_units` of them."""
-        places = np.flatnonzero(can_be_asked)
+    def sample(self, labels: Labels, is_usable: NDArray[np.bool_]) -> Labels:
+        """Return the labels of the usable units, at most `most_units` of them."""
+        places = np.flatnonzero(is_usable)
         if len(places) > self.most_units:
             rng = np.random.default_rng(0)
             places = np.sort(rng.choice(places, self.most_units, replace=False))
         return Labels(labels.units[places], labels.values[places])
 
     def too_few(self, labels: Labels) -> str:
-        """Say what labels lack to be judged by; "" if nothing."""
+        """Say what labels lack to be scored; "" if nothing."""
         if not len(labels.values):
             return "nothing has a label"
         _, sizes = np.unique(labels.values, return_counts=True)

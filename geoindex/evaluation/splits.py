@@ -1,7 +1,7 @@
-"""Which rows teach and which are asked? Folds in which no test row has a neighbour in training.
+"""Cross-validation folds in which no test row has a neighbour in training.
 
-Places close together are alike, so a random split asks for what it has just told. Here a test row
-is at least `gap` cells away from every row that a head has seen:
+Places close together are similar, so a random split leaks labels from training into test. Here a
+test row is at least `gap` cells away from every row that a head has seen:
 
 - Blocks are H3 parent cells. A block is never divided between training, validation and test.
 - A row whose cell lies within `gap` rings (of the cells' own resolution) of a test cell is left
@@ -10,8 +10,6 @@ is at least `gap` cells away from every row that a head has seen:
   together: neither touches the test rows.
 
 Folds hold row numbers, ascending, and depend on nothing but their arguments.
-
-Which rows lie too close together for one to teach and the other to be asked?
 """
 
 from collections.abc import Sequence
@@ -23,16 +21,67 @@ from numpy.typing import ArrayLike, NDArray
 from geoindex.errors import InvalidResolutionError, TooFewBlocksError, UsageError
 from geoindex.geo.h3 import parents, resolution_of, ring
 
+DEFAULT_FOLDS = 5
+# blocks a fold, so that a fold is more than one neighbourhood
+_BLOCKS_PER_FOLD = 3
+_FEWER_BLOCKS = 2
+# of the rows that are not tested
+_VALIDATION_SHARE = 0.2
 
-class Near:
-    """Answers which rows are close to which, by their cells.
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """The rows of one fold, as ascending row numbers without a row in common.
+
+    Attributes
+    ----------
+    train, test, validation
+        Shape ``(n,)`` each, never empty. What is in none of them was left out by the gap.
+    """
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+
+class Folds(list[Fold]):
+    """A list of folds, with how it was made.
+
+    Parameters
+    ----------
+    folds
+        The folds.
+    description
+        How the rows were split, one sentence.
+    blocks
+        A number for each row, the same within a block: what a bootstrap draws. Shape ``(n,)``.
+    block_resolution
+        Of spatial blocks, else None.
+    """
+
+    def __init__(
+        self,
+        folds: Sequence[Fold],
+        *,
+        description: str,
+        blocks: NDArray[np.int64],
+        block_resolution: int | None = None,
+    ) -> None:
+        super().__init__(folds)
+        self.description = description
+        self.blocks = blocks
+        self.block_resolution = block_resolution
+
+
+class CellGap:
+    """The cells within a gap of each other.
 
     Parameters
     ----------
     cells
         The cell of each row, shape ``(n,)``.
     gap
-        So many rings of cells are close.
+        Rings of cells.
 
     Attributes
     ----------
@@ -79,58 +128,6 @@ class Near:
         return reached
 
 
-DEFAULT_FOLDS = 5
-# blocks a fold, so that a fold is more than one neighbourhood
-_BLOCKS_PER_FOLD = 3
-_FEWER_BLOCKS = 2
-# of the rows that are not tested
-_VALIDATION_SHARE = 0.2
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """The rows of one fold, as ascending row numbers without a row in common.
-
-    Attributes
-    ----------
-    train, test, validation
-        Shape ``(n,)`` each, never empty. What is in none of them was left out by the gap.
-    """
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
-    validation: NDArray[np.int64]
-
-
-class Folds(list[Fold]):
-    """A list of folds that can say how it was made.
-
-    Parameters
-    ----------
-    folds
-        The folds.
-    words
-        How the rows were split, one sentence.
-    blocks
-        A number for each row, the same within a block: what a bootstrap draws. Shape ``(n,)``.
-    block_resolution
-        Of spatial blocks, else None.
-    """
-
-    def __init__(
-        self,
-        folds: Sequence[Fold],
-        *,
-        words: str,
-        blocks: NDArray[np.int64],
-        block_resolution: int | None = None,
-    ) -> None:
-        super().__init__(folds)
-        self.words = words
-        self.blocks = blocks
-        self.block_resolution = block_resolution
-
-
 def spatial_folds(
     cells: ArrayLike,
     *,
@@ -154,7 +151,7 @@ def spatial_folds(
         Rings of cells between training and test; 0 lets blocks touch. A wider gap is stricter,
         and leaves fewer rows to learn from.
     seed
-        Deals out blocks of equal size.
+        Orders blocks of equal size.
 
     Raises
     ------
@@ -167,7 +164,7 @@ def spatial_folds(
     if gap < 0:
         msg = f"gap is {gap}; want 0 or more rings of cells. Example: 1"
         raise UsageError(msg)
-    near = Near(np.asarray(cells, np.uint64), gap)
+    near = CellGap(np.asarray(cells, np.uint64), gap)
     resolution = near.resolution
     if block_resolution is None:
         block_resolution = _choose_resolution(near.cells, resolution, num_folds)
@@ -182,16 +179,16 @@ def spatial_folds(
         )
         raise TooFewBlocksError(msg)
     kept = np.mean([fold.train.size + fold.validation.size + fold.test.size for fold in found])
-    words = (
+    description = (
         f"{num_folds} spatial folds: blocks are the {num_blocks:,} H3 cells of resolution "
         f"{block_resolution}, {gap} ring(s) of resolution {resolution} between training and test "
         f"({1 - kept / near.cell_of.size:.0%} of the rows left out in the gap)"
     )
-    return Folds(found, words=words, blocks=blocks, block_resolution=block_resolution)
+    return Folds(found, description=description, blocks=blocks, block_resolution=block_resolution)
 
 
 def place_folds(places: ArrayLike, *, num_folds: int | None = None, seed: int = 0) -> Folds:
-    """Return folds that hold out whole places: learn in some towns, be asked in another.
+    """Return folds that hold out whole places: train in some towns, test in another.
 
     Parameters
     ----------
@@ -203,7 +200,7 @@ def place_folds(places: ArrayLike, *, num_folds: int | None = None, seed: int = 
         rows.
     seed
         Draws the places for validation, of those that are not tested, until they hold a fifth of
-        the rows; and deals out places of equal size to groups.
+        the rows; and orders places of equal size.
 
     Raises
     ------
@@ -221,16 +218,16 @@ def place_folds(places: ArrayLike, *, num_folds: int | None = None, seed: int = 
         raise TooFewBlocksError(msg)
     rng = np.random.default_rng(seed)
     sizes = np.bincount(codes)
-    group = np.arange(groups) if num_folds is None else _deal(sizes, groups, rng)
+    group = np.arange(groups) if num_folds is None else _assign(sizes, groups, rng)
     found = []
     for test in range(groups):
-        # never one place alone, if it is small: eleven cells choose by chance
-        is_validation = _carve(sizes, group != test, rng)
+        # by rows, not by places: a place of eleven cells would choose by chance
+        is_validation = _pick_validation(sizes, group != test, rng)
         is_train = (group != test) & ~is_validation
         parts = (is_train, group == test, is_validation)
         found.append(Fold(*(_rows(part[codes]) for part in parts)))
-    words = f"{groups} folds of whole places ({len(names)} of them), each held out once"
-    return Folds(found, words=words, blocks=codes)
+    description = f"{groups} folds of whole places ({len(names)} of them), each held out once"
+    return Folds(found, description=description, blocks=codes)
 
 
 def random_folds(num_rows: int, *, num_folds: int = DEFAULT_FOLDS, seed: int = 0) -> Folds:
@@ -258,29 +255,29 @@ def random_folds(num_rows: int, *, num_folds: int = DEFAULT_FOLDS, seed: int = 0
         rest = order[~np.isin(order, test)]
         cut = max(1, round(_VALIDATION_SHARE * rest.size))
         found.append(Fold(np.sort(rest[cut:]), np.sort(test), np.sort(rest[:cut])))
-    words = (
+    description = (
         f"{num_folds} RANDOM folds: a test row's own neighbours are in training, so the scores are "
         "higher than in a place not seen before. Spatial folds are the honest ones"
     )
-    return Folds(found, words=words, blocks=np.arange(num_rows, dtype=np.int64))
+    return Folds(found, description=description, blocks=np.arange(num_rows, dtype=np.int64))
 
 
-def _folds(blocks: NDArray[np.int64], near: Near, num_folds: int, seed: int) -> list[Fold]:
+def _folds(blocks: NDArray[np.int64], near: CellGap, num_folds: int, seed: int) -> list[Fold]:
     rng = np.random.default_rng(seed)
     sizes = np.bincount(blocks)
     if sizes.size < num_folds:
         msg = (
             f"{sizes.size} blocks for {num_folds} folds; want at least one block a fold. Label a "
-            "wider area, or ask for fewer folds or finer blocks. Example: --folds 3"
+            "wider area, or take fewer folds or finer blocks. Example: --folds 3"
         )
         raise TooFewBlocksError(msg)
-    group = _deal(sizes, num_folds, rng)
+    group = _assign(sizes, num_folds, rng)
     block_of_cell = np.zeros(near.cells.size, np.int64)
     block_of_cell[near.cell_of] = blocks
     found = []
     for tested in range(num_folds):
         is_test_block = group == tested
-        is_validation_block = _carve(sizes, ~is_test_block, rng)
+        is_validation_block = _pick_validation(sizes, ~is_test_block, rng)
         is_test = is_test_block[block_of_cell]
         is_free = ~near.around(is_test)
         is_validation = is_validation_block[block_of_cell] & is_free
@@ -290,8 +287,10 @@ def _folds(blocks: NDArray[np.int64], near: Near, num_folds: int, seed: int) -> 
     return found
 
 
-def _deal(sizes: NDArray[np.int64], num_groups: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Deal blocks out to groups, the largest first, each to the group with the fewest rows."""
+def _assign(
+    sizes: NDArray[np.int64], num_groups: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Assign blocks to groups, the largest first, each to the group with the fewest rows."""
     order = rng.permutation(sizes.size)
     order = order[np.argsort(-sizes[order], kind="stable")]
     group = np.zeros(sizes.size, np.int64)
@@ -302,7 +301,7 @@ def _deal(sizes: NDArray[np.int64], num_groups: int, rng: np.random.Generator) -
     return group
 
 
-def _carve(
+def _pick_validation(
     sizes: NDArray[np.int64], is_open: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Choose blocks for validation among the open ones, until they hold their share of rows.

@@ -1,9 +1,8 @@
-"""What vectors does an encoder give the cells and entities of a view?
+"""Embed the cells and entities of a view with an encoder.
 
-Tokens of the whole map are made once and kept; a view in which tags are hidden has only the
-entities that lost some tokenised again. Tiles are those of a build (`geoindex.geo.cell_members`):
-a cell,
-what touches it, and the ring around it as halo.
+Tokens of the whole map are made once and kept; of a masked view only the entities that lost tags
+are tokenised again. Tiles are those of a build (`geoindex.geo.cell_members`): a cell, what touches
+it, and the ring around it as halo.
 """
 
 from dataclasses import fields
@@ -26,12 +25,12 @@ _TOKEN_PARTS = tuple(field.name for field in fields(EntityTokens))
 
 
 class ViewEncoder:
-    """An encoder with a memory of the tokens of whole maps.
+    """An encoder that keeps the tokens of the whole map.
 
     Parameters
     ----------
     encoder
-        From `geoindex.encoders.load_encoder`, or anything that keeps its promise.
+        From `geoindex.encoders.load_encoder`, or anything with its interface.
     """
 
     def __init__(self, encoder: "Embedder") -> None:
@@ -50,7 +49,7 @@ class ViewEncoder:
         elif self._whole is not None and self._source == view.source:
             found = self._patched(view, self._whole)
         else:
-            # the whole map was not asked for: there are no tokens to take
+            # the whole map was not tokenised: there are no tokens to take
             found = self._fresh(view, np.arange(len(view)))
         self._last = (view.fingerprint, found)
         return found
@@ -93,15 +92,15 @@ class ViewEncoder:
         Returns
         -------
         contextual
-            Shape ``(n, dim)``, zero where not asked for; ``(0, dim)`` without `rows`.
+            Shape ``(n, dim)``, zero for other entities; ``(0, dim)`` without `rows`.
         regions
             Shape ``(c, region_dim)``, zero where a tile was not needed.
         """
         tokens = self.tokens(view)
-        is_asked = np.zeros(len(view), np.bool_)
+        is_wanted = np.zeros(len(view), np.bool_)
         needed = np.ones(len(members.cells), np.bool_)
         if rows is not None:
-            is_asked[rows] = True
+            is_wanted[rows] = True
             needed = np.isin(members.cells, view.home[rows])
         contextual = np.zeros((0 if rows is None else len(view), self.encoder.dim), np.float32)
         regions = np.zeros((len(members.cells), self.encoder.region_dim), np.float32)
@@ -110,7 +109,7 @@ class ViewEncoder:
                 continue
             found = tile_rows(members, run)
             tile_cell = np.repeat(members.cells[run.start : run.stop], np.diff(found.offsets))
-            is_read = is_asked[found.members] & (view.home[found.members] == tile_cell)
+            is_read = is_wanted[found.members] & (view.home[found.members] == tile_cell)
             tiles = Tiles(
                 found.members,
                 found.offsets,

@@ -77,7 +77,7 @@ class CellImages:
         return ranges(first, sizes).astype(np.int64), starts.astype(np.int64)
 
 
-def seen_by(
+def encoder_patches(
     encoder: "Embedder",
     stage: "ImageStage",
     levels: "Sequence[Level]",

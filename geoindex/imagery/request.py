@@ -105,7 +105,7 @@ def manifest_source(source: str) -> str:
     return str(path.resolve()) if path.exists() else source
 
 
-def kept_options(settings: dict[str, Any]) -> ImageryOptions:
+def manifest_options(settings: dict[str, Any]) -> ImageryOptions:
     """Return the options of the manifest's `imagery` settings.
 
     Raises

@@ -28,7 +28,7 @@ from geoindex.encoders import load_encoder
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
 from geoindex.geo.distance import BBox
 from geoindex.imagery.build_patches import ImageStage, add_images, open_stage
-from geoindex.imagery.cell_patches import seen_by
+from geoindex.imagery.cell_patches import encoder_patches
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
@@ -198,7 +198,7 @@ def _build(
         settings["imagery"] = add_images(
             images, files, workspace.path(f"images-{key}"), reporter=reporter
         )
-        seen_cells = seen_by(encoder, images, levels, files, settings["imagery"], reporter)
+        seen_cells = encoder_patches(encoder, images, levels, files, settings["imagery"], reporter)
     with threadpool_limits(1, "blas"):
         embed(
             files, encoder, folder, rows,

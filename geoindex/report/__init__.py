@@ -1,1 +1,1 @@
-"""HTML pages, SVG charts and maps shared by queries and evaluation."""
+"""Pages for people: templates, charts and maps that queries and evaluations share."""

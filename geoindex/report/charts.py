@@ -1,17 +1,17 @@
-"""How are scores drawn? One band a row, marks with intervals on one scale, as inline SVG.
+"""Charts of scores: one band a method, marks with intervals on one scale, as inline SVG.
 
-Positions across are percentages and heights are pixels, so that a chart fills any width while its
-text and marks keep their size. A mark tells its numbers in its ``<title>``.
+Here are positions and ticks; ``templates/parts.html`` draws them. Positions across are percentages
+and heights are pixels, so that a chart fills any width while its text and marks keep their size.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
-from geoindex.report.html import Html, element, joined, number
+from geoindex.report.page import number
 
-#: Marks of the style sheet's page: circle, diamond, triangle, square, cross.
+#: Marks of the page: circle, diamond, triangle, square, cross.
 NUM_SHAPES = 5
 CHOSEN_SHAPE = "best"
 _STEP, _TOP, _AXIS = 9, 16, 20
@@ -35,10 +35,18 @@ class Scale:
     low: float
     high: float
 
+    def share(self, value: float) -> float:
+        """Return where a value lies, 0 to 100; outside of the range, the edge."""
+        return 100 * min(max((value - self.low) / (self.high - self.low), 0), 1)
+
     def at(self, value: float) -> str:
-        """Return where a value lies, as a percentage; outside of the range, the edge."""
-        share = (value - self.low) / (self.high - self.low)
-        return f"{100 * min(max(share, 0), 1):.2f}%"
+        """Return where a value lies as a percentage."""
+        return f"{self.share(value):.2f}%"
+
+    def anchor(self, value: float) -> str:
+        """Return the class that keeps a text at an edge inside of the chart."""
+        share = self.share(value)
+        return "from" if share < 12 else "to" if share > 88 else "mid"
 
     def holds(self, value: float) -> bool:
         """Say whether a value lies in the range."""
@@ -54,36 +62,46 @@ class Scale:
 
 @dataclass(frozen=True)
 class Mark:
-    """One number of a row.
+    """One number of a method.
 
     Attributes
     ----------
     shape
-        Place in the list of shapes, or `CHOSEN_SHAPE`.
+        Its name in the page: see `shape`.
     value, low, high
         On the scale; an interval that is not known is NaN.
-    told
-        What the mark says when it is pointed at.
+    label
+        The text of its tooltip.
     key
-        What the page's pickers know it by.
+        Its name for the page's pickers.
     """
 
-    shape: int | str
+    shape: str
     value: float
-    told: str
+    label: str
     low: float = math.nan
     high: float = math.nan
-    key: str | None = None
+    key: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the value is a number."""
+        return math.isfinite(self.value)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the interval is known."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
 class Band:
-    """One row of a chart.
+    """One method of a chart.
 
     Attributes
     ----------
     name, colour
-        Text and class of the row.
+        Text, and class of the style sheet.
     shown
         The number at its right.
     marks
@@ -94,6 +112,71 @@ class Band:
     colour: str
     shown: str
     marks: list[Mark] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        """Pixels, a multiple of nine, for which the style sheet has classes."""
+        marks = _STEP * (max(len(self.marks), 1) + 1)
+        return max(marks, _TWO_LINES) if len(self.name) > _LONG else marks
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: names at the left, marks, and one number a band at the right.
+
+    Attributes
+    ----------
+    title
+        For those who cannot see it.
+    scale
+        Across.
+    bands
+        From the top.
+    line, line_name
+        A value to draw across all bands, such as the score of chance; NaN for none.
+    bars_from
+        Draw a bar from this value to each mark.
+    """
+
+    title: str
+    scale: Scale
+    bands: list[Band]
+    line: float = math.nan
+    line_name: str = ""
+    bars_from: float | None = None
+
+    @property
+    def has_line(self) -> bool:
+        """Whether there is a line to draw."""
+        return math.isfinite(self.line)
+
+    @property
+    def top(self) -> int:
+        """The first pixel of the bands."""
+        return _TOP
+
+    @property
+    def bottom(self) -> int:
+        """The last pixel of the bands."""
+        return _TOP + sum(band.height for band in self.bands)
+
+    @property
+    def height(self) -> int:
+        """With the axis."""
+        return self.bottom + _AXIS
+
+    def placed(self) -> Iterator[tuple[Band, int, list[tuple[Mark, int]]]]:
+        """Yield each band with its first pixel, and its marks with theirs."""
+        top = _TOP
+        for band in self.bands:
+            first = top + (band.height - _STEP * (len(band.marks) - 1)) // 2
+            yield band, top, [(mark, first + _STEP * i) for i, mark in enumerate(band.marks)]
+            top += band.height
+
+    def bar(self, mark: Mark) -> tuple[str, str]:
+        """Return left edge and width of a mark's bar; one of no length is still seen."""
+        ends = (self.scale.share(self.bars_from or 0), self.scale.share(mark.value))
+        return f"{min(ends):.2f}%", f"{max(max(ends) - min(ends), 0.4):.2f}%"
 
 
 def scale_of(
@@ -125,150 +208,9 @@ def scale_of(
     return Scale(low - spare, high + spare)
 
 
-def chart(
-    bands: Sequence[Band],
-    scale: Scale,
-    *,
-    title: str,
-    line: tuple[float, str] | None = None,
-    bars_from: float | None = None,
-) -> Html:
-    """Return a chart: names at the left, marks, the number that counts at the right.
-
-    Parameters
-    ----------
-    bands
-        From the top.
-    scale
-        Across.
-    title
-        For those who cannot see it.
-    line
-        A value to draw across all bands and its name: the score of chance.
-    bars_from
-        Draw a bar from this value to each mark.
-    """
-    heights = [_height(band) for band in bands]
-    bottom = _TOP + sum(heights)
-    tops = [_TOP + sum(heights[:i]) for i in range(len(bands))]
-    drawn = [
-        element("rect", x=0, y=top, width="100%", height=height, class_="odd")
-        for top, height in list(zip(tops, heights, strict=True))[1::2]
-    ]
-    drawn.append(_axis(scale, bottom))
-    if line is not None and math.isfinite(line[0]):
-        drawn.append(_line(*line, scale, bottom))
-    for band, top in zip(bands, tops, strict=True):
-        drawn.append(_band(band, scale, top, bars_from))
-    figure = element(
-        "svg", *drawn, role="img", aria_label=title, height=bottom + _AXIS, width="100%"
-    )
-    names = (_side(band, band.name, height) for band, height in zip(bands, heights, strict=True))
-    shown = (_side(band, band.shown, height) for band, height in zip(bands, heights, strict=True))
-    return element(
-        "div",
-        element("div", *names, class_="names", aria_hidden="true"),
-        figure,
-        element("div", *shown, class_="shown", aria_hidden="true"),
-        class_="chart",
-    )
-
-
-def shapes() -> Html:
-    """Return the marks that charts use, to be put into the page once."""
-    drawings = {
-        "s0": element("circle", r=3.6),
-        "s1": element("path", d="M0-4.8 4.8 0 0 4.8-4.8 0z"),
-        "s2": element("path", d="M0-4.6 4.6 3.6-4.6 3.6z"),
-        "s3": element("path", d="M-3.4-3.4h6.8v6.8h-6.8z"),
-        "s4": element("path", d="M-1.4-4.4h2.8v3h3v2.8h-3v3h-2.8v-3h-3v-2.8h3z"),
-        "s" + CHOSEN_SHAPE: element(
-            "path", d="M0-7l2 4.7 5.1.4-3.9 3.4 1.2 5L0 3.9-4.4 6.5l1.2-5-3.9-3.4 5.1-.4z"
-        ),
-    }
-    symbols = (element("g", drawing, id=name) for name, drawing in drawings.items())
-    return element("svg", element("defs", *symbols), class_="defs", aria_hidden="true")
-
-
-def shape(which: int | str) -> str:
-    """Return the name of a mark among `shapes`."""
-    return f"s{which if isinstance(which, str) else which % NUM_SHAPES}"
-
-
-def legend_mark(which: int | str) -> Html:
-    """Return a mark for a line of text."""
-    drawn = element("use", href=f"#{shape(which)}", x=8, y=8)
-    return element("svg", drawn, class_="mark", width=16, height=16, aria_hidden="true")
-
-
-def _height(band: Band) -> int:
-    marks = _STEP * (max(len(band.marks), 1) + 1)
-    return max(marks, _TWO_LINES) if len(band.name) > _LONG else marks
-
-
-def _side(band: Band, text: str, height: int) -> Html:
-    return element("span", text, class_=band.colour, style=f"height:{height}px", title=text)
-
-
-def _axis(scale: Scale, bottom: int) -> Html:
-    drawn = []
-    for i, (value, text) in enumerate(scale.ticks()):
-        x, kind = scale.at(value), "mid extra" if i % 2 else "mid"
-        drawn.append(element("line", x1=x, x2=x, y1=_TOP, y2=bottom, class_="grid"))
-        drawn.append(element("text", text, x=x, y=bottom + 14, class_=kind))
-    return joined(*drawn)
-
-
-def _line(value: float, name: str, scale: Scale, bottom: int) -> Html:
-    x = scale.at(value)
-    return joined(
-        element("line", x1=x, x2=x, y1=_TOP - 3, y2=bottom, class_="zero"),
-        element("text", name, x=x, y=_TOP - 6, class_=f"zero {_anchor(x)}"),
-    )
-
-
-def _anchor(x: str) -> str:
-    """Return the class that keeps a text at an edge inside of the chart."""
-    share = float(x[:-1])
-    return "from" if share < 12 else "to" if share > 88 else "mid"
-
-
-def _band(band: Band, scale: Scale, top: int, bars_from: float | None) -> Html:
-    drawn = []
-    first = top + (_height(band) - _STEP * (len(band.marks) - 1)) // 2
-    for i, mark in enumerate(band.marks):
-        y = first + _STEP * i
-        if math.isfinite(mark.value):
-            drawn.append(_mark(mark, scale, y, bars_from))
-        else:
-            drawn.append(element("text", "not known", x="50%", y=y + 4, class_="mid"))
-    return element("g", *drawn, class_=band.colour)
-
-
-def _mark(mark: Mark, scale: Scale, y: int, bars_from: float | None) -> Html:
-    x = scale.at(mark.value)
-    parts = [element("title", mark.told)]
-    if bars_from is not None:
-        parts.append(_bar(scale.at(bars_from), x, y))
-    elif math.isfinite(mark.low) and math.isfinite(mark.high):
-        low, high = scale.at(mark.low), scale.at(mark.high)
-        parts.append(element("line", x1=low, x2=high, y1=y, y2=y, class_="reach"))
-    if bars_from is None and scale.holds(mark.value):
-        parts.append(element("use", href=f"#{shape(mark.shape)}", x=x, y=y))
-    elif bars_from is None:
-        # off the scale: its number stands at the edge it lies beyond
-        text = f"\N{BLACK LEFT-POINTING SMALL TRIANGLE} {number(mark.value, 1)}"
-        if mark.value > scale.high:
-            text = f"{number(mark.value, 1)} \N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
-        parts.append(element("text", text, x=x, y=y + 4, class_=f"off {_anchor(x)}"))
-    return element("g", *parts, class_="m", data_in=mark.key)
-
-
-def _bar(start: str, end: str, y: int) -> Html:
-    left, right = sorted((float(start[:-1]), float(end[:-1])))
-    # a bar of no length is still seen
-    width = max(right - left, 0.4)
-    return element("rect", x=f"{left:.2f}%", width=f"{width:.2f}%", y=y - 6, height=12, rx=2)
+def shape(place: int | str) -> str:
+    """Return the name of a mark: by its place in a list, or `CHOSEN_SHAPE`."""
+    return f"s{place if isinstance(place, str) else place % NUM_SHAPES}"
 
 
 def _round_step(step: float) -> float:

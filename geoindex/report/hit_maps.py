@@ -1,4 +1,4 @@
-"""Where does a hit lie in its picture? Frames about hits, chips as data, outlines in pixels."""
+"""Pictures of hits: frames around them, chips as data addresses, outlines in pixels."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ _JPEG_QUALITY = 86
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a card shows, in pixels of a picture `VIEW_PX` wide.
+    """A hit in pixels of a picture `VIEW_PX` wide.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def drawings(
 
 
 def frame_of(shape: Any, *, is_cell: bool, cell_side_m: float | None) -> ChipFrame:
-    """Return the ground to show about a geometry."""
+    """Return the frame of a picture around a geometry."""
     import shapely
 
     west, south, east, north = shapely.bounds(close_to(np.array([shape], object), _lon(shape))[0])

@@ -1,8 +1,7 @@
-"""What do the hits look like? One HTML file: a card each, its chip, its geometry over it, its tags.
+"""Write hits as one HTML page: each with its outline on a picture, its tags and its similarity.
 
-It opens offline and needs nothing else: pictures are in it, there is no script, and the browser is
-told to load nothing. Without imagery the geometry is drawn on plain ground. The same hits give the
-same bytes.
+The page opens offline: pictures lie in it, and it loads and runs nothing. Without imagery the
+outline is drawn on plain ground. The same hits give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -13,51 +12,14 @@ from geoindex._version import __version__
 from geoindex.errors import GeoindexError
 from geoindex.imagery import Imagery, open_imagery
 from geoindex.imagery.beside import check_beside
-from geoindex.imagery.request import kept_options
+from geoindex.imagery.request import manifest_options
 from geoindex.index import Index
 from geoindex.queries.hits import Hits
 from geoindex.report.hit_maps import VIEW_PX, Drawing, drawings, picture_uri
-from geoindex.report.html import (
-    OSM,
-    Html,
-    element,
-    joined,
-    link,
-    name_of,
-    number,
-    place_url,
-    plural,
-)
-from geoindex.storage.filesystem import writing
-from geoindex.storage.output_files import check_output_file, explained, real_path
+from geoindex.report.page import OSM, SUFFIXES, osm_url, place_url, plural, render, write_html
+from geoindex.storage.output_files import check_output_file
 
-SUFFIXES = (".html", ".htm")
 _MOST_TAGS = 24
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'"
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: light-dark(#555, #aaa);
-  --ground: light-dark(#e9ecea, #2a2d2b); --mark: #ff2bd6; --page: light-dark(#fff, #161817); }
-body { margin: 0 auto; padding: 1.5rem; max-width: 84rem; font: 15px/1.45 system-ui, sans-serif;
-  background: var(--page); }
-h1 { font-size: 1.35rem; margin: 0 0 .3rem; } h2 { font-size: 1rem; margin: 0; }
-p, dl { margin: .3rem 0; } .soft, footer { color: var(--soft); } .asked { display: flex;
-  gap: 1rem; align-items: flex-start; margin: 0 0 1.2rem; } .asked img { width: 9rem; height: 9rem;
-  object-fit: contain; background: var(--ground); border-radius: .4rem; }
-ol { list-style: none; padding: 0; margin: 0; display: grid; gap: 1.1rem;
-  grid-template-columns: repeat(auto-fill, minmax(18.5rem, 1fr)); }
-li { border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
-svg { display: block; width: 100%; height: auto; background: var(--ground); }
-.text { padding: .6rem .8rem .8rem; } .top { display: flex; gap: .6rem; align-items: baseline;
-  justify-content: space-between; } .n { font-variant-numeric: tabular-nums; }
-.halo { fill: none; stroke: #0009; stroke-width: 4.5; } .shape { fill: #ff2bd622;
-  stroke: var(--mark); stroke-width: 2; } .line { fill: none; } .bar { stroke: #fff;
-  stroke-width: 2.5; } .scale { fill: #fff; font: 12px system-ui, sans-serif;
-  paint-order: stroke; stroke: #000b; stroke-width: 3px; }
-dl { display: grid; grid-template-columns: minmax(4rem, auto) 1fr; gap: .1rem .7rem;
-  font-size: .86rem; } dt { color: var(--soft); overflow-wrap: anywhere; }
-dd { margin: 0; overflow-wrap: anywhere; } a { color: inherit; } footer { margin-top: 1.5rem;
-  font-size: .86rem; }
-"""
 
 
 def write_page(
@@ -86,7 +48,7 @@ def write_page(
     Returns
     -------
     notes
-        What there is to say to the user: of chips that could not be read.
+        Messages for the user: of chips that could not be read.
 
     Raises
     ------
@@ -98,9 +60,7 @@ def write_page(
     source = _open(index, imagery, notes)
     side_m = (index.manifest.settings.get("imagery") or {}).get("side_m")
     shown = drawings(hits, source, cell_side_m=side_m, notes=notes)
-    page = hits_html(hits, index, shown, source)
-    with explained(path), writing(real_path(path)) as unfinished:
-        unfinished.write_bytes(page.encode())
+    write_html(hits_html(hits, index, shown, source), path)
     return tuple(notes)
 
 
@@ -113,7 +73,7 @@ def _open(index: Index, imagery: str | None, notes: list[str]) -> Imagery | None
     try:
         if imagery is None:
             check_beside(name, index.path)
-        return open_imagery(name, kept_options(settings))
+        return open_imagery(name, manifest_options(settings))
     except GeoindexError as error:
         if imagery is not None:
             raise
@@ -125,112 +85,59 @@ def hits_html(
     hits: Hits, index: Index, shown: Sequence[Drawing], source: Imagery | None = None
 ) -> str:
     """Return the page of some hits."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{plural(len(hits), 'hit')} of {index.path.name}"),
-        element("style", Html(_STYLE)),
-    )
-    records = hits.records()
-    cards = [_card(row, drawn) for row, drawn in zip(records, shown, strict=True)]
-    body = element(
-        "body",
-        element("main", _header(hits, index), element("ol", *cards)),
-        _footer(index, source),
-    )
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def _header(hits: Hits, index: Index) -> Html:
-    asked = {name: value for name, value in hits.query.items() if name not in {"table", "k"}}
-    words = [f"{name} {_plain(value)}" for name, value in asked.items()]
-    text = element(
-        "div",
-        element("h1", f"{plural(len(hits), 'hit')} of {hits.num_passing:,}"),
-        element("p", " · ".join(words)),
-        element("p", f"{index.path.name}, {hits.index['encoder']}", class_="soft"),
-        *(element("p", note, class_="soft") for note in hits.notes),
-    )
-    picture = picture_uri(Path(str(hits.query["image"]))) if "image" in hits.query else None
-    image = None if picture is None else element("img", src=picture, alt="the picture asked with")
-    return element("div", image, text, class_="asked")
-
-
-def _card(row: dict[str, Any], drawn: Drawing) -> Html:
-    is_cell = "region_id" in row
-    name = row["region_id"] if is_cell else row.get("name") or row["feature_id"]
-    kind = plural(row["num_entities"], "entity", "entities") if is_cell else row["kind"]
-    where = row.get("osm_url") or place_url(row["lon"], row["lat"])
-    if not str(where).startswith(OSM):
-        where = place_url(row["lon"], row["lat"])
-    away = "" if row["distance_m"] is None else f", {_away(row['distance_m'])} away"
-    title = link(where, name_of(str(name)))
-    text = element(
-        "div",
-        element(
-            "div",
-            element("h2", f"{row['rank']}. ", title),
-            element("span", number(row["similarity"], 4), class_="n"),
-            class_="top",
-        ),
-        element("p", f"{kind}{away}", class_="soft"),
-        _tags(row.get("tags") or {}),
-        class_="text",
-    )
-    # a filled cell would tint all that there is to see
-    return element("li", _svg(drawn, str(name), fills=not is_cell), text)
-
-
-def _tags(tags: dict[str, str]) -> Html | None:
-    if not tags:
-        return None
-    pairs = list(tags.items())
-    shown = [part for key, value in pairs[:_MOST_TAGS] for part in
-             (element("dt", key), element("dd", name_of(value)))]  # fmt: skip
-    more = len(pairs) - _MOST_TAGS
-    last = element("p", f"and {plural(more, 'tag')} more", class_="soft") if more > 0 else None
-    return joined(element("dl", *shown), last)
-
-
-def _svg(drawn: Drawing, name: str, *, fills: bool) -> Html:
-    """Return a chip with the geometry over it and a scale bar."""
-    image = None
-    if drawn.chip_uri is not None:
-        image = element("image", href=drawn.chip_uri, width=VIEW_PX, height=VIEW_PX)
-    shapes: list[Html] = []
-    if drawn.areas:
-        shapes.append(element("path", d=drawn.areas, class_="halo", fill_rule="evenodd"))
-        kind = "shape" if fills else "shape line"
-        shapes.append(element("path", d=drawn.areas, class_=kind, fill_rule="evenodd"))
-    if drawn.lines:
-        shapes.append(element("path", d=drawn.lines, class_="halo"))
-        shapes.append(element("path", d=drawn.lines, class_="shape line"))
-    for x, y in drawn.points:
-        shapes.append(element("circle", cx=x, cy=y, r=6, class_="halo"))
-        shapes.append(element("circle", cx=x, cy=y, r=6, class_="shape"))
-    length_m, length_px = drawn.bar
-    y = VIEW_PX - 12
-    path = f"M12 {y}h{length_px:.1f}"
-    bar = joined(element("path", d=path, class_="halo"), element("path", d=path, class_="bar"))
-    told = element("text", f"{length_m:g} m", x=12, y=y - 7, class_="scale")
-    label = f"{name}, {drawn.side_m:.0f} m wide"
-    return element(
-        "svg", image, *shapes, bar, told,
-        viewBox=f"0 0 {VIEW_PX} {VIEW_PX}", role="img", aria_label=label,
-    )  # fmt: skip
-
-
-def _footer(index: Index, source: Imagery | None) -> Html:
     attribution = index.manifest.attribution
-    is_osm = "OpenStreetMap" in attribution
-    credit = link(f"{OSM}copyright", attribution) if is_osm else attribution
-    seen = None if source is None else f" · imagery: {Path(source.name).name}"
-    return element("footer", credit, seen, f" · geoindex {__version__}")
+    query = {name: value for name, value in hits.query.items() if name not in {"table", "k"}}
+    why = [item.text() for item in hits.why] if hits.why is not None else [""] * len(hits)
+    picture = picture_uri(Path(str(hits.query["image"]))) if "image" in hits.query else None
+    return render(
+        "geoindex.report",
+        "hits.html",
+        style="hits.css",
+        px=VIEW_PX,
+        index_name=index.path.name,
+        encoder=hits.index["encoder"],
+        num_passing=hits.num_passing,
+        query=[f"{name} {_plain(value)}" for name, value in query.items()],
+        notes=hits.notes,
+        picture=picture,
+        cards=[_card(*item) for item in zip(hits.records(), shown, why, strict=True)],
+        attribution=attribution,
+        copyright_url=f"{OSM}copyright" if "OpenStreetMap" in attribution else None,
+        imagery=None if source is None else Path(source.name).name,
+        version=__version__,
+    )
+
+
+def _card(row: dict[str, Any], drawn: Drawing, why: str) -> dict[str, Any]:
+    is_cell = "region_id" in row
+    kind = plural(row["num_entities"], "entity", "entities") if is_cell else row["kind"]
+    away = "" if row["distance_m"] is None else f", {_away(row['distance_m'])} away"
+    tags = list((row.get("tags") or {}).items())
+    length_m, length_px = drawn.bar
+    return {
+        "rank": row["rank"],
+        "name": str(row["region_id"] if is_cell else row.get("name") or row["feature_id"]),
+        "url": osm_url(row.get("osm_url")) or place_url(row["lon"], row["lat"]),
+        "similarity": row["similarity"],
+        "about": f"{kind}{away}",
+        "why": why,
+        "tags": tags[:_MOST_TAGS],
+        "num_more": max(0, len(tags) - _MOST_TAGS),
+        "chip": drawn.chip_uri,
+        "areas": drawn.areas,
+        # a filled cell would tint all that there is to see
+        "is_filled": not is_cell,
+        "lines": drawn.lines,
+        "points": drawn.points,
+        "width_m": f"{drawn.side_m:.0f}",
+        "bar": f"M12 {VIEW_PX - 12}h{length_px:.1f}",
+        "bar_m": f"{length_m:g}",
+    }
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(item)}" for key, item in value.items())
     return ", ".join(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -18,17 +18,23 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example():
 
 
 def test_tables_go_to_stdout_and_files_are_written(grid, tmp_path):
-    words = ["--tasks", "shops", "--rows", "constant,counts,tagpool", "--heads", "ridge"]
+    words = ["--tasks", "shops", "--methods", "constant,counts,tagpool", "--heads", "ridge"]
     files = ["-o", tmp_path / "r.json", "--markdown", tmp_path / "r.md"]
     found = run("evaluate", grid.path, *words, "--seeds", 1, *files, "--cache", tmp_path / "cache")
     assert found.exit_code == 0, found.output
     assert found.stdout.startswith("task")
-    # each cell of this map holds one thing: without its shops nothing is left to ask about
+    # each cell of this map holds one thing: without its shops no cell is left
     assert "note: shops masked: left out" in found.stderr
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["format"] == "geoindex-evaluation"
     assert "| shops | r2 |" in (tmp_path / "r.md").read_text()
     assert list((tmp_path / "cache").rglob("*.json"))
+
+
+def test_the_old_name_of_methods_still_works(grid, tmp_path):
+    found = run("evaluate", grid.path, "--rows", "counts,bert", "--cache", tmp_path)
+    assert "no method 'bert'" in str(found.exception)
+    assert "--rows" not in run("evaluate", "--help").output
 
 
 def test_a_file_that_is_there_is_kept_before_any_work(grid, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from geoindex.errors import InvalidLabelsError, OutputError
 from geoindex.geo.h3 import format_cell
 from tests.support.command import run
-from tests.support.labels import kinds_csv, write_csv
+from tests.support.labels import CORNER, STEP, kinds_csv, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,30 @@ def test_help_starts_with_one_sentence_and_ends_with_an_example():
     lines = [line.strip() for line in run("knn", "--help").stdout.splitlines() if line.strip()]
     assert lines[1].startswith("Score how well")
     assert lines[-1].startswith("Example: geoindex knn monaco.geoindex labels.csv")
+
+
+def test_polygons_are_areas_and_where_wants_predictions(grid, tmp_path):
+    import geopandas
+    import shapely
+
+    west, south = CORNER
+    boxes = [
+        shapely.box(west + i * STEP[0], south + j * STEP[1], west + (i + 2) * STEP[0],
+                    south + (j + 2) * STEP[1])
+        for i in range(0, 24, 2)
+        for j in range(0, 18, 2)
+    ]  # fmt: skip
+    frame = geopandas.GeoDataFrame({"n": range(len(boxes))}, geometry=boxes, crs=4326)
+    path = tmp_path / "areas.gpkg"
+    frame.to_file(path, layer="a")
+    frame.iloc[:5].to_file(path, layer="b")
+    found = run("knn", grid.path, path)
+    assert isinstance(found.exception, InvalidLabelsError)
+    found = run("knn", grid.path, path, "--layer", "a", "--folds", 2)
+    assert found.exit_code == 0, found.output
+    assert f"regression of {len(boxes)} areas" in found.stderr
+    assert (
+        "cells of resolution 9"
+        in run("knn", grid.path, path, "--layer", "a", "--to", "cells").stderr
+    )
+    assert "--predict" in str(run("knn", grid.path, path, "--where", "shop=*").exception)

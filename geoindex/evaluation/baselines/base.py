@@ -1,9 +1,9 @@
-"""What does every row of the table promise? Vectors of cells and entities, from a view.
+"""The interface of a method: vectors of cells and entities, from a view.
 
-A row is an encoder, or what an encoder has to beat. All see the same hidden view and are judged on
-the same cells and folds. Fitting is label-free, on all cells and entities of the view, tested ones
-too, and the same for every row: vocabularies and components are to a baseline what pre-training on
-the map is to an encoder. No row ever sees a label.
+A method is an encoder, or a baseline that an encoder has to beat. All get the same masked view and
+are scored on the same cells and folds. Fitting is label-free, on all cells and entities of the
+view, tested ones too, and the same for every method: vocabularies and components are to a baseline
+what pre-training on the map is to an encoder. No method ever gets a label.
 """
 
 from typing import Protocol
@@ -15,17 +15,17 @@ from geoindex.errors import GeoindexError
 from geoindex.evaluation.map_view import MapView
 
 FOCUSES = ("own", "context")
-#: The only row that may have no variance.
+#: The only method that may have no variance.
 CONSTANT = "constant"
 _LEAST_DEVIATION = 1e-7
 
 
 class NoVarianceError(GeoindexError):
-    """The vectors of a row are all the same, or not finite: nothing was embedded."""
+    """The vectors of a method are all the same, or not finite: nothing was embedded."""
 
 
 class Fitted(Protocol):
-    """What a row knows of a map: gives vectors for it and for views made from it."""
+    """A method fitted to a map: gives vectors for it and for views made from it."""
 
     def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
         """Return one vector a cell of ``view.cell_ids``, shape ``(c, d)``."""
@@ -44,12 +44,12 @@ class Fitted(Protocol):
         ...
 
 
-class Row(Protocol):
+class Method(Protocol):
     """Something that gives cells and entities vectors."""
 
     @property
     def name(self) -> str:
-        """Return the name that ``--rows`` takes."""
+        """Return the name that ``--methods`` takes."""
         ...
 
     @property
@@ -68,11 +68,11 @@ class Row(Protocol):
         ...
 
     def fit(self, view: MapView) -> Fitted:
-        """Look at a map without labels; what needs no look returns itself."""
+        """Fit to a map without labels; a method that needs no fit returns itself."""
         ...
 
 
-def check_vectors(vectors: NDArray[np.float32], row: str, what: str) -> NDArray[np.float32]:
+def check_vectors(vectors: NDArray[np.float32], method: str, what: str) -> NDArray[np.float32]:
     """Return vectors that vary.
 
     Raises
@@ -81,16 +81,16 @@ def check_vectors(vectors: NDArray[np.float32], row: str, what: str) -> NDArray[
         If they are all the same or hold NaN; `CONSTANT` may be all the same.
     """
     if not np.isfinite(vectors).all():
-        msg = f"{row}: {what} hold NaN or infinity; want finite vectors. Mend the row"
+        msg = f"{method}: {what} hold NaN or infinity; want finite vectors. Fix the method"
         raise NoVarianceError(msg)
-    if row == CONSTANT:
+    if method == CONSTANT:
         return vectors
     spread = float(vectors.std(axis=0, dtype=np.float64).max(initial=0))
     if spread < _LEAST_DEVIATION:
         msg = (
-            f"{row}: all {len(vectors):,} vectors of {what} are the same (deviation {spread:.1g}), "
-            f"so every score would be that of {CONSTANT}. Were they computed? Leave the row out "
-            "with --rows, or mend it"
+            f"{method}: all {len(vectors):,} vectors of {what} are the same (deviation "
+            f"{spread:.1g}), so every score would be that of {CONSTANT}. Were they computed? Leave "
+            "the method out with --methods, or fix it"
         )
         raise NoVarianceError(msg)
     return vectors

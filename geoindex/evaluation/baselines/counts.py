@@ -1,11 +1,9 @@
-"""How far do counted tags go? Bags of tags, plain or reduced by an SVD.
+"""Baselines from tag counts: plain, reduced by an SVD, and the constant that knows nothing.
 
-A word is a ``key=value`` or a bare key; an entity has each of its words once. `Counts` takes the
-words that most entities have, and the logarithm of how many entities of a cell have each. `Svd`
-takes more words and keeps the strongest directions. An entity in its surroundings is its own bag
+A term is a ``key=value`` or a bare key; an entity has each of its terms once. `Counts` takes the
+terms that most entities have, and the logarithm of how many entities of a cell have each. `Svd`
+takes more terms and keeps the strongest directions. An entity in its surroundings is its own bag
 beside the one of its home cell, each of length 1.
-
-What is a score worth when nothing is known? The same number for all.
 """
 
 from dataclasses import dataclass
@@ -20,6 +18,31 @@ from geoindex.evaluation.map_view import MapView
 from geoindex.storage.workspace import fingerprint
 
 
+class Constant:
+    """The method that knows nothing: heads predict the mean or the commonest class."""
+
+    name = CONSTANT
+    title = "the same vector for all"
+    fingerprint = "1"
+    focuses = ("own",)
+
+    def fit(self, view: MapView) -> "Constant":
+        """Return itself."""
+        del view
+        return self
+
+    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
+        """Return ones, shape ``(c, 1)``."""
+        return np.ones((len(view.cell_ids), 1), np.float32)
+
+    def entity_vectors(
+        self, view: MapView, rows: NDArray[np.int64], *, focus: str
+    ) -> NDArray[np.float32]:
+        """Return ones, shape ``(k, 1)``."""
+        del view, focus
+        return np.ones((len(rows), 1), np.float32)
+
+
 @dataclass(frozen=True)
 class Counts:
     """The logarithm of tag counts.
@@ -27,7 +50,7 @@ class Counts:
     Parameters
     ----------
     num_words
-        How many of the commonest words; more is more exact but slower.
+        How many of the commonest terms; more is more exact but slower.
     """
 
     num_words: int = 500
@@ -45,8 +68,8 @@ class Counts:
         return fingerprint(name=self.name, num_words=self.num_words, version=1)
 
     def fit(self, view: MapView) -> "FittedCounts":
-        """Take the commonest words of the map."""
-        return FittedCounts(Words(view, self.num_words))
+        """Take the commonest terms of the map."""
+        return FittedCounts(TagVocabulary(view, self.num_words))
 
 
 @dataclass(frozen=True)
@@ -58,7 +81,7 @@ class Svd:
     dim
         How many directions.
     num_words
-        How many of the commonest words they are taken from.
+        How many of the commonest terms they are taken from.
     """
 
     dim: int = 64
@@ -77,19 +100,19 @@ class Svd:
         return fingerprint(name=self.name, dim=self.dim, num_words=self.num_words, version=1)
 
     def fit(self, view: MapView) -> "FittedSvd":
-        """Take the directions of the map's cells, and of its entities when they are asked for."""
-        return FittedSvd(view, Words(view, self.num_words), self.dim)
+        """Take the directions of the map's cells, and of its entities when needed."""
+        return FittedSvd(view, TagVocabulary(view, self.num_words), self.dim)
 
 
-class Words:
-    """The commonest words of a map: which columns they are of all its tags and keys.
+class TagVocabulary:
+    """The commonest terms of a map: which columns they are of all its tags and keys.
 
     Parameters
     ----------
     view
         Views made from it have the same tags behind their codes, so the columns fit them too.
     num_words
-        How many, at most; a word on one entity alone compares it with nothing and is no word.
+        How many, at most; a term of one entity alone compares it with nothing and is left out.
     """
 
     def __init__(self, view: MapView, num_words: int) -> None:
@@ -102,15 +125,15 @@ class Words:
         order = np.argsort(-uses, kind="stable")[: min(num_words, int((uses > 1).sum()))]
         self._columns = np.sort(order)
         every = [*view.unique, *keys.tolist()]
-        #: the words, in the order of their columns
+        #: the terms, in the order of their columns
         self.texts = [every[column] for column in self._columns]
 
     def bags(self, view: MapView) -> sparse.csr_array:
-        """Return which entity has which word, ones, shape ``(n, words)``."""
+        """Return which entity has which term, ones, shape ``(n, terms)``."""
         return self._all(view)[:, self._columns]
 
     def cell_counts(self, view: MapView) -> sparse.csr_array:
-        """Return the logarithm of one plus how many entities of each cell have each word."""
+        """Return the logarithm of one plus how many entities of each cell have each term."""
         members = view.cells()
         ones = np.ones(len(members.rows), np.float32)
         touch = sparse.csr_array(
@@ -126,41 +149,41 @@ class Words:
 
 @dataclass(frozen=True)
 class FittedCounts:
-    """Counts of known words; see `geoindex.evaluation.baselines.base.Fitted`."""
+    """Counts of known terms; see `geoindex.evaluation.baselines.base.Fitted`."""
 
-    words: Words
+    vocabulary: TagVocabulary
 
     def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
-        """Return the counts of each cell, shape ``(c, words)``."""
-        return np.asarray(self.words.cell_counts(view).toarray(), np.float32)
+        """Return the counts of each cell, shape ``(c, terms)``."""
+        return np.asarray(self.vocabulary.cell_counts(view).toarray(), np.float32)
 
     def entity_vectors(
         self, view: MapView, rows: NDArray[np.int64], *, focus: str
     ) -> NDArray[np.float32]:
         """Return the bags of entities, beside the counts of their cells in context."""
-        own = np.asarray(self.words.bags(view)[rows].toarray(), np.float32)
+        own = np.asarray(self.vocabulary.bags(view)[rows].toarray(), np.float32)
         if focus == "own":
             return own
-        around = self.words.cell_counts(view)[view.cell_index(view.home[rows])].toarray()
+        around = self.vocabulary.cell_counts(view)[view.cell_index(view.home[rows])].toarray()
         return np.hstack([unit_rows(own), unit_rows(around)])
 
 
 class FittedSvd:
     """Known directions; see `geoindex.evaluation.baselines.base.Fitted`."""
 
-    def __init__(self, view: MapView, words: Words, dim: int) -> None:
-        self._view, self._words, self._dim = view, words, dim
+    def __init__(self, view: MapView, vocabulary: TagVocabulary, dim: int) -> None:
+        self._view, self._vocabulary, self._dim = view, vocabulary, dim
         self._axes: dict[str, NDArray[np.float64]] = {}
 
     def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
         """Return the counts of each cell on the directions of all cells, shape ``(c, dim)``."""
-        return self._on("cells", self._words.cell_counts(view))
+        return self._on("cells", self._vocabulary.cell_counts(view))
 
     def entity_vectors(
         self, view: MapView, rows: NDArray[np.int64], *, focus: str
     ) -> NDArray[np.float32]:
         """Return the bags of entities on their directions, beside those of cells in context."""
-        own = self._on("entities", self._words.bags(view)[rows])
+        own = self._on("entities", self._vocabulary.bags(view)[rows])
         if focus == "own":
             return own
         cells = self.cell_vectors(view)
@@ -168,13 +191,13 @@ class FittedSvd:
 
     def _on(self, what: str, counted: sparse.csr_array) -> NDArray[np.float32]:
         if what not in self._axes:
-            make = self._words.cell_counts if what == "cells" else self._words.bags
+            make = self._vocabulary.cell_counts if what == "cells" else self._vocabulary.bags
             self._axes[what] = directions(make(self._view), self._dim)
         return np.asarray(counted @ self._axes[what].T, np.float32)
 
 
 def directions(matrix: sparse.csr_array, dim: int) -> NDArray[np.float64]:
-    """Return the strongest right singular directions, strongest first, shape ``(dim, words)``.
+    """Return the strongest right singular directions, strongest first, shape ``(dim, terms)``.
 
     Fewer where the matrix has fewer. Signs are fixed: the largest part of each points up.
     """
@@ -190,28 +213,3 @@ def directions(matrix: sparse.csr_array, dim: int) -> NDArray[np.float64]:
     largest = np.abs(axes).argmax(axis=1)
     signs = np.sign(axes[np.arange(len(axes)), largest])
     return np.asarray(axes * signs[:, None], np.float64)
-
-
-class Constant:
-    """The row that knows nothing: heads answer with the mean or the commonest class."""
-
-    name = CONSTANT
-    title = "the same vector for all"
-    fingerprint = "1"
-    focuses = ("own",)
-
-    def fit(self, view: MapView) -> "Constant":
-        """Learn nothing."""
-        del view
-        return self
-
-    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
-        """Return ones, shape ``(c, 1)``."""
-        return np.ones((len(view.cell_ids), 1), np.float32)
-
-    def entity_vectors(
-        self, view: MapView, rows: NDArray[np.int64], *, focus: str
-    ) -> NDArray[np.float32]:
-        """Return ones, shape ``(k, 1)``."""
-        del view, focus
-        return np.ones((len(rows), 1), np.float32)

@@ -1,4 +1,4 @@
-"""What does an encoder reach? Any encoder that `geoindex.encoders` opens, as a row."""
+"""Any encoder that `geoindex.encoders` opens, as a method."""
 
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 _VERSION = 1
 
 
-class EncoderRow:
+class EncoderMethod:
     """An encoder on the tiles of a view.
 
     Parameters
     ----------
     encoder
-        From `geoindex.encoders.load_encoder`, or anything that keeps its promise.
+        From `geoindex.encoders.load_encoder`, or anything with its interface.
     name
         In tables; the encoder's own by default.
     """
@@ -37,8 +37,8 @@ class EncoderRow:
         self.title = f"encoder {encoder.name}, {encoder.dim} dims, cells {encoder.region_dim}"
         self.fingerprint = fingerprint(encoder=encoder.fingerprint, version=_VERSION)
 
-    def fit(self, view: MapView) -> "EncoderRow":
-        """Learn nothing more: its weights were trained before."""
+    def fit(self, view: MapView) -> "EncoderMethod":
+        """Return itself: its weights were trained before."""
         del view
         return self
 

@@ -1,12 +1,12 @@
-"""How far do others go? The embedders of srai on the same cells, as rows.
+"""The embedders of srai on the same cells, as methods.
 
 They need srai with torch (the group ``peers``). As srai's own tutorials do, each cell's features
-are the keys and values of the entities that touch it, here the commonest words of `Counts`, so that
+are the keys and values of the entities that touch it, here the commonest terms of `Counts`, so that
 peers see what the baselines see. Learning embedders train on all cells, label-free, with one seed;
 yet srai groups rows in no fixed order, so two runs of Hex2Vec or GeoVex differ a little.
 
 ============  ==================================================================================
-srai-counts   CountEmbedder: how many entities have each word
+srai-counts   CountEmbedder: how many entities have each term
 srai-context  ContextualCountEmbedder: beside them the means of rings 1 and 2
 hex2vec       Hex2VecEmbedder (Woźniak & Szymański, 2021): skip-gram with negative sampling,
               10 epochs
@@ -29,13 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import MissingExtraError, UsageError
-from geoindex.evaluation.baselines.base import Row
-from geoindex.evaluation.baselines.counts import Words
+from geoindex.evaluation.baselines.base import Method
+from geoindex.evaluation.baselines.counts import TagVocabulary
 from geoindex.evaluation.map_view import MapView
 from geoindex.geo.h3 import format_cell
 from geoindex.storage.workspace import fingerprint
 
-_NUM_WORDS = 300
+_NUM_TERMS = 300
 _HEX2VEC_EPOCHS = 10
 # an epoch of a thousand cells takes a minute on one core
 _GEOVEX_EPOCHS = 5
@@ -50,7 +50,7 @@ class Peer:
     Attributes
     ----------
     name, title
-        See `geoindex.evaluation.baselines.base.Row`.
+        See `geoindex.evaluation.baselines.base.Method`.
     embed
         From srai's regions, features and joint tables to its table of vectors.
     """
@@ -68,23 +68,23 @@ class Peer:
         except PackageNotFoundError:
             found = ""
         epochs = [_HEX2VEC_EPOCHS, _GEOVEX_EPOCHS]
-        return fingerprint(name=self.name, srai=found, words=_NUM_WORDS, epochs=epochs, version=1)
+        return fingerprint(name=self.name, srai=found, words=_NUM_TERMS, epochs=epochs, version=1)
 
     def fit(self, view: MapView) -> "FittedPeer":
-        """Take the commonest words; the embedder learns with the cells it embeds."""
-        return FittedPeer(self, Words(view, _NUM_WORDS))
+        """Take the commonest terms; the embedder is fitted to the cells it embeds."""
+        return FittedPeer(self, TagVocabulary(view, _NUM_TERMS))
 
 
 @dataclass(frozen=True)
 class FittedPeer:
-    """A peer that knows its words; see `geoindex.evaluation.baselines.base.Fitted`."""
+    """A peer with its vocabulary; see `geoindex.evaluation.baselines.base.Fitted`."""
 
     peer: Peer
-    words: Words
+    vocabulary: TagVocabulary
 
     def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
         """Return the peer's vectors; zero for a cell that it does not embed."""
-        tables = srai_tables(view, self.words)
+        tables = srai_tables(view, self.vocabulary)
         with _seeded():
             found = self.peer.embed(*tables)
         order = [format_cell(cell) for cell in view.cell_ids]
@@ -101,12 +101,12 @@ class FittedPeer:
             Always.
         """
         del view, rows, focus
-        msg = f"{self.peer.name} embeds cells only; ask counts or tagpool for entities"
+        msg = f"{self.peer.name} embeds cells only; take counts or tagpool for entities"
         raise UsageError(msg)
 
 
-def srai_tables(view: MapView, words: Words) -> tuple[Any, Any, Any]:
-    """Return srai's three tables: regions, features with a column a word, and who touches whom."""
+def srai_tables(view: MapView, vocabulary: TagVocabulary) -> tuple[Any, Any, Any]:
+    """Return srai's three tables: regions, features with a column a term, and which touch which."""
     import geopandas as gpd
 
     from geoindex.geo.cell_polygons import boundaries
@@ -117,7 +117,7 @@ def srai_tables(view: MapView, words: Words) -> tuple[Any, Any, Any]:
         geometry=boundaries(view.cell_ids), index=pd.Index(names, name="region_id"), crs=4326
     )
     ids = pd.Index([str(row) for row in range(len(view))], name="feature_id")
-    bags = words.bags(view).toarray()
+    bags = vocabulary.bags(view).toarray()
     marks = np.full(bags.shape, None, object)
     marks[bags > 0] = "1"
     columns = [f"word{i}" for i in range(bags.shape[1])]
@@ -219,4 +219,4 @@ _PEERS = (
     Peer("geovex", f"srai GeoVex, {_GEOVEX_EPOCHS} epochs", _geovex),
 )
 #: The peers, by name.
-PEERS: dict[str, Row] = {peer.name: peer for peer in _PEERS}
+PEERS: dict[str, Method] = {peer.name: peer for peer in _PEERS}

@@ -1,1 +1,1 @@
-"""Heads on frozen vectors: ridge, logistic regression, MLP, k-NN."""
+"""Heads: models that learn labels from frozen vectors, fold by fold."""

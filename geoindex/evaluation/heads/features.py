@@ -1,8 +1,8 @@
-"""What does every head start from, and what does it give? Vectors prepared once, and predictions.
+"""Inputs and outputs of heads: vectors prepared once, and predictions.
 
 What depends on neither labels nor folds is done once for a matrix of vectors, however many heads,
-folds and seeds ask: lengths, standard columns, strongest directions. All rows take part, tested
-ones too; no label does.
+folds and seeds use it: unit rows, standardised columns, principal directions. It is computed from
+all rows, tested ones too, and from no label.
 """
 
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-#: How many of the strongest directions a network sees.
+#: How many principal directions are the inputs of a network.
 NUM_DIRECTIONS = 64
 
 
-class Answer(NamedTuple):
-    """What a head says in one fold, shapes ``(rows, outputs)``: numbers, or a column a class.
+class FoldPrediction(NamedTuple):
+    """Predictions of a head in one fold, shape ``(rows, outputs)``: numbers, or a column a class.
 
     Attributes
     ----------
     test
-        Of the test rows, by the head that learnt from all it may.
+        Of the test rows, by the head fitted to all other rows.
     validation
-        Of the validation rows, by the head that learnt from training rows alone.
+        Of the validation rows, by the head fitted to training rows alone.
     setting
-        What the validation rows chose: k, a penalty, epochs.
+        Chosen on the validation rows: k, a penalty, epochs.
     """
 
     test: NDArray[np.float64]
@@ -37,8 +37,8 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a head says of every tested row.
+class Predictions:
+    """Out-of-fold predictions of a head.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Told:
     validation
         One array a fold, shape ``(validation rows, outputs)``; empty if nothing was to be chosen.
     settings
-        What each fold chose: k, a penalty, epochs.
+        Chosen in each fold: k, a penalty, epochs.
     """
 
     predicted: NDArray[Any]
@@ -60,7 +60,7 @@ class Told:
 
 
 class Matrix:
-    """Vectors, and what heads need of them, made when first asked for.
+    """Vectors, and the inputs of heads made from them on first use.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Matrix:
         """The strongest directions of the vectors as they are, `NUM_DIRECTIONS` or fewer.
 
         One factor scales them all to a mean variance of 1. Standardised columns, or directions
-        each of deviation 1, would make a tag seen twice as loud as one seen everywhere.
+        each of deviation 1, would give a tag seen twice the weight of one seen everywhere.
         """
         if "directions" not in self._parts:
             centred = self.vectors.astype(np.float64)

@@ -1,7 +1,7 @@
-"""What can be read off frozen vectors? Heads that learn labels from them, fold by fold.
+"""Fit heads to frozen vectors and predict labels, fold by fold.
 
 ==========  ==============  ===================================  ================================
-head        task            learns from                          chosen on validation rows
+head        task            inputs                               chosen on validation rows
 ==========  ==============  ===================================  ================================
 knn         both            directions, by cosine                k; `geoindex.evaluation.heads.knn`
 ridge       both            standardised columns                 the penalty; classes are columns
@@ -10,10 +10,10 @@ logistic    classification  standardised columns                 the penalty
 mlp         both            the strongest directions             how many epochs
 ==========  ==============  ===================================  ================================
 
-A head learns from the training rows and chooses its setting by the squared error (of classes the
-Brier score) on the validation rows. Then kNN, ridge and logistic learn again from both with that
-setting; the network is stopped where the validation rows are told best. The same seed gives the
-same predictions. ``geoindex knn`` and ``geoindex evaluate`` ask the same heads.
+A head is fitted to the training rows and chooses its setting by the squared error (of classes the
+Brier score) on the validation rows. Then kNN, ridge and logistic are fitted to both with that
+setting; the network is stopped where the validation rows are predicted best. The same seed gives
+the same predictions. ``geoindex knn`` and ``geoindex evaluate`` use the same heads.
 """
 
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.heads.features import Answer, Matrix, Told, one_thread
+from geoindex.evaluation.heads.features import FoldPrediction, Matrix, Predictions, one_thread
 from geoindex.evaluation.heads.knn import DEFAULT_KS, knn_folds, winners
-from geoindex.evaluation.heads.linear import logistic_answer, ridge_answer
-from geoindex.evaluation.heads.mlp import mlp_answer
+from geoindex.evaluation.heads.linear import predict_logistic, predict_ridge
+from geoindex.evaluation.heads.mlp import predict_mlp
 from geoindex.evaluation.splits import Fold
 
 HEADS = ("knn", "ridge", "logistic", "mlp")
 TASKS = ("regression", "classification")
 
 
-def tell(
+def cross_val_predict(
     head: str,
     matrix: Matrix,
     y: NDArray[Any],
@@ -43,7 +43,7 @@ def tell(
     seed: int = 0,
     ks: Sequence[int] = DEFAULT_KS,
     weighted: bool = True,
-) -> Told:
+) -> Predictions:
     """Predict every test row by a head that saw only the rest of its fold.
 
     Parameters
@@ -68,67 +68,67 @@ def tell(
     UsageError
         If there is no such head or task, or the head cannot do the task.
     MissingExtraError
-        If ``logistic`` is asked for and scikit-learn is not installed.
+        If ``logistic`` is chosen and scikit-learn is not installed.
     """
     check_head(head, task)
     y = np.asarray(y)
     if head == "knn":
         return knn_folds(matrix.vectors, y, folds, ks=ks, weighted=weighted, task=task)
-    wanted, classes = wanted_columns(y, task)
-    found = np.full(wanted.shape, np.nan)
-    answers = []
+    targets, classes = target_columns(y, task)
+    found = np.full(targets.shape, np.nan)
+    per_fold = []
     with one_thread():
         for number, fold in enumerate(folds):
-            answers.append(_answer(head, matrix, wanted, fold, None, task, [seed, number]))
-            found[fold.test] = answers[-1].test
-    rest = tuple(each.validation for each in answers), tuple(each.setting for each in answers)
+            per_fold.append(_predict_fold(head, matrix, targets, fold, None, task, [seed, number]))
+            found[fold.test] = per_fold[-1].test
+    rest = tuple(each.validation for each in per_fold), tuple(each.setting for each in per_fold)
     if task == "regression":
-        return Told(found[:, 0], None, *rest)
-    return Told(winners(found, classes), found, *rest)
+        return Predictions(found[:, 0], None, *rest)
+    return Predictions(winners(found, classes), found, *rest)
 
 
-def tell_rest(
+def fit_predict(
     head: str,
     seen: NDArray[np.floating[Any]],
     y: NDArray[Any],
-    asked: NDArray[np.floating[Any]],
+    queries: NDArray[np.floating[Any]],
     fold: Fold,
     *,
     task: str,
     seed: int = 0,
-) -> Told:
-    """Predict rows without a label by a head that learnt from all rows that have one.
+) -> Predictions:
+    """Predict rows without a label by a head fitted to all rows that have one.
 
     Parameters
     ----------
     head
-        One of `HEADS` but ``knn``, whose neighbours are wanted too: see
+        One of `HEADS` but ``knn``, whose neighbours are returned too: see
         `geoindex.evaluation.predict`.
     seen, y
         The labelled rows, shapes ``(n, D)`` and ``(n,)``.
-    asked
+    queries
         Shape ``(m, D)``.
     fold
         Of the labelled rows: its test rows choose the setting, the rest is for training.
     task, seed
-        As in `tell`.
+        As in `cross_val_predict`.
 
     Returns
     -------
-    told
-        Of `asked` alone.
+    predictions
+        Of `queries` alone.
     """
     check_head(head, task)
-    wanted, classes = wanted_columns(np.asarray(y), task)
-    matrix = Matrix(np.concatenate([seen, asked]))
+    targets, classes = target_columns(np.asarray(y), task)
+    matrix = Matrix(np.concatenate([seen, queries]))
     train = np.concatenate([fold.train, fold.validation])
-    rest = Fold(train, np.arange(len(seen), len(seen) + len(asked)), fold.test)
+    rest = Fold(train, np.arange(len(seen), len(seen) + len(queries)), fold.test)
     with one_thread():
-        found = _answer(head, matrix, wanted, rest, np.arange(len(seen)), task, [seed, 0])
+        found = _predict_fold(head, matrix, targets, rest, np.arange(len(seen)), task, [seed, 0])
     rest_of = (found.validation,), (found.setting,)
     if task == "regression":
-        return Told(found.test[:, 0], None, *rest_of)
-    return Told(winners(found.test, classes), found.test, *rest_of)
+        return Predictions(found.test[:, 0], None, *rest_of)
+    return Predictions(winners(found.test, classes), found.test, *rest_of)
 
 
 def check_head(name: str, task: str) -> None:
@@ -150,24 +150,24 @@ def check_head(name: str, task: str) -> None:
         raise UsageError(msg)
 
 
-def _answer(
+def _predict_fold(
     head: str,
     matrix: Matrix,
-    wanted: NDArray[np.float64],
+    targets: NDArray[np.float64],
     fold: Fold,
     pool: NDArray[np.int64] | None,
     task: str,
     seed: Sequence[int],
-) -> Answer:
+) -> FoldPrediction:
     if head == "ridge":
-        return ridge_answer(matrix, wanted, fold, pool)
+        return predict_ridge(matrix, targets, fold, pool)
     if head == "logistic":
-        return logistic_answer(matrix, wanted, fold, pool)
+        return predict_logistic(matrix, targets, fold, pool)
     is_regression = task == "regression"
-    return mlp_answer(matrix, wanted, fold, pool, is_regression=is_regression, seed=seed)
+    return predict_mlp(matrix, targets, fold, pool, is_regression=is_regression, seed=seed)
 
 
-def wanted_columns(y: NDArray[Any], task: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
+def target_columns(y: NDArray[Any], task: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
     """Return numbers as a column, or classes as columns of 0 and 1; and the classes."""
     if task == "regression":
         return np.asarray(y, np.float64)[:, None], np.zeros(0)

@@ -1,12 +1,12 @@
-"""Which labelled rows decide about a row? The k nearest, for all folds in one blocked product.
+"""k-nearest-neighbour predictions of all folds in one blocked product.
 
-In each fold a row may look at other rows: a test row at training and validation, a validation row
-(by which k is chosen) at training alone. This mask rides in the matrix product: every vector gets
-one more number a fold and role. A query has a 1 in its own, a row that it must not see a -4 in the
-same, and their product takes 4 off a cosine that is -1 to 1. So the folds cost a few columns more,
-and no pass over the similarities.
+In each fold a test row has its neighbours among training and validation rows, a validation row (by
+which k is chosen) among training rows alone. This mask is part of the matrix product: every vector
+gets one more number a fold and role. A query has a 1 in its own, a row that is no candidate a -4 in
+the same, and their product takes 4 off a cosine that is -1 to 1. So the folds cost a few columns
+more, and no pass over the similarities.
 
-Votes are weighed by 1 / distance, the distance being 1 - cosine, at least `MIN_DISTANCE` of
+Votes are weighted by 1 / distance, the distance being 1 - cosine, at least `MIN_DISTANCE` of
 `geoindex.evaluation.heads.top_k`.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.heads.features import Told, unit_rows
+from geoindex.evaluation.heads.features import Predictions, unit_rows
 from geoindex.evaluation.heads.top_k import FORBIDDEN, Nearest, blocked_top_k
 from geoindex.evaluation.splits import Fold
 
@@ -33,7 +33,7 @@ def knn_folds(
     ks: Sequence[int] = DEFAULT_KS,
     weighted: bool = True,
     task: str,
-) -> Told:
+) -> Predictions:
     """Predict every test row from its nearest neighbours, k chosen on each fold's validation rows.
 
     Parameters
@@ -46,10 +46,10 @@ def knn_folds(
         A row is tested once at most.
     ks
         To choose from: the one with the smallest squared error, of classes the smallest Brier
-        score, on validation rows. A single one is taken as it is, and validation rows are told
-        nothing.
+        score, on validation rows. A single one is taken as it is, and validation rows are
+        not predicted.
     weighted
-        Weigh votes by 1 / distance rather than alike.
+        Weight votes by 1 / distance rather than equally.
     task
         ``"regression"`` or ``"classification"``.
     """
@@ -73,14 +73,14 @@ def knn_folds(
             nearest[number, "test"].first(k), codes, len(classes), weighted=weighted
         )
     if task == "regression":
-        return Told(found[:, 0], None, tuple(validation), tuple(chosen))
-    return Told(winners(found, classes), found, tuple(validation), tuple(chosen))
+        return Predictions(found[:, 0], None, tuple(validation), tuple(chosen))
+    return Predictions(winners(found, classes), found, tuple(validation), tuple(chosen))
 
 
 def votes(
     nearest: Nearest, codes: NDArray[Any], num_classes: int, *, weighted: bool
 ) -> NDArray[np.float64]:
-    """Return what neighbours say: their weighted mean, or each class's share of the votes.
+    """Return the weighted mean of the neighbours, or each class's share of the votes.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def votes(
     num_classes
         0 for a regression.
     weighted
-        Weigh by 1 / distance.
+        Weight by 1 / distance.
 
     Returns
     -------
@@ -156,12 +156,12 @@ class _Folded:
         penalty = np.full((n, roles), FORBIDDEN, np.float32)
         for role, rows in enumerate(self._seen):
             penalty[rows, role] = 0
-        asked = np.concatenate(list(self._parts.values()))
+        queries = np.concatenate(list(self._parts.values()))
         own = np.repeat(np.arange(roles), [len(rows) for rows in self._parts.values()])
-        role_of = np.zeros((len(asked), roles), np.float32)
-        role_of[np.arange(len(asked)), own] = 1
+        role_of = np.zeros((len(queries), roles), np.float32)
+        role_of[np.arange(len(queries)), own] = 1
         found = blocked_top_k(
-            np.hstack([self._unit[asked], role_of]), np.hstack([self._unit, penalty]), k
+            np.hstack([self._unit[queries], role_of]), np.hstack([self._unit, penalty]), k
         )
         cuts = np.cumsum([0, *(len(rows) for rows in self._parts.values())])
         return {
@@ -190,11 +190,11 @@ def _loss(
     step = max(1, _VOTE_NUMBERS // max(1, num_classes))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        said = votes(nearest.take(part), codes, num_classes, weighted=weighted)
+        found = votes(nearest.take(part), codes, num_classes, weighted=weighted)
         true = codes[rows[part]]
         if num_classes:
-            said[np.arange(len(true)), true] -= 1
-            total += float((said**2).sum())
+            found[np.arange(len(true)), true] -= 1
+            total += float((found**2).sum())
         else:
-            total += float(((said[:, 0] - true) ** 2).sum())
+            total += float(((found[:, 0] - true) ** 2).sum())
     return total / len(rows)

@@ -1,4 +1,4 @@
-"""What does a straight line through the vectors say? Ridge and logistic regression.
+"""Ridge and logistic regression.
 
 Inputs are standardised. The penalty is the one of a few with the smallest squared error on the
 validation rows, of classes the smallest Brier score.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import MissingExtraError
-from geoindex.evaluation.heads.features import Answer, Matrix
+from geoindex.evaluation.heads.features import FoldPrediction, Matrix
 from geoindex.evaluation.splits import Fold
 
 # as shares of the number of rows, since that scales the sum of squares
@@ -22,73 +22,73 @@ PENALTIES = (0.003, 0.03, 0.3, 3.0)
 STRENGTHS = (0.01, 0.1, 1.0)
 
 
-def ridge_answer(
-    matrix: Matrix, wanted: NDArray[np.float64], fold: Fold, pool: NDArray[np.int64] | None = None
-) -> Answer:
-    """Return what least squares with a squared penalty says in a fold.
+def predict_ridge(
+    matrix: Matrix, targets: NDArray[np.float64], fold: Fold, pool: NDArray[np.int64] | None = None
+) -> FoldPrediction:
+    """Predict a fold by least squares with a squared penalty.
 
     Parameters
     ----------
-    wanted
+    targets
         Shape ``(rows, outputs)``: numbers, or a column of 0 and 1 a class.
     pool
-        Rows to learn from once the penalty is chosen. None: training and validation rows.
+        Rows to fit to once the penalty is chosen. None: training and validation rows.
     """
     inputs = matrix.standard
-    train = _Normal(inputs, wanted, fold.train)
-    told = [train.solve(inputs[fold.validation], penalty) for penalty in PENALTIES]
-    best = smallest_error(told, wanted[fold.validation])
+    train = _Normal(inputs, targets, fold.train)
+    tried = [train.solve(inputs[fold.validation], penalty) for penalty in PENALTIES]
+    best = smallest_error(tried, targets[fold.validation])
     if pool is None:
-        learnt = train.joined(_Normal(inputs, wanted, fold.validation))
+        fitted = train.joined(_Normal(inputs, targets, fold.validation))
     else:
-        learnt = _Normal(inputs, wanted, pool)
-    test = learnt.solve(inputs[fold.test], PENALTIES[best])
-    return Answer(test, told[best], PENALTIES[best])
+        fitted = _Normal(inputs, targets, pool)
+    test = fitted.solve(inputs[fold.test], PENALTIES[best])
+    return FoldPrediction(test, tried[best], PENALTIES[best])
 
 
-def logistic_answer(
-    matrix: Matrix, wanted: NDArray[np.float64], fold: Fold, pool: NDArray[np.int64] | None = None
-) -> Answer:
-    """Return what multinomial logistic regression (scikit-learn, lbfgs) says in a fold.
+def predict_logistic(
+    matrix: Matrix, targets: NDArray[np.float64], fold: Fold, pool: NDArray[np.int64] | None = None
+) -> FoldPrediction:
+    """Predict a fold by multinomial logistic regression (scikit-learn, lbfgs).
 
     Parameters
     ----------
-    wanted
+    targets
         Shape ``(rows, classes)``, of 0 and 1.
     pool
-        As of `ridge_answer`.
+        As of `predict_ridge`.
 
     Raises
     ------
     MissingExtraError
         If scikit-learn is not installed.
     """
-    inputs, codes = matrix.standard, wanted.argmax(axis=1)
-    num_classes = wanted.shape[1]
+    inputs, codes = matrix.standard, targets.argmax(axis=1)
+    num_classes = targets.shape[1]
 
-    def told(
-        rows: NDArray[np.int64], strength: float, asked: NDArray[np.int64]
+    def predict(
+        rows: NDArray[np.int64], strength: float, queries: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        return _logistic(inputs[rows], codes[rows], strength, inputs[asked], num_classes)
+        return _logistic(inputs[rows], codes[rows], strength, inputs[queries], num_classes)
 
-    tried = [told(fold.train, strength, fold.validation) for strength in STRENGTHS]
-    best = smallest_error(tried, wanted[fold.validation])
+    tried = [predict(fold.train, strength, fold.validation) for strength in STRENGTHS]
+    best = smallest_error(tried, targets[fold.validation])
     pool = np.concatenate([fold.train, fold.validation]) if pool is None else pool
-    return Answer(told(pool, STRENGTHS[best], fold.test), tried[best], STRENGTHS[best])
+    return FoldPrediction(predict(pool, STRENGTHS[best], fold.test), tried[best], STRENGTHS[best])
 
 
-def smallest_error(told: list[NDArray[np.float64]], wanted: NDArray[np.float64]) -> int:
-    """Return which of several answers has the smallest squared error."""
-    return int(np.argmin([((said - wanted) ** 2).mean() for said in told]))
+def smallest_error(tried: list[NDArray[np.float64]], targets: NDArray[np.float64]) -> int:
+    """Return which of several predictions has the smallest squared error."""
+    return int(np.argmin([((one - targets) ** 2).mean() for one in tried]))
 
 
 class _Normal:
     """The sums over rows that a least-squares fit needs; those of two sets of rows add up."""
 
     def __init__(
-        self, inputs: NDArray[np.float32], wanted: NDArray[np.float64], rows: NDArray[np.int64]
+        self, inputs: NDArray[np.float32], targets: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> None:
-        held, outputs = inputs[rows], wanted[rows]
+        held, outputs = inputs[rows], targets[rows]
         self.n = len(rows)
         self.inputs = held.sum(axis=0, dtype=np.float64)
         self.outputs = outputs.sum(axis=0)
@@ -103,39 +103,39 @@ class _Normal:
             setattr(both, name, getattr(self, name) + getattr(other, name))
         return both
 
-    def solve(self, asked: NDArray[np.float32], penalty: float) -> NDArray[np.float64]:
-        """Return what the fit with a penalty says of some rows; the intercept is free."""
+    def solve(self, queries: NDArray[np.float32], penalty: float) -> NDArray[np.float64]:
+        """Return the predictions of the fit with a penalty; the intercept is free."""
         from scipy.linalg.lapack import sposv
 
         inputs, outputs = self.inputs / self.n, self.outputs / self.n
         if not len(inputs):
-            return np.repeat(outputs[None], len(asked), axis=0)
+            return np.repeat(outputs[None], len(queries), axis=0)
         square = self.square - self.n * np.outer(inputs, inputs)
         square[np.diag_indices_from(square)] += penalty * self.n
         cross = self.cross - self.n * np.outer(inputs, outputs)
         # LAPACK itself: scipy.linalg.solve also estimates the condition, at several times the cost.
         # float32 will do: the least penalty bounds the condition by some hundred a column
         _, slope, _ = sposv(square.astype(np.float32), cross.astype(np.float32))
-        return np.asarray((asked - inputs) @ slope + outputs, np.float64)
+        return np.asarray((queries - inputs) @ slope + outputs, np.float64)
 
 
 def _logistic(
     inputs: NDArray[np.float32],
     codes: NDArray[np.int64],
     strength: float,
-    asked: NDArray[np.float32],
+    queries: NDArray[np.float32],
     num_classes: int,
 ) -> NDArray[np.float64]:
     """Return the probability of each class; 0 of those that were never seen."""
-    told = np.zeros((len(asked), num_classes))
+    found = np.zeros((len(queries), num_classes))
     seen = np.unique(codes)
     if len(seen) == 1:
-        told[:, seen] = 1
-        return told
+        found[:, seen] = 1
+        return found
     model = _sklearn("linear_model").LogisticRegression(C=strength, max_iter=200)
     with _unconverged():
-        told[:, seen] = model.fit(inputs, codes).predict_proba(asked)
-    return told
+        found[:, seen] = model.fit(inputs, codes).predict_proba(queries)
+    return found
 
 
 def _sklearn(module: str) -> Any:
@@ -150,7 +150,7 @@ def _sklearn(module: str) -> Any:
 
 @contextmanager
 def _unconverged() -> Iterator[None]:
-    """Let a model stop before it has converged: the validation rows judge what it has learnt."""
+    """Let a model stop before it has converged: the validation rows score the fit as it is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", _sklearn("exceptions").ConvergenceWarning)
         yield

@@ -1,8 +1,9 @@
-"""What does a small network say? One hidden layer in NumPy, for the hundreds of fits of a table.
+"""A network of one hidden layer in NumPy, for the hundreds of fits of a table.
 
-It sees the strongest directions of the vectors. Rectified units, Adam, a fixed number of steps an
-epoch whatever the number of rows; the weights that tell the validation rows best are kept. Squared
-error on standardised numbers, or softmax.
+Its inputs are the principal directions of the vectors. Rectified units, Adam, a fixed number of
+steps an epoch whatever the number of rows; the weights that predict the validation rows best are
+kept. Squared error on standardised numbers, or softmax. scikit-learn's network takes three to four
+times as long for the same scores, and cannot be stopped by validation rows of our choice.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.heads.features import Answer, Matrix
+from geoindex.evaluation.heads.features import FoldPrediction, Matrix
 from geoindex.evaluation.splits import Fold
 
 _WIDTH = 48
@@ -24,46 +25,43 @@ _MEAN_KEPT, _SQUARE_KEPT = 0.9, 0.99
 _Weights = list[NDArray[np.float32]]
 
 
-def mlp_answer(
+def predict_mlp(
     matrix: Matrix,
-    wanted: NDArray[np.float64],
+    targets: NDArray[np.float64],
     fold: Fold,
     pool: NDArray[np.int64] | None = None,
     *,
     is_regression: bool,
     seed: Sequence[int],
-) -> Answer:
-    """Return what a network that learnt the training rows says in a fold.
+) -> FoldPrediction:
+    """Predict a fold by a network.
 
     Parameters
     ----------
-    wanted
+    targets
         Shape ``(rows, outputs)``: a number, or 1 for the class and 0 for others.
     pool
-        Rows from which to learn anew, for as many epochs as were best. None: the weights that told
-        the validation rows best answer.
+        Rows to fit anew to, for as many epochs as were best. None: the weights that predict the
+        validation rows best are taken.
     seed
         Of first weights and batches.
     """
-    outputs = wanted.shape[1]
-    if not is_regression:
-        # a class that was never seen has no unit
-        seen = np.flatnonzero(wanted[fold.train].any(axis=0))
-        wanted = wanted[:, seen]
-    else:
-        seen = np.arange(outputs)
-    network = _Network(matrix.directions, wanted, is_regression=is_regression, seed=seed)
-    weights, epochs = network.learn(fold.train, fold.validation)
-    validation = network.told(weights, fold.validation)
+    # a class that was never seen has no unit
+    seen = (
+        np.arange(targets.shape[1])
+        if is_regression
+        else np.flatnonzero(targets[fold.train].any(axis=0))
+    )
+    network = _Network(matrix.directions, targets[:, seen], is_regression=is_regression, seed=seed)
+    weights, epochs = network.fit(fold.train, fold.validation)
+    validation = network.predict(weights, fold.validation)
     if pool is not None:
-        weights, _ = network.learn(pool, None, epochs=epochs)
-    told = (network.told(weights, fold.test), validation)
-    if len(seen) < outputs:
-        wide = [np.zeros((len(part), outputs)) for part in told]
-        for into, part in zip(wide, told, strict=True):
-            into[:, seen] = part
-        told = (wide[0], wide[1])
-    return Answer(*told, float(epochs))
+        weights, _ = network.fit(pool, None, epochs=epochs)
+    found = []
+    for part in (network.predict(weights, fold.test), validation):
+        found.append(np.zeros((len(part), targets.shape[1])))
+        found[-1][:, seen] = part
+    return FoldPrediction(found[0], found[1], float(epochs))
 
 
 class _Network:
@@ -72,56 +70,74 @@ class _Network:
     def __init__(
         self,
         inputs: NDArray[np.float32],
-        wanted: NDArray[np.float64],
+        targets: NDArray[np.float64],
         *,
         is_regression: bool,
         seed: Sequence[int],
     ) -> None:
-        self._inputs, self._wanted, self._seed = inputs, wanted, list(seed)
+        self._inputs, self._targets, self._seed = inputs, targets, list(seed)
         self._is_regression = is_regression
-        self._mean, self._spread = np.zeros(wanted.shape[1]), np.ones(wanted.shape[1])
+        self._mean, self._spread = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
 
-    def learn(
+    def fit(
         self,
         rows: NDArray[np.int64],
         validation: NDArray[np.int64] | None,
         *,
         epochs: int = _MOST_EPOCHS,
     ) -> tuple[_Weights, int]:
-        """Return the weights that tell the validation rows best, and after how many epochs.
+        """Return the weights that predict the validation rows best, and after how many epochs.
 
         Without validation rows: those after all epochs.
         """
         rng = np.random.default_rng(self._seed)
         if self._is_regression:
-            self._mean, spread = self._wanted[rows].mean(axis=0), self._wanted[rows].std(axis=0)
+            self._mean, spread = self._targets[rows].mean(axis=0), self._targets[rows].std(axis=0)
             self._spread = np.where(spread > 0, spread, 1)
-        targets = ((self._wanted - self._mean) / self._spread).astype(np.float32)
+        targets = ((self._targets - self._mean) / self._spread).astype(np.float32)
         weights = _first(self._inputs.shape[1], targets.shape[1], rng)
         best, best_loss, best_epoch = weights, np.inf, 0
         adam = _Adam(weights)
         for epoch in range(epochs):
             for batch in np.array_split(rng.permutation(rows), _STEPS_AN_EPOCH):
                 if len(batch):
-                    gradient = _gradient(
-                        weights, self._inputs[batch], targets[batch], self._is_regression
-                    )
-                    weights = adam.step(weights, gradient)
+                    weights = adam.step(weights, self._gradient(weights, batch, targets[batch]))
             if validation is None:
                 best, best_epoch = weights, epoch
                 continue
-            said = _output(weights, self._inputs[validation], self._is_regression)
-            loss = float(((said - targets[validation]) ** 2).mean())
+            output = self._forward(weights, self._inputs[validation])[1]
+            loss = float(((output - targets[validation]) ** 2).mean())
             if loss < best_loss:
                 best, best_loss, best_epoch = weights, loss, epoch
             if epoch - best_epoch >= _PATIENCE:
                 break
         return best, best_epoch + 1
 
-    def told(self, weights: _Weights, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    def predict(self, weights: _Weights, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return numbers, or probabilities, shape ``(rows, outputs)``."""
-        said = _output(weights, self._inputs[rows], self._is_regression)
-        return np.asarray(said * self._spread + self._mean, np.float64)
+        output = self._forward(weights, self._inputs[rows])[1]
+        return np.asarray(output * self._spread + self._mean, np.float64)
+
+    def _forward(
+        self, weights: _Weights, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the hidden units and the output."""
+        hidden = np.maximum(inputs @ weights[0] + weights[1], 0)
+        output = hidden @ weights[2] + weights[3]
+        if not self._is_regression:
+            raised = np.exp(output - output.max(axis=1, keepdims=True))
+            output = np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+        return hidden, output
+
+    def _gradient(
+        self, weights: _Weights, batch: NDArray[np.int64], targets: NDArray[np.float32]
+    ) -> _Weights:
+        inputs = self._inputs[batch]
+        hidden, output = self._forward(weights, inputs)
+        # the slope of half the squared error and of the cross entropy are the same
+        slope = (output - targets) / np.float32(len(inputs))
+        back = (slope @ weights[2].T) * (hidden > 0)
+        return [inputs.T @ back, back.sum(axis=0), hidden.T @ slope, slope.sum(axis=0)]
 
 
 def _first(num_in: int, num_out: int, rng: np.random.Generator) -> _Weights:
@@ -131,35 +147,6 @@ def _first(num_in: int, num_out: int, rng: np.random.Generator) -> _Weights:
     out = rng.standard_normal((_WIDTH, num_out)) * 0.1 / np.sqrt(_WIDTH)
     parts = [hidden, np.zeros(_WIDTH), out, np.zeros(num_out)]
     return [part.astype(np.float32) for part in parts]
-
-
-def _output(
-    weights: _Weights,
-    inputs: NDArray[np.float32],
-    is_regression: bool,  # noqa: FBT001 - internal
-) -> NDArray[np.float32]:
-    hidden = np.maximum(inputs @ weights[0] + weights[1], 0)
-    told = hidden @ weights[2] + weights[3]
-    return told if is_regression else _softmax(told)
-
-
-def _softmax(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    raised = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
-
-
-def _gradient(
-    weights: _Weights,
-    inputs: NDArray[np.float32],
-    targets: NDArray[np.float32],
-    is_regression: bool,  # noqa: FBT001 - internal
-) -> _Weights:
-    hidden = np.maximum(inputs @ weights[0] + weights[1], 0)
-    told = hidden @ weights[2] + weights[3]
-    # the slope of half the squared error and of the cross entropy are the same
-    slope = ((told if is_regression else _softmax(told)) - targets) / np.float32(len(inputs))
-    back = (slope @ weights[2].T) * (hidden > 0)
-    return [inputs.T @ back, back.sum(axis=0), hidden.T @ slope, slope.sum(axis=0)]
 
 
 class _Adam:

@@ -1,4 +1,4 @@
-"""Which candidates are nearest to each query? The k largest products, block by block, exactly.
+"""Find the k largest products of each query, block by block, exactly.
 
 The k largest of a row are found through the maxima of chunks: they lie in the k chunks with the
 largest maxima. So a row is read once more after the product, and little of it is ever sorted.
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: A product of this or less says that the candidate is out of bounds; a cosine is -1 to 1.
+#: A product of this or less marks a candidate that the query may not have; a cosine is -1 to 1.
 FORBIDDEN = -4.0
-#: Below this a distance is rounding: float32 cannot tell twins from near twins.
+#: Below this a distance is rounding: in float32 equal vectors are that far apart.
 MIN_DISTANCE = 1e-6
 # of float32 products, 64 MB: larger blocks gain nothing
 _BLOCK_NUMBERS = 1 << 24

@@ -1,11 +1,11 @@
-"""What is in the results, as the report wants it? Records, rows, tasks, in the order of the page.
+"""The results of an evaluation as the report needs them: records, methods, tasks, in page order.
 
-JSON has null for what is not finite; here it is NaN again. Rows keep one colour on the whole page:
-their place among the rows that are not ``constant``.
+JSON has null for what is not finite; here it is NaN again. A method keeps one colour on the whole
+page, by its place among the methods that are not ``constant``.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from geoindex.evaluation.baselines.base import CONSTANT
 from geoindex.evaluation.results import Rank, Record, chosen_heads, label_of
 from geoindex.evaluation.score_heads import CHOSEN
 
-#: How many colours the style sheet has for rows.
+#: How many colours the style sheet has for methods.
 NUM_COLOURS = 8
 METRIC_NAMES = {
     "r2": "R²",
@@ -25,6 +25,8 @@ METRIC_NAMES = {
 }
 SPLIT_NAMES = {"spatial": "spatial blocks", "places": "places held out", "random": "random split"}
 UNIT_NAMES = {"cell": "cells", "entity": "entities"}
+#: What notes on skipped tasks contain.
+SKIPPED = ": left out: "
 _NUMBERS = ("value", "low", "high")
 
 
@@ -42,7 +44,7 @@ class Content:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """What was run."""
+        """What was run, and on what."""
         return dict(self.raw.get("meta") or {})
 
     def items(self, name: str) -> list[Any]:
@@ -56,7 +58,7 @@ class Content:
 
     @cached_property
     def chosen(self) -> list[Record]:
-        """Main scores of rows under the heads that validation rows chose."""
+        """Main scores of methods with the heads chosen on validation rows."""
         return chosen_heads(self.records)
 
     @cached_property
@@ -85,8 +87,8 @@ class Content:
         return list(self.meta.get("heads") or seen)
 
     @cached_property
-    def rows(self) -> list[str]:
-        """Names of the rows, as they were asked for."""
+    def methods(self) -> list[str]:
+        """Names of the methods, in the order of the command."""
         named = [row["name"] for row in self.meta.get("rows") or ()]
         seen = (
             item["row"] for name in ("records", "ranks", "retrieval") for item in self.items(name)
@@ -95,25 +97,36 @@ class Content:
 
     @cached_property
     def titles(self) -> dict[str, str]:
-        """A line for people on each row that has one."""
+        """A line for people on each method that has one."""
         return {row["name"]: row.get("title") or "" for row in self.meta.get("rows") or ()}
 
     @cached_property
     def tasks(self) -> dict[str, dict[str, Any]]:
-        """What is known of each task, by name."""
+        """The settings of each task, by name."""
         return {task["name"]: task for task in self.meta.get("tasks") or ()}
 
-    def colour(self, row: str) -> str:
-        """Return the class that paints a row."""
-        if row == CONSTANT:
+    @cached_property
+    def skipped(self) -> list[str]:
+        """Notes on tasks that were skipped."""
+        return [str(note) for note in self.items("notes") if SKIPPED in str(note)]
+
+    def colour(self, method: str) -> str:
+        """Return the class that paints a method."""
+        if method == CONSTANT:
             return "r-none"
-        others = [name for name in self.rows if name != CONSTANT]
-        return f"r{others.index(row) % NUM_COLOURS}" if row in others else "r-none"
+        others = [name for name in self.methods if name != CONSTANT]
+        return f"r{others.index(method) % NUM_COLOURS}" if method in others else "r-none"
+
+    def unit_title(self, split: str, unit: str) -> str:
+        """Return the name of a unit, with the split where there are several."""
+        name = UNIT_NAMES.get(unit, unit)
+        several = len(self.splits) > 1
+        return f"{name} ({SPLIT_NAMES.get(split, split)})" if several else name
 
     def labels(self, records: Iterable[Record]) -> list[tuple[str, str | None]]:
-        """Return rows with their focuses, in the order of the rows."""
+        """Return methods with their focuses, in the order of the methods."""
         found = unique((record.row, record.focus) for record in records)
-        return sorted(found, key=lambda key: (self.rows.index(key[0]), key[1] or ""))
+        return sorted(found, key=lambda key: (self.methods.index(key[0]), key[1] or ""))
 
     def of(self, split: str, unit: str) -> list[Record]:
         """Return the records of a split and unit."""
@@ -121,39 +134,47 @@ class Content:
 
 
 def unique(items: Iterable[Any]) -> list[Any]:
-    """Return each item once, in the order of first sight."""
+    """Return each item once, in order."""
     return list(dict.fromkeys(items))
 
 
 def is_better(left: Record, right: Record) -> bool:
-    """Say whether the left score is the better one; a score that is not known never is."""
+    """Say whether the left score is better; one that is not known never is."""
     if math.isnan(left.value) or math.isnan(right.value):
         return not math.isnan(left.value)
     return left.value > right.value if left.higher_is_better else left.value < right.value
 
 
 def is_clear(left: Record, right: Record) -> bool:
-    """Say whether the left score is better, and the intervals lie apart."""
+    """Say whether the left score is better and the intervals do not overlap."""
     if left.higher_is_better:
         return left.low > right.high
     return left.high < right.low
 
 
 def metric_of(records: Iterable[Record]) -> str:
-    """Return the words for a metric and its direction."""
+    """Return the name of a metric and its direction."""
     first = next(iter(records))
     name = METRIC_NAMES.get(first.metric, first.metric)
     return f"{name}, {'higher' if first.higher_is_better else 'lower'} is better"
 
 
-def name_row(row: str, focus: str | None) -> str:
-    """Return a row's name in tables: ``tagpool own``; ``constant`` has no focus to tell."""
-    return label_of(row, None if row == CONSTANT else focus)
+def name_method(method: str, focus: str | None) -> str:
+    """Return a method's name in tables: ``tagpool own``; ``constant`` is shown without focus."""
+    return label_of(method, None if method == CONSTANT else focus)
 
 
 def label(item: Record | Rank) -> str:
-    """Return a row's name in tables."""
-    return name_row(item.row, item.focus)
+    """Return a method's name in tables."""
+    return name_method(item.row, item.focus)
+
+
+def best_of(records: Sequence[Record]) -> Record:
+    """Return the first of the best records."""
+    front = records[0]
+    for record in records[1:]:
+        front = record if is_better(record, front) else front
+    return front
 
 
 def _record(item: dict[str, Any]) -> Record:

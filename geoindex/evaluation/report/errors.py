@@ -1,104 +1,73 @@
-"""Where does it go wrong? The worst errors of each task, on a map of each place.
+"""Maps and tables of the report: the worst errors of each task, and retrieval examples.
 
 A map shows one place in metres from its middle, north up, without a background: a hexagon for the
 cell, and a mark that is larger the larger the error. Every place links to openstreetmap.org.
-
-What was found? A place that was asked about, and what each row calls alike.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from geoindex.errors import InvalidIdError
-from geoindex.evaluation.report.content import Content, name_row, unique
+from geoindex.evaluation.report.content import Content, name_method, unique
 from geoindex.geo.earth import TILE_METRES_PER_DEGREE
 from geoindex.geo.h3 import corners, parse_cell
-from geoindex.report.html import (
-    OSM,
-    UNKNOWN,
-    Html,
-    element,
-    folded,
-    is_number,
-    joined,
-    link,
-    name_of,
-    number,
-    place_url,
-    plural,
-    table,
-)
+from geoindex.report.page import UNKNOWN, is_number, number, osm_url, place_url, plural
+from geoindex.report.tables import Cell, Table
 
 # one degree of latitude; a picture needs no ellipsoid
 _SIDE, _EDGE, _LEAST_M = 300, 22, 500
 _SMALLEST, _LARGEST = 5.0, 11.0
-TOO_LOW, TOO_HIGH, WRONG = "low", "high", "wrong"
-_OUTLINES = {
-    TOO_LOW: "M-1-.8h2L0 .9z",
-    TOO_HIGH: "M-1 .8h2L0-.9z",
-    WRONG: "M-.85 0 0-.85.85 0 0 .85z",
+#: Kinds of errors: outline of the mark, and legend.
+KINDS = {
+    "low": ("M-1-.8h2L0 .9z", "predicted too low"),
+    "high": ("M-1 .8h2L0-.9z", "predicted too high"),
+    "wrong": ("M-.85 0 0-.85.85 0 0 .85z", "another class"),
 }
-_WORDS = {TOO_LOW: "predicted too low", TOO_HIGH: "predicted too high", WRONG: "another class"}
 
 
-@dataclass(frozen=True)
-class _Miss:
-    """One unit that was predicted badly."""
-
-    task: str
-    key: str
-    unit: dict[str, Any]
-    kind: str
-    share: float
-
-    @property
-    def told(self) -> str:
-        """Return what the mark says when it is pointed at."""
-        unit = self.unit
-        truth, predicted = _label(unit["truth"]), _label(unit["predicted"])
-        return f"{self.task}: {truth}, predicted {predicted} ({unit['cell']}, {unit['place']})"
-
-
-def errors(content: Content) -> Html | None:
+def errors(content: Content) -> dict[str, Any] | None:
     """Return maps of the worst errors and a table a task; None where there are none."""
     found = [item for item in content.items("errors") if item.get("units")]
     if not found:
         return None
-    misses = [miss for i, item in enumerate(found) for miss in _misses(content, item, f"e{i}")]
+    marks = [mark for i, item in enumerate(found) for mark in _marks(content, item, f"e{i}")]
     order = [place["name"] for place in content.meta.get("places") or ()]
-    seen = unique(miss.unit["place"] for miss in misses)
-    places = [place for place in order if place in seen]
-    places += [place for place in seen if place not in places]
-    kinds = [kind for kind in _WORDS if any(miss.kind == kind for miss in misses)]
-    legend = (element("span", _legend_mark(kind), _WORDS[kind]) for kind in kinds)
-    chips = [_chip("", "all tasks", is_first=True)]
-    chips += [_chip(f"e{i}", _title(content, item)) for i, item in enumerate(found)]
-    drawn = [_map(place, [m for m in misses if m.unit["place"] == place]) for place in places]
-    return element(
-        "div",
-        element("fieldset", element("legend", "Show"), *chips, class_="picker"),
-        element("p", *legend, class_="legend"),
-        element("div", *(figure for figure in drawn if figure), class_="grid small"),
-        *(_listing(content, item) for item in found),
-        class_="picked",
-    )
+    seen = unique(mark["place"] for mark in marks)
+    places = unique([*(place for place in order if place in seen), *seen])
+    titles = [_title(content, item) for item in found]
+    return {
+        "side": _SIDE,
+        "chips": [("", "all tasks", "", ""), *((f"e{i}", t, "", "") for i, t in enumerate(titles))],
+        "legend": [
+            (kind, *shown)
+            for kind, shown in KINDS.items()
+            if any(mark["kind"] == kind for mark in marks)
+        ],
+        "maps": [_map(place, [m for m in marks if m["place"] == place]) for place in places],
+        "tables": [_listing(*item) for item in zip(titles, found, strict=True)],
+    }
 
 
-def _misses(content: Content, item: dict[str, Any], key: str) -> list[_Miss]:
+def _marks(content: Content, item: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Return the marks of a task's errors, those that have a place."""
     sizes = [_size(unit) for unit in item["units"]]
     largest = max((size for size in sizes if size is not None), default=0) or 1
     return [
-        _Miss(
-            _title(content, item),
-            key,
-            unit,
-            _kind(unit),
-            0.5 if size is None else size / largest,
-        )
+        {
+            "key": key,
+            "place": unit["place"],
+            "cell": unit["cell"],
+            "lon": unit["lon"],
+            "lat": unit["lat"],
+            "kind": _kind(unit),
+            "share": 0.5 if size is None else size / largest,
+            "url": place_url(unit["lon"], unit["lat"]),
+            "label": f"{_title(content, item)}: {_value(unit['truth'])}, predicted "
+            f"{_value(unit['predicted'])} ({unit['cell']}, {unit['place']})",
+        }
         for unit, size in zip(item["units"], sizes, strict=True)
         if is_number(unit.get("lon")) and is_number(unit.get("lat"))
     ]
@@ -117,54 +86,43 @@ def _kind(unit: dict[str, Any]) -> str:
         for value in (unit["truth"], unit["predicted"])
     )
     if truth is None or predicted is None:
-        return WRONG
-    return TOO_HIGH if predicted > truth else TOO_LOW
+        return "wrong"
+    return "high" if predicted > truth else "low"
 
 
-def _map(place: str, misses: Sequence[_Miss]) -> Html | None:
-    lon0, lat0 = misses[0].unit["lon"], misses[0].unit["lat"]
-    at = np.array([_metres(m.unit["lon"], m.unit["lat"], lon0, lat0) for m in misses])
-    cells = unique(miss.unit["cell"] for miss in misses)
-    rings = [ring for ring in (_outline(cell, lon0, lat0) for cell in cells) if ring is not None]
+def _map(place: str, marks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    lon0, lat0 = marks[0]["lon"], marks[0]["lat"]
+    at = np.array([_metres(mark["lon"], mark["lat"], lon0, lat0) for mark in marks])
+    cells = unique(mark["cell"] for mark in marks)
+    rings = [ring for ring in (_ring(cell, lon0, lat0) for cell in cells) if ring is not None]
     corners_m = np.concatenate([at, *rings])
     low, high = corners_m.min(axis=0), corners_m.max(axis=0)
     reach = max(float((high - low).max()), _LEAST_M)
     per_m = (_SIDE - 2 * _EDGE) / reach
-    middle = (low + high) / 2
 
     def on_map(points: Any) -> Any:
-        return _SIDE / 2 + (np.asarray(points) - middle) * per_m * (1, -1)
+        return _SIDE / 2 + (np.asarray(points) - (low + high) / 2) * per_m * (1, -1)
 
-    drawn = [_grid(reach, per_m)]
-    for ring in rings:
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in on_map(ring))
-        drawn.append(element("polygon", points=points, class_="cell"))
+    bar_m = _bar_m(reach)
     # small marks lie on large ones, or they would not be seen
-    order = sorted(range(len(misses)), key=lambda i: -misses[i].share)
-    drawn += [_point(misses[i], *on_map(at[i])) for i in order]
-    drawn.append(_scale_bar(reach, per_m))
-    told = f"The worst errors in {place}, {plural(len(misses), 'mark')} in local metres, north up"
-    figure = element("svg", *drawn, aria_label=told, role="group", viewBox=f"0 0 {_SIDE} {_SIDE}")
-    caption = element(
-        "figcaption", element("b", name_of(place)), f" {plural(len(misses), 'error')}"
-    )
-    return element("figure", caption, figure, class_="card place")
+    order = sorted(range(len(marks)), key=lambda i: -marks[i]["share"])
+    return {
+        "place": place,
+        "about": plural(len(marks), "error"),
+        "grid": _grid(bar_m * per_m),
+        "rings": [" ".join(f"{x:.1f},{y:.1f}" for x, y in on_map(ring)) for ring in rings],
+        "marks": [{**marks[i], "at": _transform(marks[i]["share"], *on_map(at[i]))} for i in order],
+        "bar": f"M0 {_SIDE - 9}v4h{bar_m * per_m:.1f}v-4",
+        "bar_text": f"{bar_m / 1000:,.0f} km" if bar_m >= 1000 else f"{bar_m:,.0f} m",
+    }
 
 
-def _point(miss: _Miss, x: float, y: float) -> Html:
-    size = _SMALLEST + (_LARGEST - _SMALLEST) * miss.share
-    drawn = element(
-        "path",
-        d=_OUTLINES[miss.kind],
-        transform=f"translate({x:.1f} {y:.1f}) scale({size:.1f})",
-        class_=f"miss {miss.kind}",
-    )
-    href = place_url(miss.unit["lon"], miss.unit["lat"])
-    mark = element("g", element("title", miss.told), drawn, class_="m", data_in=miss.key)
-    return link(href, mark, aria_label=miss.told)
+def _transform(share: float, x: float, y: float) -> str:
+    size = _SMALLEST + (_LARGEST - _SMALLEST) * share
+    return f"translate({x:.1f} {y:.1f}) scale({size:.1f})"
 
 
-def _outline(cell: Any, lon0: float, lat0: float) -> Any:
+def _ring(cell: Any, lon0: float, lat0: float) -> Any:
     try:
         ring = corners(np.array([parse_cell(str(cell))], np.uint64))[1]
     except InvalidIdError:
@@ -179,23 +137,11 @@ def _metres(lon: float, lat: float, lon0: float, lat0: float) -> tuple[float, fl
     return east * TILE_METRES_PER_DEGREE, (lat - lat0) * TILE_METRES_PER_DEGREE
 
 
-def _grid(reach_m: float, per_m: float) -> Html:
+def _grid(step: float) -> str:
     """Return lines as far apart as the scale bar is long."""
-    step = _bar_m(reach_m) * per_m
     lines = [i * step for i in range(1, int(_SIDE / step) + 1)]
     across = "".join(f"M0 {_SIDE - at:.1f}h{_SIDE}" for at in lines)
-    return element("path", d=across + "".join(f"M{at:.1f} 0v{_SIDE}" for at in lines), class_="net")
-
-
-def _scale_bar(reach_m: float, per_m: float) -> Html:
-    length = _bar_m(reach_m)
-    text = f"{length / 1000:,.0f} km" if length >= 1000 else f"{length:,.0f} m"
-    y = _SIDE - 5
-    return joined(
-        element("path", d=f"M0 {y - 4}v4h{length * per_m:.1f}v-4", class_="bar"),
-        element("text", text, x=5, y=y - 6),
-        element("text", "N \N{UPWARDS ARROW}", x=_SIDE - 8, y=16, class_="to"),
-    )
+    return across + "".join(f"M{at:.1f} 0v{_SIDE}" for at in lines)
 
 
 def _bar_m(reach_m: float) -> float:
@@ -204,25 +150,26 @@ def _bar_m(reach_m: float) -> float:
     return max(factor * power for factor in (1, 2, 5) if factor * power <= reach_m / 3)
 
 
-def _listing(content: Content, item: dict[str, Any]) -> Html:
-    rows = []
+def _listing(title: str, item: dict[str, Any]) -> dict[str, Any]:
+    rows: list[list[str | Cell]] = []
     for i, unit in enumerate(item["units"], 1):
         has_place = is_number(unit.get("lon")) and is_number(unit.get("lat"))
-        url = place_url(unit["lon"], unit["lat"]) if has_place else None
-        cell = link(url, element("code", str(unit["cell"])))
-        labels = (_label(unit["truth"]), _label(unit["predicted"]))
-        rows.append([str(i), name_of(str(unit["place"])), cell, *labels])
-    title = _title(content, item)
-    asked = f"{title} \N{EN DASH} {item['row']}, {item['head']}, seed {item['seed']}"
+        url = place_url(unit["lon"], unit["lat"]) if has_place else ""
+        labels = (_value(unit["truth"]), _value(unit["predicted"]))
+        place = Cell(str(unit["place"]))
+        rows.append([str(i), place, Cell(str(unit["cell"]), href=url), *labels])
     head = ["", "place", "cell", "truth", "predicted"]
-    return folded(asked, table(head, rows, caption=f"Worst errors of {title}", num_text=3))
+    return {
+        "title": f"{title} \N{EN DASH} {item['row']}, {item['head']}, seed {item['seed']}",
+        "table": Table(f"Worst errors of {title}", head, rows, 3),
+    }
 
 
 def _title(content: Content, item: dict[str, Any]) -> str:
     return str((content.tasks.get(item["task"]) or {}).get("title") or item["task"])
 
 
-def _label(value: Any) -> str:
+def _value(value: Any) -> str:
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):
@@ -230,77 +177,39 @@ def _label(value: Any) -> str:
     return number(value, 2) if isinstance(value, float) else str(value)
 
 
-def _legend_mark(kind: str) -> Html:
-    drawn = element(
-        "path", d=_OUTLINES[kind], transform="translate(8 8) scale(6)", class_=f"miss {kind}"
-    )
-    return element("svg", drawn, class_="mark", width=16, height=16, aria_hidden="true")
+def examples(content: Content) -> list[dict[str, Any]]:
+    """Return queries, and the hits of each method."""
+    by_query: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    for item in content.items("examples"):
+        query = item["asked"]
+        by_query.setdefault((query.get("feature_id"), query.get("place")), []).append(item)
+    return [
+        {
+            "query": _hit(items[0]["asked"]),
+            "columns": [
+                {
+                    "name": name_method(item["row"], item.get("focus")),
+                    "colour": content.colour(item["row"]),
+                    "hits": [_hit(hit, item["asked"]) for hit in item["hits"]],
+                }
+                for item in items
+            ],
+        }
+        for items in by_query.values()
+    ]
 
 
-def _chip(value: str, text: str, *, is_first: bool = False) -> Html:
-    button = element(
-        "input", type="radio", name="errors", value=value, data_pick=value, checked=is_first
-    )
-    return element("label", button, text)
-
-
-def examples(content: Content) -> Html | None:
-    """Return what was asked and what each row found; None where there are no examples."""
-    found = content.items("examples")
-    if not found:
-        return None
-    cards = []
-    for asked in unique(
-        (item["asked"].get("feature_id"), item["asked"].get("place")) for item in found
-    ):
-        items = [
-            item
-            for item in found
-            if (item["asked"].get("feature_id"), item["asked"].get("place")) == asked
-        ]
-        cards.append(_example(content, items))
-    return joined(*cards)
-
-
-def _example(content: Content, items: Sequence[dict[str, Any]]) -> Html:
-    asked = items[0]["asked"]
-    columns = []
-    for item in items:
-        name = element(
-            "h4", name_row(item["row"], item.get("focus")), class_=content.colour(item["row"])
-        )
-        hits = (_hit(hit, asked) for hit in item["hits"])
-        columns.append(element("div", name, element("ol", *hits)))
-    return element(
-        "article",
-        element("h3", "Like ", _called(asked), element("small", _where(asked))),
-        element("div", *columns, class_="columns"),
-        class_="card example",
-    )
-
-
-def _hit(hit: dict[str, Any], asked: dict[str, Any]) -> Html:
+def _hit(hit: dict[str, Any], query: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what is shown of a hit; the place only where it is not that of the query."""
+    has_place = is_number(hit.get("lon")) and is_number(hit.get("lat"))
     similarity = hit.get("similarity")
-    share = min(max(float(similarity), 0), 1) if is_number(similarity) else 0
-    return element(
-        "li",
-        element("span", _called(hit), element("small", _where(hit, asked))),
-        element("span", number(similarity), class_="n like", style=f"--share:{share:.3f}"),
-    )
-
-
-def _called(hit: dict[str, Any]) -> Html:
-    """Return the name of a place, or of its kind, with its address."""
-    text = str(hit.get("name") or hit.get("kind") or hit.get("feature_id") or "unnamed")
-    url = hit.get("osm_url")
-    if not (isinstance(url, str) and url.startswith(OSM)) and is_number(hit.get("lon")):
-        url = place_url(hit["lon"], hit["lat"]) if is_number(hit.get("lat")) else None
-    return link(url, name_of(text))
-
-
-def _where(hit: dict[str, Any], asked: dict[str, Any] | None = None) -> Html:
-    """Return the kind, where the name does not tell it, and the place, where it is another."""
     kind = hit.get("kind") if hit.get("name") else None
-    place = None if asked and asked.get("place") == hit.get("place") else hit.get("place")
-    words = [name_of(str(word)) for word in (kind, place) if word]
-    return joined(*(joined(" · " if i else " ", word) for i, word in enumerate(words)))
+    place = None if query and query.get("place") == hit.get("place") else hit.get("place")
+    url = osm_url(hit.get("osm_url"))
+    return {
+        "name": str(hit.get("name") or hit.get("kind") or hit.get("feature_id") or "unnamed"),
+        "url": url or (place_url(hit["lon"], hit["lat"]) if has_place else ""),
+        "about": " · ".join(str(word) for word in (kind, place) if word),
+        "similarity": similarity,
+        "width": min(max(float(similarity), 0), 1) * 100 if is_number(similarity) else 0,
+    }

@@ -1,4 +1,4 @@
-"""What does a report show beside the scores? Maps of vectors, worst errors, retrieval examples."""
+"""Data of a report beside the scores: maps of vectors, worst errors, retrieval examples."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Row
-from geoindex.evaluation.cache import ScoreCache, code_of, code_of_row
+from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Method
+from geoindex.evaluation.cache import ScoreCache, code_of, code_of_method
 from geoindex.evaluation.heads.features import unit_rows
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.results import Results
@@ -22,38 +22,43 @@ _MOST_SEARCHED = 50_000
 _CODE = ("report/figures", "retrieval", "heads/features")
 
 
-def add_pictures(
-    results: Results, rows: Sequence[Row], view: MapView, *, cache: ScoreCache, reporter: Reporter
+def add_figures(
+    results: Results,
+    methods: Sequence[Method],
+    view: MapView,
+    *,
+    cache: ScoreCache,
+    reporter: Reporter,
 ) -> None:
-    """Add `maps` and `examples` of every row with entities but the constant."""
-    shown = [row for row in rows if row.name != CONSTANT and row.focuses]
+    """Add `maps` and `examples` of every method with entities but the constant."""
+    shown = [method for method in methods if method.name != CONSTANT and method.focuses]
     with reporter.stage("pictures", len(shown)) as advance:
-        for row in shown:
-            who = [row.name, row.fingerprint, code_of_row(row)]
+        for method in shown:
+            who = [method.name, method.fingerprint, code_of_method(method)]
             key = {"pictures": code_of(_CODE), "map": view.content, "row": who}
-            found = cache.kept_or_made(partial(pictures_of, row, view), **key)
-            results.maps[row.name] = found["map"]
+            found = cache.kept_or_made(partial(figures_of, method, view), **key)
+            results.maps[method.name] = found["map"]
             results.examples += found["examples"]
             advance(1)
 
 
-def pictures_of(row: Row, view: MapView, *, seed: int = 0) -> dict[str, Any]:
-    """Return the map and the examples of one row."""
+def figures_of(method: Method, view: MapView, *, seed: int = 0) -> dict[str, Any]:
+    """Return the map and the examples of one method."""
     rng = np.random.default_rng(seed)
-    fitted = row.fit(view)
-    focus = row.focuses[-1]
+    fitted = method.fit(view)
+    focus = method.focuses[-1]
     picked = np.sort(rng.choice(len(view), min(NUM_POINTS, len(view)), replace=False))
     vectors = fitted.entity_vectors(view, picked, focus=focus)
     found: dict[str, Any] = {"map": _map(view, picked, vectors, focus), "examples": []}
     if len(view) > NUM_HITS:
-        found["examples"] = _examples(row.name, fitted, view, focus, rng)
+        found["examples"] = _examples(method.name, fitted, view, focus, rng)
     return found
 
 
 def errors_of(
     view: MapView, task: str, row: str, head: str, worst: Sequence[Any]
 ) -> dict[str, Any]:
-    """Return one item of `errors`: where the units lie that were told worst.
+    """Return one item of `errors`: where the units lie that were predicted worst.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def _map(
 def _examples(
     name: str, fitted: Fitted, view: MapView, focus: str, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Ask for a few entities of different kinds with a name, the same for every row."""
+    """Query with a few named entities of different kinds, the same for every method."""
     searched = np.arange(len(view))
     if len(searched) > _MOST_SEARCHED:
         searched = np.sort(rng.choice(len(view), _MOST_SEARCHED, replace=False))
@@ -107,11 +112,11 @@ def _examples(
     by_kind: dict[str, int] = {}
     for place in order.tolist():
         by_kind.setdefault(view.kinds[searched[place]].partition("=")[0], place)
-    asked = np.array(list(by_kind.values())[:NUM_EXAMPLES], np.int64)
-    if not len(asked) or len(searched) <= 10:
+    queries = np.array(list(by_kind.values())[:NUM_EXAMPLES], np.int64)
+    if not len(queries) or len(searched) <= 10:
         return []
     vectors = unit_rows(fitted.entity_vectors(view, searched, focus=focus))
-    near = nearest(vectors[asked], vectors, asked)[:, :NUM_HITS]
+    near = nearest(vectors[queries], vectors, queries)[:, :NUM_HITS]
     return [
         {
             "row": name,
@@ -121,7 +126,7 @@ def _examples(
                 _hit(view, int(searched[hit]), float(vectors[place] @ vectors[hit])) for hit in hits
             ],
         }
-        for place, hits in zip(asked.tolist(), near.tolist(), strict=True)
+        for place, hits in zip(queries.tolist(), near.tolist(), strict=True)
     ]
 
 

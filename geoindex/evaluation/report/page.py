@@ -1,96 +1,26 @@
-"""What does an evaluation look like? One HTML file that opens offline and needs nothing else.
+"""Write an evaluation as one HTML page that opens offline and needs nothing else.
 
-`write_report` is all that others need. The page reads from the top: who leads and how surely, what
-was measured, ranks, one chart a task, retrieval, maps of vectors, the worst errors, examples. It
-can be read without scripts; the few lines of `script.js` fade, sort and show numbers on
-hover. The same results give the same bytes.
-
-How is the report made again? The command, and what went into it.
+The page has, from the top: which method leads and how surely, what was skipped and measured, ranks,
+one chart a task, retrieval, maps of vectors, the worst errors, examples. It can be read without
+scripts; the few lines of ``templates/report.js`` fade, sort and show numbers on hover. The same
+results give the same bytes.
 """
 
-import base64
-import hashlib
 import shlex
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from geoindex._version import __version__
-from geoindex.evaluation.report.content import SPLIT_NAMES, UNIT_NAMES, Content, unique
-from geoindex.evaluation.report.errors import errors, examples
-from geoindex.evaluation.report.summary import header
-from geoindex.evaluation.report.tasks import cards, compared, glance, rank_chart
-from geoindex.evaluation.report.vectors import collapse, maps, retrieval
+from geoindex.evaluation.baselines.base import CONSTANT
+from geoindex.evaluation.report import errors, summary, tasks, vectors
+from geoindex.evaluation.report.content import SKIPPED, UNIT_NAMES, Content, unique
 from geoindex.evaluation.score_heads import CHOSEN
-from geoindex.report.charts import CHOSEN_SHAPE, legend_mark, shapes
-from geoindex.report.html import (
-    OSM,
-    Html,
-    element,
-    folded,
-    joined,
-    link,
-    name_of,
-    number,
-    table,
-)
-from geoindex.storage.filesystem import writing
-from geoindex.storage.output_files import check_output_file, explained, real_path
+from geoindex.report.charts import CHOSEN_SHAPE, shape
+from geoindex.report.page import OSM, SUFFIXES, number, render, write_html
+from geoindex.report.tables import Cell, Table
+from geoindex.storage.output_files import check_output_file
 
 _DEFAULT_RESOLUTION = 9
-
-
-def reproduce(content: Content) -> Html:
-    """Return the command, the places, and all settings."""
-    meta = content.meta
-    places = meta.get("places") or []
-    words = ["geoindex", "evaluate", *(str(place.get("path") or place["name"]) for place in places)]
-    words += ["--split", content.split["name"], "--seeds", str(len(meta.get("seeds") or [0]))]
-    if meta.get("resolution") not in {None, _DEFAULT_RESOLUTION}:
-        words += ["--resolution", str(meta["resolution"])]
-    for option, names in (
-        ("--rows", content.rows),
-        ("--heads", content.heads),
-        ("--tasks", list(content.tasks)),
-    ):
-        if names:
-            words += [option, ",".join(names)]
-    command = shlex.join([*words, "--report", "report.html"])
-    keys = {
-        "geoindex": "geoindex_version",
-        "code": "code_version",
-        "map": "fingerprint",
-        "made": "created",
-    }
-    rows = [[name, str(meta.get(key) or "")] for name, key in keys.items()]
-    rows.append(["took", f"{number(meta.get('seconds'), 1)} s"])
-    rows += [
-        [f"settings: {key}", str(value)]
-        for key, value in content.split.items()
-        if value is not None
-    ]
-    rows += [
-        [f"row {row['name']}", str(row.get("fingerprint", ""))] for row in meta.get("rows") or ()
-    ]
-    shown = [[name, element("code", value)] for name, value in rows if value]
-    return joined(
-        element("pre", element("code", command), tabindex="0"),
-        _places(places),
-        folded("All settings", table(["what", "value"], shown, caption="Settings", num_text=2)),
-    )
-
-
-def _places(places: list[dict[str, Any]]) -> Html | None:
-    if not places:
-        return None
-    rows = [
-        [name_of(place["name"]), number(place.get("entities"), 0), number(place.get("cells"), 0)]
-        for place in places
-    ]
-    return table(["place", "entities", "cells"], rows, caption="Places")
-
-
-SUFFIXES = (".html", ".htm")
 
 
 def write_report(results: dict[str, Any], path: Path, *, overwrite: bool = False) -> None:
@@ -111,143 +41,123 @@ def write_report(results: dict[str, Any], path: Path, *, overwrite: bool = False
         If the file is there already or cannot be written.
     """
     check_output_file(path, suffixes=SUFFIXES, overwrite=overwrite)
-    page = report_html(results)
-    with explained(path), writing(real_path(path)) as unfinished:
-        unfinished.write_bytes(page.encode())
+    write_html(report_html(results), path)
 
 
 def report_html(results: dict[str, Any]) -> str:
     """Return the page of an evaluation."""
     content = Content(results)
-    style, script = (_asset(name) for name in ("style.css", "script.js"))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", "geoindex evaluation"),
-        element("style", style),
+    heads = [(name, shape(i)) for i, name in enumerate(content.heads)]
+    attributions = (place.get("attribution") for place in content.meta.get("places") or ())
+    return render(
+        "geoindex.evaluation.report",
+        "report.html",
+        style="report.css",
+        script="report.js",
+        title=summary.title(content),
+        leaks="random" in (*content.splits, content.split["name"]),
+        leads=summary.leads(content),
+        skipped=content.skipped,
+        num_skipped=len(
+            {note.split(SKIPPED)[0].removesuffix(" masked") for note in content.skipped}
+        ),
+        facts=summary.facts(content),
+        methods=[
+            (name, content.colour(name), content.titles.get(name)) for name in content.methods
+        ],
+        heads=heads,
+        chosen_mark=shape(CHOSEN_SHAPE),
+        has_constant=CONSTANT in content.methods,
+        ranks=_ranks(content),
+        comparisons=tasks.comparisons(content),
+        task_groups=[
+            {"name": f"{split}-{unit}", "title": content.unit_title(split, unit), "cards": cards}
+            for split in content.splits
+            for unit in UNIT_NAMES
+            if (cards := tasks.cards(content, split, unit))
+        ],
+        head_chips=[
+            ("", "all heads", "", ""),
+            (CHOSEN, "chosen", "", shape(CHOSEN_SHAPE)),
+            *((name, name, "", mark) for name, mark in heads),
+        ],
+        retrieval=vectors.retrieval(content),
+        collapse=vectors.collapse(content),
+        maps=vectors.maps(content),
+        errors=errors.errors(content),
+        error_kinds=errors.KINDS,
+        examples=errors.examples(content),
+        notes=[str(note) for note in content.items("notes") if str(note) not in content.skipped],
+        command=_command(content),
+        places=_places(content),
+        settings=_settings(content),
+        copyright_url=f"{OSM}copyright",
+        credits=[
+            str(text) for text in unique(attributions) if text and "OpenStreetMap" not in str(text)
+        ],
+        version=content.meta.get("geoindex_version") or __version__,
     )
-    parts = [
-        _section("Ranks", _ranks(content), "Over all tasks. 1 is best."),
-        _section("Row against row", compared(content), "Paired on the same units, folds and seeds. "
-                 "A row wins where the whole 95 % interval of the difference is above 0; over 20 "
-                 "tasks one such verdict is to be expected by chance."),
-        *_task_sections(content),
-        _section("Retrieval", retrieval(content), "No label is asked: do like things find like?"),
-        _section("Collapse", collapse(content), "Do the vectors use the room that they have?"),
-        _section("Maps of vectors", maps(content), "Each dot is an entity on the first two "
-                 "principal axes of its row; dots that are close are alike to it."),
-        _section("Worst errors", errors(content), "Of the best row in each masked task of "
-                 "cells. Larger marks are farther off, within a task; classes have one size."),
-        _section("Retrieval examples", examples(content), "The nearest vectors, with cosine "
-                 "similarity. Similarities of two rows cannot be compared."),
-        _section("Notes", _notes(content)),
-        _section("How to reproduce", reproduce(content)),
-    ]  # fmt: skip
-    main = element("main", header(content), *parts)
-    body = element("body", shapes(), main, _footer(content), element("script", script))
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
-def _ranks(content: Content) -> Html | None:
-    parts = []
-    for split in content.splits:
-        charts = [rank_chart(content, split, unit) for unit in UNIT_NAMES]
-        tables = [shown for unit in UNIT_NAMES for shown in glance(content, split, unit)]
-        if not any((*charts, *tables)):
-            continue
-        if len(content.splits) > 1:
-            parts.append(element("h3", SPLIT_NAMES.get(split, split)))
-        parts.append(element("div", *charts, class_="grid"))
-        parts.append(element("div", *tables, class_="grid"))
-    told = joined(
-        element("span", "best", class_="first"), " of its task; ",
-        element("span", "not clear of it", class_="near"), ": the 95 % intervals "
-        "meet. Each row under the heads that its validation rows chose.",
-    )  # fmt: skip
-    return joined(*parts, element("p", told, class_="about")) if parts else None
-
-
-def _task_sections(content: Content) -> list[Html | None]:
-    several = len(content.splits) > 1
+def _ranks(content: Content) -> list[dict[str, Any]]:
+    """Return charts and tables of each split that has some."""
     found = []
     for split in content.splits:
-        for unit, name in UNIT_NAMES.items():
-            drawn = cards(content, split, unit)
-            title = f"Tasks of {name}" + (f", {SPLIT_NAMES.get(split, split)}" if several else "")
-            inside = joined(
-                _head_picker(content, f"{split}-{unit}"),
-                element("div", *drawn, class_="grid wide-cards"),
-            )
-            found.append(
-                _section(title, element("div", inside, class_="picked") if drawn else None)
-            )
+        charts = [item for unit in UNIT_NAMES if (item := tasks.ranks(content, split, unit))]
+        tables = [item for unit in UNIT_NAMES for item in tasks.overviews(content, split, unit)]
+        if charts or tables:
+            title = content.unit_title(split, "").strip(" ()") if content.splits[1:] else ""
+            found.append({"title": title, "charts": charts, "tables": tables})
     return found
 
 
-def _head_picker(content: Content, name: str) -> Html | None:
-    if len(content.heads) < 2:
-        return None
-    chips = [
-        ("", "all heads", None),
-        (CHOSEN, "chosen", CHOSEN_SHAPE),
-        *((head, head, i) for i, head in enumerate(content.heads)),
+def _command(content: Content) -> str:
+    """Return the command that makes the report again."""
+    meta = content.meta
+    words = ["geoindex", "evaluate"]
+    words += [str(place.get("path") or place["name"]) for place in meta.get("places") or []]
+    words += ["--split", content.split["name"], "--seeds", str(len(meta.get("seeds") or [0]))]
+    if meta.get("resolution") not in {None, _DEFAULT_RESOLUTION}:
+        words += ["--resolution", str(meta["resolution"])]
+    for option, names in (
+        ("--methods", content.methods),
+        ("--heads", content.heads),
+        ("--tasks", list(content.tasks)),
+    ):
+        if names:
+            words += [option, ",".join(names)]
+    return shlex.join([*words, "--report", "report.html"])
+
+
+def _places(content: Content) -> Table | None:
+    rows: list[list[str | Cell]] = [
+        [
+            Cell(str(place["name"])),
+            number(place.get("entities"), 0),
+            number(place.get("cells"), 0),
+        ]
+        for place in content.meta.get("places") or []
     ]
-    labels = (
-        element(
-            "label",
-            element(
-                "input",
-                type="radio",
-                name=f"heads-{name}",
-                value=value,
-                data_pick=value,
-                checked=not value,
-            ),
-            None if mark is None else legend_mark(mark),
-            text,
-        )
-        for value, text, mark in chips
-    )
-    return element("fieldset", element("legend", "Show"), *labels, class_="picker")
+    return Table("Places", ["place", "entities", "cells"], rows) if rows else None
 
 
-def _notes(content: Content) -> Html | None:
-    notes = content.items("notes")
-    return element("ul", *(element("li", str(note)) for note in notes)) if notes else None
-
-
-def _footer(content: Content) -> Html:
-    others = unique(place.get("attribution") for place in content.meta.get("places") or ())
-    credit = "\N{COPYRIGHT SIGN} OpenStreetMap contributors, ODbL"
-    more = [str(text) for text in others if text and "OpenStreetMap" not in str(text)]
-    version = content.meta.get("geoindex_version") or __version__
-    return element(
-        "footer",
-        link(f"{OSM}copyright", credit),
-        *(f" · {text}" for text in more),
-        f" · geoindex {version}",
-    )
-
-
-def _section(title: str, inside: Html | None, told: str | None = None) -> Html | None:
-    if not inside:
-        return None
-    about = element("p", told, class_="about") if told else None
-    return element("section", element("h2", title), about, inside)
-
-
-def _asset(name: str) -> Html:
-    """Return a file beside this one, which is ours: it goes into the page as it is."""
-    return Html(files("geoindex.evaluation.report").joinpath(name).read_text("utf-8"))
-
-
-def _policy(script: str) -> str:
-    """Return what the browser holds the page to: load nothing, run this one script."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def _settings(content: Content) -> Table:
+    meta = content.meta
+    keys = {
+        "geoindex": "geoindex_version",
+        "code": "code_version",
+        "map": "fingerprint",
+        "created": "created",
+    }
+    rows = [[name, str(meta.get(key) or "")] for name, key in keys.items()]
+    rows.append(["took", f"{number(meta.get('seconds'), 1)} s"])
+    rows += [
+        [f"settings: {key}", str(value)]
+        for key, value in content.split.items()
+        if value is not None
+    ]
+    rows += [
+        [f"method {row['name']}", str(row.get("fingerprint", ""))] for row in meta.get("rows") or ()
+    ]
+    shown = [[Cell(name), Cell(value, kind="code")] for name, value in rows if value]
+    return Table("Settings", ["setting", "value"], shown, 2)

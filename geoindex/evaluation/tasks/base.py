@@ -1,4 +1,4 @@
-"""What does every task promise? Units with labels, and what would tell them.
+"""The interface of a task: units with labels, and the tags that leak them.
 
 A task is any object with the attributes and the one method of `Task`. One of your own::
 
@@ -7,7 +7,7 @@ A task is any object with the attributes and the one method of `Task`. One of yo
 
     from geoindex.evaluation import evaluate
     from geoindex.evaluation.tasks.base import Labels, cell_labels, counts
-    from geoindex.evaluation.map_view import MapView, Telling
+    from geoindex.evaluation.map_view import LeakageMask, MapView
 
 
     @dataclass(frozen=True)
@@ -17,7 +17,7 @@ A task is any object with the attributes and the one method of `Task`. One of yo
         unit: str = "cell"
         kind: str = "regression"
         metric: str = "r2"
-        telling: Telling = Telling(("amenity=bench", "bench", "bench:*"))
+        mask: LeakageMask = LeakageMask(("amenity=bench", "bench", "bench:*"))
 
         def labels(self, view: MapView) -> Labels:
             return cell_labels(counts(view, view.has("amenity=bench")))
@@ -25,9 +25,9 @@ A task is any object with the attributes and the one method of `Task`. One of yo
 
     evaluate("monaco.geoindex", tasks=["buildings", Benches()])
 
-`telling` is the work: what else would say it? Synonyms, relation tags, namespaces, names, and
-whatever is left of an entity whose one tag is gone. docs/evaluation.md lists what ours hide, and
-`geoindex.evaluation.leaks` looks for what was forgotten.
+`mask` is the work: what else would give the label away? Synonyms, relation tags, namespaces, names,
+and whatever is left of an entity whose one tag is gone. docs/evaluation.md lists what ours mask,
+and `geoindex.evaluation.leaks` finds what was forgotten.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 
-KINDS = ("regression", "classification")
+#: Tags of the roads that cars may use.
+CAR_ROADS = tuple(
+    f"highway={value}{link}"
+    for value in ("motorway", "trunk", "primary", "secondary", "tertiary")
+    for link in ("", "_link")
+) + tuple(
+    f"highway={value}"
+    for value in ("unclassified", "residential", "living_street", "service", "road")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +81,12 @@ class Task(Protocol):
         ``"regression"`` or ``"classification"``.
     metric
         The one that ranks are made of: one of `geoindex.evaluation.metrics.METRICS`.
-    telling
-        What is hidden where labels are masked. Tasks of entities are always masked.
+    mask
+        The tags that are hidden where labels are masked. Tasks of entities are always masked.
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - the class says it
+    def name(self) -> str: ...  # noqa: D102 - see the class
     @property
     def title(self) -> str: ...  # noqa: D102
     @property
@@ -88,7 +96,7 @@ class Task(Protocol):
     @property
     def metric(self) -> str: ...  # noqa: D102
     @property
-    def telling(self) -> Telling: ...  # noqa: D102
+    def mask(self) -> LeakageMask: ...  # noqa: D102
 
     def labels(self, view: MapView) -> Labels:
         """Return the labels, read from the whole map."""
@@ -96,7 +104,7 @@ class Task(Protocol):
 
 
 def counts(view: MapView, is_counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return how many of some entities live in each cell, shape ``(c,)``; each counts once."""
+    """Return how many of some entities have each cell as their home, shape ``(c,)``."""
     at = view.cell_index(view.home[is_counted])
     return np.bincount(at, minlength=len(view.cell_ids)).astype(np.float64)
 
@@ -123,11 +131,11 @@ def common_classes(
     classes
         Text or None, shape ``(n,)``.
     smallest
-        A class with fewer has too little to learn from and to be judged by.
+        A class with fewer has too little to learn from and to be scored by.
     most
         How many classes at most.
     others
-        Classes that say nothing, and are left out: ``"yes"``.
+        Values that are no class, and are left out: ``"yes"``.
     """
     known = np.array([name is not None and name not in others for name in classes], np.bool_)
     names, sizes = np.unique(classes[known].astype(str), return_counts=True)

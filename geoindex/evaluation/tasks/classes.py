@@ -1,7 +1,8 @@
-"""Of which class is an entity? The tasks that hide what an entity says it is.
+"""Tasks that ask for the class of an entity.
 
-The tags are hidden on all the entities that are asked about at once: the next piece of the same
-street would tell. They stay in place, with their geometry, so that it and the surroundings answer.
+The tags that name the class are hidden on all units at once: the next piece of the same street
+would give it away. The units stay in place, with their geometry, so that it and the surroundings
+can answer.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import Labels, common_classes
 
 SMALLEST_CLASS = 30
@@ -25,7 +26,7 @@ class ValueClass:
     key
         The key.
     others
-        Values that say nothing.
+        Values that are no class, such as ``yes``.
     merged
         Values that count as another.
     of
@@ -37,7 +38,7 @@ class ValueClass:
     name: str
     title: str
     key: str
-    telling: Telling
+    mask: LeakageMask
     others: tuple[str, ...] = ()
     merged: Mapping[str, str] = field(default_factory=dict)
     of: tuple[str, ...] = ()
@@ -59,3 +60,75 @@ class ValueClass:
             keep &= view.osm_type != "node"
         units = np.flatnonzero(keep)
         return Labels(units.astype(np.int64), classes[units].astype(str))
+
+
+# Links count with their road. Hidden: `highway`, and what only one class has or what names it:
+# numbers (`A 5`), `tracktype`, `service`, `footway`, mountain scales, steps, motor roads, who may
+# use it, signed routes, speed. Names, surface, lanes, lighting and width stay.
+_ROADS = (
+    "motorway", "trunk", "primary", "secondary", "tertiary", "unclassified", "residential",
+    "living_street", "service", "track", "path", "footway", "cycleway", "steps", "pedestrian",
+    "bridleway",
+)  # fmt: skip
+ROAD_CLASS = ValueClass(
+    "road_class",
+    "Class of a road",
+    "highway",
+    LeakageMask(
+        (
+            "highway", "highway:*", "*:highway", "*highway*", "area:highway", "ref", "*_ref",
+            "ref:*", "destination", "destination:*", "tracktype", "service", "service:*",
+            "footway", "footway:*", "cycleway", "cycleway:*", "path", "path:*", "steps",
+            "steps:*", "step_count", "ramp", "ramp:*", "handrail", "handrail:*", "sac_scale",
+            "trail_visibility", "mtb:*", "motorroad", "expressway", "toll", "toll:*",
+            "designation", "bridleway", "crossing", "crossing:*", "piste:*", "via_ferrata*",
+            "*maxspeed*", "*speed*", "network", "route", "road", "is_sidepath", "is_sidepath:*",
+            "sidewalk", "sidewalk:*", "hgv", "hgv:*", "tiger:*", "hfcs", "*:hfcs", "fixme",
+            "motorcar", "motor_vehicle", "foot", "bicycle", "horse", "conveying",
+            "official_*", "residential", "traffic_sign", "informal", "junction", "junction:*",
+            "rcn*", "class:*", "segregated", "ski", "ski:*", "snowmobile", "oneway:bicycle",
+            "*=*highway*", "*=*motorway*", "*=*footway*", "*=*cycleway*",
+        )
+    ),
+    merged={
+        f"{value}_link": value
+        for value in ("motorway", "trunk", "primary", "secondary", "tertiary")
+    },
+    of=tuple(f"highway={value}{link}" for value in _ROADS for link in ("", "_link")),
+    ways_only=True,
+)  # fmt: skip
+
+# Hidden: every tag but those named, which describe the building and not its use: any other key
+# might repeat the class (`amenity=school` on a `building=school`, a church's name).
+BUILDING_CLASS = ValueClass(
+    "building_class",
+    "Class of a building",
+    "building",
+    LeakageMask(
+        ("*",),
+        keep=(
+            "building:levels", "building:levels:*", "building:material", "building:colour",
+            "building:cladding", "building:flats", "roof:*", "height", "min_height", "start_date",
+            "addr:*", "layer", "ele", "wheelchair", "source", "source:*",
+        ),
+    ),
+    others=("yes", "entrance"),
+    ways_only=True,
+)  # fmt: skip
+
+# Hidden: every tag but those named, which any class may have. Names go too: "Apotheke" is an
+# answer, not a clue, and so is the website of the city's bicycles.
+AMENITY_CLASS = ValueClass(
+    "amenity_class",
+    "Class of an amenity",
+    "amenity",
+    LeakageMask(
+        ("*",),
+        keep=(
+            "addr:*", "building", "building:levels", "roof:*", "wheelchair", "level", "layer",
+            "indoor", "access", "fee", "lit", "covered", "opening_hours", "opening_hours:*",
+            "surface",
+        ),
+    ),
+    others=("yes",),
+)  # fmt: skip

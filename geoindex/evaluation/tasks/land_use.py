@@ -1,8 +1,8 @@
-"""What is most of a cell's ground used for? The class with the largest mapped area.
+"""The task of dominant land use: the class with the largest mapped area in a cell.
 
 Only cells of which one class covers at least a tenth. Areas are those of polygons within the cell;
 where polygons overlap, both count. Hidden: the tags of use, cover and nature, and of what covers
-ground as they do; a park or wood that is nothing else goes, with its outline.
+land as they do; a park or wood that is nothing else goes, with its outline.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoindex.evaluation.map_view import MapView, Telling
+from geoindex.evaluation.map_view import LeakageMask, MapView
 from geoindex.evaluation.tasks.base import Labels, cell_labels
 from geoindex.geo.cell_polygons import boundaries
 
@@ -42,7 +42,7 @@ CLASSES = {
     ),
 }  # fmt: skip
 SMALLEST_SHARE = 0.1
-_TELLING = Telling(
+_MASK = LeakageMask(
     (
         "landuse", "landuse:*", "*:landuse", "landcover", "landcover:*", "natural", "natural:*",
         "leisure", "leisure:*", "water", "water:*", "waterway", "wetland", "wood", "wood:*",
@@ -51,21 +51,21 @@ _TELLING = Telling(
         "golf", "cemetery", "cemetery:*", "man_made=quay", "denotation", "species", "species:*",
         "genus", "genus:*", "taxon", "taxon:*", "scrub", "bare_rock", "protect_class",
     ),
-    strips=True,
-    outline=True,
+    main_tags_only=True,
+    as_points=True,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LandUse:
-    """The dominant use of a cell's ground."""
+    """The dominant land use of a cell."""
 
     name: str = "land_use"
     title: str = "Dominant land use"
     unit: str = "cell"
     kind: str = "classification"
     metric: str = "macro_f1"
-    telling: Telling = _TELLING
+    mask: LeakageMask = _MASK
 
     def labels(self, view: MapView) -> Labels:
         """Return the class of each cell of which one covers enough."""
@@ -77,18 +77,18 @@ class LandUse:
 
 
 def _shares(view: MapView) -> NDArray[np.float64]:
-    """Return the share of each cell's ground that each class covers, shape ``(c, classes)``."""
-    ground = boundaries(view.cell_ids)
+    """Return the share of each cell that each class covers, shape ``(c, classes)``."""
+    outlines = boundaries(view.cell_ids)
     is_area = shapely.get_dimensions(view.geometries) == 2
-    shares = np.zeros((len(ground), len(CLASSES)))
+    shares = np.zeros((len(outlines), len(CLASSES)))
     for column, patterns in enumerate(CLASSES.values()):
         picked = np.flatnonzero((view.has(*patterns) & is_area)[view.pair_row])
         at = view.cell_index(view.pair_cell[picked])
-        inside = shapely.intersection(view.geometries[view.pair_row[picked]], ground[at])
+        inside = shapely.intersection(view.geometries[view.pair_row[picked]], outlines[at])
         # degrees stand for metres: within one cell they are in one proportion
-        area = shapely.area(inside) / shapely.area(ground[at])
-        shares[:, column] = np.bincount(at, weights=area, minlength=len(ground))
+        area = shapely.area(inside) / shapely.area(outlines[at])
+        shares[:, column] = np.bincount(at, weights=area, minlength=len(outlines))
     return shares
 
 
-TASKS = (LandUse(),)
+LAND_USE = LandUse()

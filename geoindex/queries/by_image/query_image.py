@@ -20,7 +20,7 @@ from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, empty_chip, r
 from geoindex.imagery.patch_store import Images, scaled
 from geoindex.imagery.pyramid import level_for, level_settings
 from geoindex.imagery.rasters import RasterImagery, bands_of, extent_of
-from geoindex.imagery.request import kept_options
+from geoindex.imagery.request import manifest_options
 
 
 class Picture(NamedTuple):
@@ -147,7 +147,7 @@ def _options_for(image: Path, settings: dict[str, Any]) -> ImageryOptions:
     """Return bands and stretch: the build's, where the picture is of the same kind."""
     import rasterio
 
-    built = kept_options(settings)
+    built = manifest_options(settings)
     with rasterio.open(image) as raster:
         is_deep, count = not bands_of(raster).is_byte, raster.count
     fits = built.bands is not None and max(built.bands) <= count

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from geoindex.errors import MissingExtraError, UsageError
-from geoindex.evaluation.baselines import BASELINES, find_rows
+from geoindex.evaluation.baselines import BASELINES, find_methods
 from geoindex.evaluation.baselines.base import NoVarianceError, check_vectors
 from geoindex.evaluation.baselines.counts import Counts, Svd
 from geoindex.evaluation.tasks import TASKS
@@ -20,7 +20,7 @@ def test_counts_are_logarithms_of_entities_with_a_tag_or_key():
     view = view_of(node({"shop": "bakery"}), node({"shop": "shoes"}), node({"shop": "shoes"}))
     fitted = Counts().fit(view)
     # a tag on one entity alone is no word
-    assert fitted.words.texts == ["shop=shoes", "shop"]
+    assert fitted.vocabulary.texts == ["shop=shoes", "shop"]
     assert fitted.cell_vectors(view) == pytest.approx(np.log1p([[2, 3]]))
 
 
@@ -32,8 +32,8 @@ def test_an_entity_of_its_own_is_its_bag():
 
 def test_words_of_the_whole_map_fit_a_hidden_view(grid):
     fitted = Counts().fit(grid)
-    hidden = grid.hide(TASKS["shops"].telling)
-    column = fitted.words.texts.index("shop")
+    hidden = grid.hide(TASKS["shops"].mask)
+    column = fitted.vocabulary.texts.index("shop")
     assert fitted.cell_vectors(grid)[:, column].max() > 0
     assert fitted.cell_vectors(hidden)[:, column].max() == 0
 
@@ -48,7 +48,7 @@ def test_svd_keeps_what_counts_say(grid):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_are_deterministic(grid, name):
-    (first,), (again,) = find_rows([name]), find_rows([name])
+    (first,), (again,) = find_methods([name]), find_methods([name])
     rows = np.arange(10)
     # BLAS may round otherwise where an array lies otherwise in memory
     assert first.fit(grid).cell_vectors(grid) == pytest.approx(
@@ -78,12 +78,12 @@ def test_vectors_that_are_no_numbers_are_an_error():
 
 
 def test_unknown_rows_are_refused_with_what_there_is():
-    with pytest.raises(UsageError, match=r"no row 'bert'; want some of constant, counts"):
-        find_rows(["bert"])
+    with pytest.raises(UsageError, match=r"no method 'bert'; want some of constant, counts"):
+        find_methods(["bert"])
 
 
 def test_an_encoder_can_be_given_a_name():
-    plain, named = find_rows(["tagpool", "mine=tagpool"])
+    plain, named = find_methods(["tagpool", "mine=tagpool"])
     assert (plain.name, named.name) == ("tagpool", "mine")
     # its scores are the same, and are kept but once
     assert plain.fingerprint == named.fingerprint
@@ -100,14 +100,14 @@ def test_a_checkpoint_is_a_row_by_its_folder(monkeypatch, tmp_path):
         return Checkpoint()
 
     monkeypatch.setattr("geoindex.encoders.load_encoder", load)
-    rows = find_rows(["counts", str(tmp_path), "untrained", f"new={tmp_path}"])
+    rows = find_methods(["counts", str(tmp_path), "untrained", f"new={tmp_path}"])
     assert [row.name for row in rows] == ["counts", "geojepa-small", "untrained", "new"]
     assert asked == [str(tmp_path), "geojepa:untrained", str(tmp_path)]
 
 
 def test_two_rows_of_one_name_are_refused_with_a_way_out():
     with pytest.raises(UsageError, match="NAME=FOLDER"):
-        find_rows(["tagpool", "tagpool"])
+        find_methods(["tagpool", "tagpool"])
 
 
 def test_peers_say_what_to_install(grid):

@@ -3,10 +3,10 @@ import numpy as np
 from geoindex.evaluation import cache as cache_module
 from geoindex.evaluation.baselines import BASELINES
 from geoindex.evaluation.cache import (
-    JUDGING,
+    SCORING,
     ScoreCache,
     code_of,
-    code_of_row,
+    code_of_method,
     code_version,
     digest,
 )
@@ -19,7 +19,7 @@ _OTHER = "def f(x):\n    return x + 2\n"
 def meaning(folder, text):
     path = folder / f"{abs(hash(text))}.py"
     path.write_text(text)
-    return cache_module._meaning(path)
+    return cache_module._code_hash(path)
 
 
 def test_only_what_code_does_counts(tmp_path):
@@ -29,10 +29,10 @@ def test_only_what_code_does_counts(tmp_path):
 
 
 def test_a_row_has_its_own_code():
-    codes = {name: code_of_row(BASELINES[name]) for name in ("constant", "counts", "geovex")}
+    codes = {name: code_of_method(BASELINES[name]) for name in ("constant", "counts", "geovex")}
     assert len(set(codes.values())) == 2  # the first two are of one module
-    assert code_of_row(BASELINES["counts"]) == code_of_row(BASELINES["svd"])
-    assert code_of(JUDGING) == code_version()
+    assert code_of_method(BASELINES["counts"]) == code_of_method(BASELINES["svd"])
+    assert code_of(SCORING) == code_version()
 
 
 def test_content_counts_and_not_where_it_lies():

@@ -8,7 +8,8 @@ from geoindex.errors import InvalidLabelsError, NotInIndexError
 from geoindex.evaluation.label_joins import check_learnable, join_labels
 from geoindex.evaluation.labels import Labels
 from geoindex.geo.cell_polygons import boundaries
-from geoindex.geo.h3 import cells_at, format_cell
+from geoindex.geo.h3 import cells_at, centres, format_cell
+from geoindex.queries.region_embedding import embed_area
 from tests.support.maps import TOWN
 
 
@@ -54,6 +55,74 @@ def test_cells_are_read_as_text_and_as_numbers(small_index):
     assert (found.table, found.resolution) == ("cells", 9)
     assert found.rows.tolist() == rows[:3].tolist()
     assert found.counts["unmatched"] == 2
+
+
+def test_cells_come_as_decimals_and_floats(small_index):
+    rows, cells = cells_of(small_index)
+    number = int(cells[0])
+    for key in (number, str(number), float(number), np.float64(number), f"{number}.0",
+                f"{float(number):.1f}", f"0x{number:x}", f" {number} "):  # fmt: skip
+        found = join_labels(small_index, labels("cell", [key], [1.0]))
+        assert found.rows.tolist() == rows[:1].tolist(), key
+    # pandas turns whole numbers beside a gap into floats
+    column = [float(cells[1]), float("nan"), None]
+    found = join_labels(small_index, labels("cell", column, [1.0, 2.0, 3.0]))
+    assert (found.rows.tolist(), found.counts["unmatched"]) == (rows[1:2].tolist(), 2)
+    with pytest.raises(NotInIndexError, match="has lost digits"):
+        join_labels(small_index, labels("cell", [f"{number:.5e}"], [1.0]))
+
+
+def test_numbers_are_the_entities_that_alone_have_them(small_index):
+    ids = small_index.entities.table["feature_id"].to_pylist()
+    by_number = {}
+    for row, name in enumerate(ids):
+        by_number.setdefault(name.partition("/")[2], []).append(row)
+    alone = [number for number, rows in by_number.items() if len(rows) == 1][:3]
+    shared = [number for number, rows in by_number.items() if len(rows) > 1][:1]
+    given = labels(
+        "feature_id", [*alone, *shared, "987654321"], np.arange(len(alone + shared) + 1.0)
+    )
+    found = join_labels(small_index, given)
+    assert sorted(found.rows.tolist()) == sorted(by_number[number][0] for number in alone)
+    assert found.counts["unmatched"] == 1 + len(shared)
+    assert bool(found.notes) is bool(shared)
+
+
+def test_a_polygon_is_one_unit_embedded_as_one_region(small_index):
+    x, y = TOWN
+    here = shapely.box(x - 0.003, y - 0.003, x + 0.003, y + 0.003)
+    near = shapely.box(x + 0.003, y - 0.003, x + 0.02, y + 0.003)
+    far = shapely.box(0, 0, 0.1, 0.1)
+    given = labels("geometry", [here, near, far, here, None], [1.0, 2, 3, 1, 5])
+    found = join_labels(small_index, given, to="areas")
+    assert (found.table, found.rows.tolist(), found.y.tolist()) == ("areas", [0, 1], [1.0, 2.0])
+    assert (found.counts["unmatched"], found.counts["repeated"]) == (2, 1)
+    for polygon, vector in zip([here, near], found.areas.vectors, strict=True):
+        np.testing.assert_allclose(vector, embed_area(small_index, polygon)[0])
+    with pytest.raises(InvalidLabelsError, match="cells or areas"):
+        join_labels(small_index, given, to="entities")
+
+
+@pytest.mark.parametrize("width", [0.004, 0.03, 0.2])
+def test_polygons_are_split_by_cells_as_wide_as_they_are(small_index, width):
+    x, y = TOWN
+    squares = [shapely.box(x, y, x + width, y + width / 2)]
+    found = join_labels(small_index, labels("geometry", squares, [1.0]), to="areas")
+    outline = boundaries(found.areas.cells)[0]
+    reach = outline.bounds[2] - outline.bounds[0]
+    assert width / 4 < reach
+
+
+@pytest.mark.parametrize(("west", "east"), [(179.5, -179.5), (179.0, -179.9), (179.9, -178.0)])
+def test_polygons_over_the_antimeridian_are_narrow(small_index, west, east):
+    ring = [(west, -20), (east, -20), (east, -10), (west, -10), (west, -20)]
+    given = labels("geometry", [shapely.Polygon(ring)], [1.0])
+    try:
+        found = join_labels(small_index, given)
+    except NotInIndexError:
+        return
+    lon, _ = centres(small_index.cells.column("cell")[found.rows])
+    assert (np.abs(lon) > 177).all()
 
 
 def test_cells_of_another_resolution_say_which_there_are(small_index):

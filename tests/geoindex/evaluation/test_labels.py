@@ -1,5 +1,6 @@
 import geopandas
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,7 +33,7 @@ def test_ids_and_text_make_a_classification(tmp_path):
         ("wkt,label", "geometry"),
     ],
 )
-def test_what_a_row_is_about_is_told_by_its_columns(tmp_path, header, by):
+def test_the_columns_decide_how_rows_are_joined(tmp_path, header, by):
     values = {"feature_id": "way/1", "cell": "891f1d48177ffff", "region_id": "891f1d48177ffff"}
     values |= {"lon": 24.9, "lat": 60.1, "longitude": 24.9, "latitude": 60.1, "label": 3.5}
     values["wkt"] = "POINT (24.9 60.1)"
@@ -60,6 +61,58 @@ def test_by_can_be_chosen(tmp_path):
 def test_the_type_of_the_labels_chooses_the_task(tmp_path, texts, task, values):
     found = read_labels(as_csv(tmp_path, "feature_id,label", *(("n1", text) for text in texts)))
     assert (found.task, found.values.tolist()) == (task, values)
+
+
+@pytest.mark.parametrize(
+    ("texts", "task"),
+    [
+        (("01", "1", "02"), "classification"),
+        (("007", "7", "70"), None),
+        (("00", "0", "10"), None),
+        (("1.0", "1", "2"), "classification"),
+    ],
+)
+def test_codes_stay_as_they_are_written(tmp_path, texts, task):
+    path = as_csv(tmp_path, "feature_id,label", *(("n1", text) for text in texts))
+    found = read_labels(path, task=task)
+    assert (found.task, found.values.tolist()) == ("classification", list(texts))
+    numbers = read_labels(path, task="regression")
+    assert numbers.values.tolist() == [float(text) for text in texts]
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("lon;lat;rent\n24,9;60,1;12,5\n24,8;60,2;1.012,5\n24,7;60,3;\n")
+    found = read_labels(tmp_path / "a.csv")
+    assert found.keys.tolist() == [[24.9, 60.1], [24.8, 60.2]]
+    assert (found.task, found.values.tolist()) == ("regression", [12.5, 1012.5])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "keys"),
+    [
+        ("osm_type,osm_id,label", ("way", 7, "a"), ["way/7"]),
+        ("element,id,lon,lat,label", ("node", 7, 1, 2, "a"), ["node/7"]),
+        ("full_id,osm_id,osm_type,label", ("w7", 7, "way", "a"), ["way/7"]),
+        ("osm_id,lon,lat,label", (7, 1, 2, "a"), ["7"]),
+        ("id,label", ("way/7", "a"), ["way/7"]),
+        ("id,label", (7, "a"), ["7"]),
+    ],
+)
+def test_ids_of_other_tools_are_ids_and_it_says_which(tmp_path, header, row, keys):
+    found = read_labels(as_csv(tmp_path, header, row))
+    assert (found.by, found.keys.tolist()) == ("feature_id", keys)
+    assert any("ids of entities are read from" in note for note in found.notes) or "id," in header
+
+
+def test_numbers_of_rows_beside_a_place_are_no_ids(tmp_path):
+    found = read_labels(as_csv(tmp_path, "id,lon,lat,label", (1, 24.9, 60.1, "a")))
+    assert found.by == "point"
+
+
+def test_frames_are_tables_of_labels():
+    frame = pl.DataFrame({"feature_id": ["way/1", "way/2"], "label": ["a", "b"]})
+    found = read_labels(frame)
+    assert (found.keys.tolist(), found.values.tolist()) == (["way/1", "way/2"], ["a", "b"])
 
 
 def test_a_task_can_be_chosen(tmp_path):

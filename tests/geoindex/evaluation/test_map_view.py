@@ -5,11 +5,11 @@ import shapely
 from geoindex.encoders import load_encoder
 from geoindex.errors import UsageError
 from geoindex.evaluation.load_view import load_view, make_view
-from geoindex.evaluation.map_view import Telling, matches
+from geoindex.evaluation.map_view import LeakageMask, matches
 from geoindex.evaluation.view_vectors import ViewEncoder
 from tests.support.map_views import grid_view, line, node, square, view_of
 
-SHOP = Telling(("shop", "shop:*"), strips=True, outline=True)
+SHOP = LeakageMask(("shop", "shop:*"), main_tags_only=True, as_points=True)
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def test_the_view_that_was_hidden_from_is_as_before():
 
 def test_what_a_task_asks_about_stays_even_without_tags():
     view = view_of(node({"shop": "bakery"}), node({"shop": "shoes"}))
-    hidden = view.hide(Telling(("shop",)), np.array([1]))
+    hidden = view.hide(LeakageMask(("shop",)), np.array([1]))
     assert all_tags(hidden) == [{"shop": "bakery"}, {}]
 
 
 def test_exceptions_stay():
     view = view_of(square({"building": "school", "building:levels": "2"}))
-    hidden = view.hide(Telling(("*",), but=("building:levels",)), np.array([0]))
+    hidden = view.hide(LeakageMask(("*",), keep=("building:levels",)), np.array([0]))
     assert all_tags(hidden) == [{"building:levels": "2"}]
 
 

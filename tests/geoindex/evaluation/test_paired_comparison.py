@@ -3,17 +3,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoindex.evaluation.metrics import drawn_metric
+from geoindex.evaluation.metrics import resampled_metric
 from geoindex.evaluation.paired_comparison import (
     LOSES,
     TIES,
     WINS,
     both_ways,
+    flipped,
     paired_difference,
-    turned,
     verdict_of,
 )
-from geoindex.evaluation.report.markdown import comparison_tables, tally_lines, trial_lines, under
+from geoindex.evaluation.report.markdown import (
+    comparison_tables,
+    tally_lines,
+    trial_lines,
+    with_head,
+)
 from geoindex.evaluation.results import Results
 from geoindex.evaluation.splits import random_folds
 
@@ -23,7 +28,7 @@ FOLDS = random_folds(N)
 
 def raced(one, other, y, seeds=3):
     draws = [
-        np.stack([drawn_metric("r2", y, told, FOLDS, blocks=BLOCKS, num=300)] * seeds)
+        np.stack([resampled_metric("r2", y, told, FOLDS, blocks=BLOCKS, num=300)] * seeds)
         for told in (one, other)
     ]
     values = [1 - np.mean((y - told) ** 2) / y.var() for told in (one, other)]
@@ -42,7 +47,7 @@ def test_a_small_but_steady_lead_wins_where_single_intervals_meet(labels):
     difference, low, high = raced(y + noise, y + 1.1 * noise, y)
     assert verdict_of(low, high) == WINS
     assert low <= difference <= high
-    single = drawn_metric("r2", y, y + noise, FOLDS, blocks=BLOCKS, num=300)
+    single = resampled_metric("r2", y, y + noise, FOLDS, blocks=BLOCKS, num=300)
     assert np.ptp(np.percentile(single, [2.5, 97.5])) > difference
 
 
@@ -88,14 +93,14 @@ def item(row, other, task, difference, **changes):
 @given(st.floats(-1, 1))
 def test_a_comparison_turned_twice_is_itself(difference):
     one = item("a", "b", "t", difference)
-    assert turned(turned(one)) == one
-    assert {one["verdict"], turned(one)["verdict"]} in ({WINS, LOSES}, {TIES})
+    assert flipped(flipped(one)) == one
+    assert {one["verdict"], flipped(one)["verdict"]} in ({WINS, LOSES}, {TIES})
     assert [side["row"] for side in both_ways([one])] == ["a", "b"]
 
 
 def test_heads_are_compared_apart():
     items = [item("a", "b", "t1", 0.5), item("a", "b", "t1", -0.5, head="knn")]
-    assert [i["difference"] for i in under(items, "knn")] == [-0.5]
+    assert [i["difference"] for i in with_head(items, "knn")] == [-0.5]
     chosen, chosen_tally, _, knn, knn_tally, _ = comparison_tables(
         Results(meta={"rows": [{"name": "b"}]}, comparisons=items)
     )

@@ -5,13 +5,14 @@ import numpy as np
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
+import shapely
 
-from geoindex.errors import NotInIndexError, OutputError
+from geoindex.errors import NotInIndexError, OutputError, UsageError
 from geoindex.evaluation.label_joins import join_labels
 from geoindex.evaluation.labels import Labels, read_labels
 from geoindex.evaluation.predict import predict_labels, write_predictions
 from geoindex.geo.h3 import format_cell
-from tests.support.labels import kinds_csv
+from tests.support.labels import CORNER, STEP, kinds_csv
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,32 @@ def test_a_file_is_not_replaced_unasked(grid, told, tmp_path):
     write_predictions(told, tmp_path / "told.csv", index=grid, overwrite=True)
     with pytest.raises(OutputError, match="parquet"):
         write_predictions(told, tmp_path / "told.xlsx", index=grid)
+
+
+def test_where_chooses_what_is_predicted(grid, some):
+    found = predict_labels(grid, some, k=5, focus="own", where="amenity=cafe")
+    assert 0 < found.num_rows < len(grid.entities) - len(some.rows)
+    assert set(found["kind"].to_pylist()) == {"amenity=cafe"}
+    with pytest.raises(NotInIndexError, match="amenity=opera"):
+        predict_labels(grid, some, k=5, where="amenity=opera")
+    with pytest.raises(UsageError, match="cells have no tags"):
+        predict_labels(grid, cell_labels(grid), where="amenity=cafe")
+
+
+def test_areas_predict_the_cells_that_they_do_not_cover(grid):
+    west, south = CORNER
+    west, south, step = west - STEP[0], south - STEP[1], 5 * STEP[0]
+    boxes = [
+        shapely.box(west + i * step, south, west + (i + 1) * step, south + 0.04) for i in range(6)
+    ]
+    keys = np.array(boxes, object)
+    labels = Labels("x", "geometry", keys, np.arange(6.0), "regression", 6, 0)
+    joined = join_labels(grid, labels, to="areas")
+    found = predict_labels(grid, joined, k=3)
+    assert {one["area"] for row in found.to_pylist() for one in row["neighbours"]} <= set("123456")
+    lat = np.array(found["lat"])
+    assert 0 < len(lat) < (grid.cells.column("resolution") == 9).sum()
+    assert lat.min() > south + 0.035
 
 
 def test_nothing_left_to_predict_says_so(grid, tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from geoindex.evaluation.baselines import find_rows
+from geoindex.evaluation.baselines import find_methods
 from geoindex.evaluation.collapse import effective_rank, rankme, uniformity
 from geoindex.evaluation.retrieval import nearest, ranks_of_partner, retrieval_of
 from tests.support.map_views import node, view_of
@@ -63,7 +63,7 @@ def town():
 
 
 def scores_of(row, view):
-    found = retrieval_of(find_rows([row])[0], view)["retrieval"]
+    found = retrieval_of(find_methods([row])[0], view)["retrieval"]
     return {(item["score"], item["focus"]): item for item in found}
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.heads.features import Matrix
-from geoindex.evaluation.score_heads import CHOSEN, COMPARED, HEADS, check_heads, judge
+from geoindex.evaluation.score_heads import CHOSEN, COMPARED_HEADS, HEADS, check_heads, score_heads
 from geoindex.evaluation.splits import random_folds
 
 N = 300
@@ -22,7 +22,7 @@ class Asked:
 
 
 def judged(y, task, heads=HEADS):
-    return judge(Matrix(VECTORS), y, FOLDS, task, heads, seed=0, num_draws=50)
+    return score_heads(Matrix(VECTORS), y, FOLDS, task, heads, seed=0, num_draws=50)
 
 
 @pytest.mark.parametrize("metric", ["r2", "mae"])
@@ -52,7 +52,7 @@ def test_where_validation_knows_one_class_the_squared_error_chooses():
     assert sum(found[CHOSEN].picked.values()) == len(FOLDS)
 
 
-@pytest.mark.parametrize("head", COMPARED)
+@pytest.mark.parametrize("head", COMPARED_HEADS)
 def test_draws_are_of_the_main_metric_and_hold_its_interval(head):
     found = judged(LINE + 0.5 * RNG.normal(size=N), Asked())[head]
     assert len(found.draws) == 50

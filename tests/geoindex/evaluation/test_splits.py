@@ -71,7 +71,7 @@ def test_one_seed_makes_the_same_folds_and_another_does_not():
 def test_blocks_are_two_coarser_where_there_are_enough():
     wide = spatial_folds(map_cells(3000, width=1.0))
     assert wide.block_resolution == 6
-    assert "resolution 6" in wide.words
+    assert "resolution 6" in wide.description
     assert spatial_folds(map_cells(3000, width=0.15)).block_resolution == 7
 
 
@@ -164,7 +164,7 @@ def test_too_few_places_say_so(places, num_folds):
 
 def test_random_folds_part_the_rows_and_say_that_they_leak():
     folds = random_folds(101, num_folds=4, seed=3)
-    assert "RANDOM" in folds.words
+    assert "RANDOM" in folds.description
     for fold in folds:
         assert sorted(np.concatenate(parts(fold)).tolist()) == list(range(101))
     with pytest.raises(TooFewBlocksError):

@@ -4,7 +4,7 @@ import shapely
 from sklearn.tree import DecisionTreeClassifier
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.baselines.counts import Words
+from geoindex.evaluation.baselines.counts import TagVocabulary
 from geoindex.evaluation.leaks import find_leaks, remaining
 from geoindex.evaluation.load_view import load_view
 from geoindex.evaluation.tasks import TASKS, find_tasks
@@ -20,7 +20,7 @@ def labels(name, *entities):
 def hidden_tags(name, *entities):
     view, task = view_of(*entities), TASKS[name]
     rows = task.labels(view).units if task.unit == "entity" else None
-    hidden = view.hide(task.telling, rows)
+    hidden = view.hide(task.mask, rows)
     return [hidden.tags_of(row) for row in range(len(hidden))]
 
 
@@ -105,14 +105,14 @@ def test_links_count_with_their_road_and_rare_classes_not_at_all():
 @pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].unit == "cell"])
 def test_no_telling_tag_of_a_real_map_is_left_on_cells(name, real_index):
     view = load_view([real_index])
-    assert remaining(view.hide(TASKS[name].telling), TASKS[name]) == []
+    assert remaining(view.hide(TASKS[name].mask), TASKS[name]) == []
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].unit == "entity"])
 def test_no_telling_tag_of_a_real_map_is_left_on_entities(name, real_index):
     view, task = load_view([real_index]), TASKS[name]
     units = task.labels(view).units
-    assert remaining(view.hide(task.telling, units), task, units) == []
+    assert remaining(view.hide(task.mask, units), task, units) == []
 
 
 def shops_with(telltale):
@@ -132,10 +132,10 @@ def shops_with(telltale):
 @pytest.mark.parametrize("telltale", [True, False])
 def test_a_planted_leak_is_caught(telltale):
     view, task = shops_with(telltale), TASKS["shops"]
-    found, hidden = task.labels(view), view.hide(task.telling)
+    found, hidden = task.labels(view), view.hide(task.mask)
     leaks = find_leaks(hidden, task, found)
-    assert ("old_name=kiosk" in {leak.word for leak in leaks}) is telltale
-    words = Words(hidden, 1000)
+    assert ("old_name=kiosk" in {leak.term for leak in leaks}) is telltale
+    words = TagVocabulary(hidden, 1000)
     tree = DecisionTreeClassifier(max_depth=2, random_state=0)
     has = words.cell_counts(hidden).toarray() > 0
     is_shop = found.values > 0
@@ -149,9 +149,9 @@ def test_a_class_that_another_tag_repeats_is_caught():
     houses = [square({"building": "house"}, i, 2) for i in range(40)]
     view, task = view_of(*schools, *houses), TASKS["building_class"]
     found = task.labels(view)
-    assert find_leaks(view.hide(task.telling, found.units), task, found) == []
-    leaky = view.hide(type(task.telling)(("building",)), found.units)
-    assert "isced=1" in {leak.word for leak in find_leaks(leaky, task, found)}
+    assert find_leaks(view.hide(task.mask, found.units), task, found) == []
+    leaky = view.hide(type(task.mask)(("building",)), found.units)
+    assert "isced=1" in {leak.term for leak in find_leaks(leaky, task, found)}
 
 
 def test_unknown_tasks_are_refused_by_name():
@@ -182,5 +182,5 @@ def test_the_documented_example_runs():
     assert find_tasks(["buildings", task])[1] is task
     view = view_of(node({"amenity": "bench"}), node({"amenity": "bench"}), node({"shop": "yes"}))
     assert task.labels(view).values.tolist() == [2.0]
-    assert len(view.hide(task.telling)) == 1
+    assert len(view.hide(task.mask)) == 1
     assert callable(evaluate)

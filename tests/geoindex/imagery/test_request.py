@@ -8,7 +8,7 @@ import pytest
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.base import ImageryOptions
-from geoindex.imagery.request import imagery_request, kept_options, manifest_source
+from geoindex.imagery.request import imagery_request, manifest_options, manifest_source
 
 
 def test_options_need_imagery() -> None:
@@ -41,4 +41,4 @@ def test_an_index_keeps_no_key(tmp_path: Path) -> None:
 )
 def test_odd_options_of_a_manifest(settings: dict[str, Any]) -> None:
     with pytest.raises(IndexDamagedError, match="the manifest's imagery"):
-        kept_options(settings)
+        manifest_options(settings)

@@ -50,6 +50,8 @@ def test_entities_with_chips(index: GeoIndex, tmp_path: Path) -> None:
     policy = next(a["content"] for t, a in elements if t == "meta" and "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not any("style" in attributes for _, attributes in elements)
     # a point is in the middle of its picture
     circle = next(a for t, a in elements if t == "circle")
     assert float(circle["cx"] or 0) == pytest.approx(VIEW_PX / 2, abs=0.2)
@@ -133,3 +135,4 @@ def test_a_picture_and_its_entities(index: GeoIndex, ground: Path, tmp_path: Pat
     assert (tags.count("img"), tags.count("image"), tags.count("li")) == (1, 3, 3)
     assert all(name in page for name in hits.ids)
     assert "amenity=cafe" in page
+    assert page.count('<p class="why">') == 3

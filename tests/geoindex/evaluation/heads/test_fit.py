@@ -5,7 +5,7 @@ from sklearn import linear_model
 from geoindex.errors import MissingExtraError, UsageError
 from geoindex.evaluation.heads import linear
 from geoindex.evaluation.heads.features import Matrix
-from geoindex.evaluation.heads.fit import HEADS, tell, tell_rest
+from geoindex.evaluation.heads.fit import HEADS, cross_val_predict, fit_predict
 from geoindex.evaluation.heads.linear import PENALTIES, STRENGTHS
 from geoindex.evaluation.metrics import auroc, macro_f1, r2
 from geoindex.evaluation.splits import Fold, random_folds
@@ -33,11 +33,11 @@ def alike(one, other, rows=slice(None)):
 
 
 def regress(head, y, folds=FOLDS, vectors=VECTORS, **options):
-    return tell(head, Matrix(vectors), y, folds, task="regression", **options)
+    return cross_val_predict(head, Matrix(vectors), y, folds, task="regression", **options)
 
 
 def classify(head, y, folds=FOLDS, vectors=VECTORS, **options):
-    return tell(head, Matrix(vectors), y, folds, task="classification", **options)
+    return cross_val_predict(head, Matrix(vectors), y, folds, task="classification", **options)
 
 
 @pytest.mark.parametrize("head", REGRESSORS)
@@ -169,14 +169,14 @@ def test_rows_without_a_label_are_told_from_all_that_have_one(head):
     seen, asked = np.arange(450), np.arange(450, N)
     # the gap of a spatial fold: rows that are in no part of it still teach
     fold = Fold(np.arange(100), np.arange(300, 450), np.arange(100, 200))
-    told = tell_rest(head, VECTORS[seen], y[seen], VECTORS[asked], fold, task=task)
+    told = fit_predict(head, VECTORS[seen], y[seen], VECTORS[asked], fold, task=task)
     if task == "classification":
         assert (told.predicted == y[asked]).mean() > 0.97
     else:
         assert r2(y[asked], told.predicted) > 0.95
     spoiled = y.copy()
     spoiled[200:300] = y[200:300][::-1]
-    other = tell_rest(head, VECTORS[seen], spoiled[seen], VECTORS[asked], fold, task=task)
+    other = fit_predict(head, VECTORS[seen], spoiled[seen], VECTORS[asked], fold, task=task)
     one, two = ((t.scores if t.scores is not None else t.predicted) for t in (told, other))
     assert np.abs(np.asarray(one, float) - np.asarray(two, float)).max() > 1e-3
 
@@ -191,7 +191,7 @@ def test_rows_without_a_label_are_told_from_all_that_have_one(head):
 )
 def test_a_head_that_cannot_do_it_says_which_can(head, task, word):
     with pytest.raises(UsageError, match=word):
-        tell(head, Matrix(VECTORS), NUMBERS, FOLDS, task=task)
+        cross_val_predict(head, Matrix(VECTORS), NUMBERS, FOLDS, task=task)
 
 
 def test_without_scikit_learn_it_says_what_to_install(monkeypatch):

@@ -1,4 +1,4 @@
-// What can be done with the report besides reading it: pick, sort, point. It reads without all this.
+// Pick, sort and point: the report can be read without.
 "use strict";
 document.documentElement.classList.add("scripted");
 
@@ -46,11 +46,11 @@ document.addEventListener("pointerover", (event) => {
   if (!mark) return;
   const title = mark.querySelector("title");
   if (title) {
-    mark.dataset.told = title.textContent;
+    mark.dataset.label = title.textContent;
     title.remove();
-    mark.setAttribute("aria-label", mark.dataset.told);
+    mark.setAttribute("aria-label", mark.dataset.label);
   }
-  tip.textContent = mark.dataset.told;
+  tip.textContent = mark.dataset.label;
   const box = mark.getBoundingClientRect(), size = tip.getBoundingClientRect();
   const left = Math.min(Math.max(event.clientX - size.width / 2, 8), innerWidth - size.width - 8);
   tip.style.left = `${left}px`;
