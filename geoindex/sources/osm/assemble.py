@@ -21,6 +21,8 @@ from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
 from geoindex.sources.osm.sort import MAX_PLAIN_ID, NODES_LATE
 
 AREA_RELATIONS = frozenset({"multipolygon", "boundary"})
+#: As many as OpenStreetMap allows; osmium's assembler takes their square: 7 s for so many rings.
+MOST_MEMBERS = 32_000
 
 
 def area_relations(
@@ -48,6 +50,8 @@ def area_relations(
             skipped["relation_not_area"] += 1
         elif kind_of(dict(relation.tags)) is None:
             skipped["no_main_key"] += 1
+        elif len(relation.members) > MOST_MEMBERS:
+            skipped["too_many_members"] += 1
         else:
             found[relation.id] = relation.tags["type"]
             if not (is_sorted or relation.version or len(relation.members)):

@@ -12,8 +12,8 @@ Formats: ``.osm.pbf``, ``.osm``, ``.osm.gz``, ``.osm.bz2``. What is kept, by doc
 
 What is left out is counted: ``no_main_key``, ``missing_nodes`` (cut extracts), ``degenerate``
 (one distinct point where a line is wanted), ``incomplete_relation`` (members missing, or rings
-that do not close), ``relation_not_area``, ``deleted``, ``bad_coordinates`` (a node without a place
-on the Earth), ``bad_text`` (tags that are not UTF-8).
+that do not close), ``too_many_members`` (over 32,000), ``relation_not_area``, ``deleted``,
+``bad_coordinates`` (a node without a place on the Earth), ``bad_text`` (tags that are not UTF-8).
 
 The file is read as a stream, twice where it has relations. Memory is one batch and osmium's index
 of node locations, 16 bytes a node; a PBF whose ways have the places of their nodes

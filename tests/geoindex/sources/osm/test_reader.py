@@ -18,6 +18,7 @@ import shapely
 from geoindex.errors import SourceError
 from geoindex.features.kinds import is_area, kind_of
 from geoindex.sources.base import BadTextError, UnsortedSourceError
+from geoindex.sources.osm import assemble
 from geoindex.sources.osm.reader import OsmSource
 from tests.support.maps import write_small_map
 from tests.support.osm_files import (
@@ -234,6 +235,23 @@ def test_cut_and_degenerate_ways_are_counted(tmp_path: Path) -> None:
         "incomplete_relation": 1,
         "relation_not_area": 1,
     }
+
+
+def test_a_relation_of_too_many_members_is_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assemble, "MOST_MEMBERS", 2)
+    nodes, refs = ring(1, square(0, 0, 1))
+    path = write_osm(
+        tmp_path / "many.osm",
+        *nodes,
+        *(way(i, refs if i == 1 else [1, 2]) for i in (1, 2, 3)),
+        relation(1, [(1, "outer")], MULTIPOLYGON),
+        relation(2, [(1, "outer"), (2, ""), (3, "")], MULTIPOLYGON),
+    )
+    found, skipped = read(path)
+    assert found.keys() == {"relation/1"}
+    assert skipped == {"too_many_members": 1}
 
 
 def test_deleted_objects_are_counted(tmp_path: Path) -> None:
