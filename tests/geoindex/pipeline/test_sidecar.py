@@ -23,7 +23,7 @@ from geoindex.storage import row_store
 from geoindex.storage.consistency import find_sidecar
 from geoindex.storage.layout import SearchFiles, search_files, table_path
 from geoindex.storage.manifest import read_manifest
-from tests.places_file import write_places
+from tests.support.maps import write_places
 
 
 @pytest.fixture
