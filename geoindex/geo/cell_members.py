@@ -104,12 +104,16 @@ def members_at(
     """
     coarse = parents(cells, resolution)
     order = np.lexsort((rows, coarse))
+    # of whole maps, these are what a build holds most of: one at a time
     rows, coarse = rows[order], coarse[order]
+    del order
     is_new = np.ones(len(rows), np.bool_)
     is_new[1:] = (rows[1:] != rows[:-1]) | (coarse[1:] != coarse[:-1])
-    rows, coarse = rows[is_new], coarse[is_new]
-    unique, starts = np.unique(coarse, return_index=True)
-    return CellMembers(unique, rows, np.append(starts, len(rows)).astype(np.int64))
+    if not is_new.all():
+        rows = rows[is_new]
+        coarse = coarse[is_new]
+    starts = np.flatnonzero(np.concatenate([[True], coarse[1:] != coarse[:-1]])[: len(coarse)])
+    return CellMembers(coarse[starts], rows, np.append(starts, len(rows)).astype(np.int64))
 
 
 def tile_runs(members: CellMembers, *, most_members: int) -> Iterator[range]:

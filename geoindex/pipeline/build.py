@@ -41,7 +41,7 @@ from geoindex.progress import Reporter, Silent
 from geoindex.search.ann_records import VECTORS
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
-from geoindex.storage.filesystem import exchange, read_batches
+from geoindex.storage.filesystem import exchange, give_back_memory, read_batches
 from geoindex.storage.lance_tables import (
     cell_schema,
     entity_schema,
@@ -210,9 +210,11 @@ def _build(
     manifest.settings.update(settings)
     if settings:
         manifest.notes["cells_without_imagery"] = settings["imagery"]["cells_without"]
+    # what follows needs none of it
+    del rows, levels, home, seen_cells
+    give_back_memory()
     index = workspace.path(f"index-{key}")
     _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
-    del rows
     with suppress(OSError):
         output.rmdir()  # an empty folder may be replaced; a full one is exchanged
     exchange(index, output)
@@ -284,6 +286,7 @@ def _write_tables(
             }
             rows = with_vectors(read_batches(files.rows(table)), schemas[table], vectors)
             write_table(index, table, rows, schemas[table])
+            give_back_memory()
 
 
 def _nothing_text(sources: Sequence[Path], staged: Sequence[Staged]) -> str:

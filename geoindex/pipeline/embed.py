@@ -5,7 +5,7 @@ goes on after the last run that was whole.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
 from encoder.protocol import EntityTokens, TagCodes, Tiles
 from geoindex._threads import made_ahead, num_threads, one_ahead
+from geoindex.features.ids import OSM_TYPES
 from geoindex.geo.cell_members import (
     MAX_CELLS,
     CellMembers,
@@ -29,7 +31,7 @@ from geoindex.geo.cell_members import (
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.progress import Reporter
-from geoindex.storage.filesystem import read_batches, writing
+from geoindex.storage.filesystem import read_batches, release, writing
 from geoindex.storage.lance_tables import CELL_SCHEMA
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
 from geoindex.storage.tag_index import TagLists
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from geoindex.imagery.cell_patches import CellImages
 
-# 250 MB while they are embedded, in each of the threads
-_MEMBERS_AT_ONCE = 50_000
+# some 100 MB while they are embedded, in each of the threads
+_MEMBERS_AT_ONCE = 32_768
 # memory grows with them
 _MOST_THREADS = 4
 
@@ -91,10 +93,8 @@ def tokenise(
             _save_touching(_pairs_path(folder, batch.place), batch)
             matrices.advance(batch.place + 1)
             advance(len(batch.geometries))
-    pairs = [
-        (i * SEARCH_BATCH_ROWS, np.load(_pairs_path(folder, i)))
-        for i in range(-(-num_rows // SEARCH_BATCH_ROWS))
-    ]
+    starts = range(0, num_rows, SEARCH_BATCH_ROWS)
+    pairs = [(start, np.load(_pairs_path(folder, i))) for i, start in enumerate(starts)]
     return RowTokens(
         EntityTokens(tags, salience, geometry, boxes, words),
         np.concatenate([start + found["row_index"] for start, found in pairs]),
@@ -198,6 +198,8 @@ def embed(
                 contextual[found[0]] = found[1]
             start = job.first_cell + job.run.start
             regions[start : start + len(job.run)] = vectors
+            for field in fields(rows.tokens):
+                release(getattr(rows.tokens, field.name))
             matrices.advance(matrices.done + 1)
             advance(len(job.run))
 
@@ -251,13 +253,16 @@ def _embed_run(
 
 def write_cells(files: SearchFiles, levels: Sequence[Level]) -> None:
     """Write the rows of all cells, without their vectors."""
+    # a byte a row
+    names = pa.array(OSM_TYPES)
     types = np.concatenate(
         [
-            batch["osm_type"].to_numpy(zero_copy_only=False)
+            pc.index_in(batch["osm_type"], names).fill_null(-1).cast(pa.int8()).to_numpy()
             for batch in read_batches(files.rows(ENTITIES))
         ]
     )
     tables = [_cell_table(level.members, level.resolution, types) for level in levels]
+    del types
     # batches must not end with a resolution: row i lies in batch i // SEARCH_BATCH_ROWS
     cells = pa.concat_tables(tables).combine_chunks()
     with pa.OSFile(str(files.rows(CELLS)), "wb") as sink, pa.ipc.new_file(sink, CELL_SCHEMA) as out:
@@ -265,15 +270,15 @@ def write_cells(files: SearchFiles, levels: Sequence[Level]) -> None:
             out.write_batch(batch)
 
 
-def _cell_table(level: CellMembers, resolution: int, types: NDArray[np.object_]) -> pa.Table:
+def _cell_table(level: CellMembers, resolution: int, types: NDArray[np.int8]) -> pa.Table:
     n = len(level.cells)
     ancestors = [parents(level.cells, coarser) for coarser in range(resolution)]
     flat = np.stack(ancestors, axis=1).ravel() if ancestors else np.zeros(0, np.uint64)
     lon, lat = centres(level.cells)
     cell_of_row = np.repeat(np.arange(n), np.diff(level.offsets))
     counts = {
-        f"num_{name}s": np.bincount(cell_of_row[types[level.rows] == name], minlength=n)
-        for name in ("node", "way", "relation")
+        f"num_{name}s": np.bincount(cell_of_row[types[level.rows] == code], minlength=n)
+        for code, name in enumerate(OSM_TYPES)
     }
     columns = {
         "cell": level.cells,

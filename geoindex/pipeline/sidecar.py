@@ -43,6 +43,7 @@ from geoindex.storage.consistency import (
 )
 from geoindex.storage.filesystem import (
     exchange,
+    give_back_memory,
     link,
     locked,
     map_matrix,
@@ -63,8 +64,8 @@ from geoindex.storage.row_store import Rows, write_in_order
 from geoindex.storage.tag_index import TagLists, write_tag_lists
 
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
-# 12 MB of vectors of 384 numbers
-_SCAN_ROWS = 8192
+# read at a time: rows, and bytes of vectors; Lance holds some copies of them
+_SCAN_ROWS, _SCAN_BYTES = 8192, 4 << 20
 _ADDRESS = "_rowaddr"
 _OFFSET_BITS = 32
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -95,6 +96,7 @@ def write_sidecar(
         source = _Source(index, table, manifest)
         versions[table] = source.version
         source.write(files, is_ours=is_ours)
+        give_back_memory()
     write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
     for table, name in VECTORS:
         vectors = map_matrix(files.vectors(table, name))
@@ -144,12 +146,14 @@ class _Source:
         )
         raise IndexDamagedError(msg)
 
-    def _scan(self, columns: Sequence[str], **options: Any) -> Iterator[pa.RecordBatch]:
+    def _scan(
+        self, columns: Sequence[str], *, num_rows: int = _SCAN_ROWS, **options: Any
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the table, few at a time."""
-        for start in range(0, self._dataset.count_rows(), _SCAN_ROWS):
+        for start in range(0, self._dataset.count_rows(), num_rows):
             # a scan of all of them would hold as much again as it reads ahead, to its end
             scanner = self._dataset.scanner(
-                list(columns), offset=start, limit=_SCAN_ROWS, scan_in_order=True, **options
+                list(columns), offset=start, limit=num_rows, scan_in_order=True, **options
             )
             yield from scanner.to_batches()
 
@@ -166,13 +170,14 @@ class _Source:
             dtype = np.dtype(field.value_type.to_pandas_dtype())
             shape = (len(position), field.list_size)
             matrix = new_matrix(files.vectors(self._table, name), dtype, shape)
-            start = 0
-            for batch in self._scan([column]):
+            start, at_once = 0, _SCAN_BYTES // (field.list_size * dtype.itemsize)
+            for batch in self._scan([column], num_rows=max(at_once, 1)):
                 places = position[start : start + batch.num_rows]
                 self._check_vectors(batch[column], places, files, column)
                 matrix[_run(places)] = vector_matrix(batch[column])
                 start += batch.num_rows
                 release(matrix)
+            give_back_memory()
 
     def _position(self, *, is_ours: bool) -> NDArray[np.int64]:
         """Return the place of each row of the table in the order of the search files."""

@@ -28,7 +28,7 @@ _SHARE = 0.8
 # whole cache lines: 16 numbers are 64 bytes
 _WIDTHS = (16, 24, 32, 48, 64, 96, 128)
 _SAMPLE_ROWS = 50_000
-_BLOCK_ROWS = 8192
+_BLOCK_ROWS = 2048
 #: More than a bound can fall short by rounding: a product of 128 numbers of float32 is off by less
 #: than 128 * 2**-24 = 8e-6, and each of them by 2**-24 of itself.
 ROUNDING = 1e-5
@@ -68,7 +68,7 @@ def make_codes(vectors: NDArray[np.float32], rows_path: Path, axes_path: Path) -
     codes = new_matrix(rows_path, np.float32, shape)
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
-        length = np.sqrt((block * block).sum(axis=1, keepdims=True))
+        length = np.sqrt(np.einsum("ij,ij->i", block, block))[:, None]
         # bounds are of the cosine, whatever float32 made of unit length
         block /= np.where(length > 0, length, 1)
         codes[start : start + _BLOCK_ROWS] = _encoded(block, axes)

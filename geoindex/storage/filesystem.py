@@ -81,11 +81,13 @@ def map_matrix(path: Path) -> NDArray[Any]:
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of an Arrow file, memory-mapped."""
+    """Yield the batches of an Arrow file, each memory-mapped by itself and let go with it."""
     with pa.memory_map(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        for i in range(reader.num_record_batches):
-            yield reader.get_batch(i)
+        num_batches = pa.ipc.open_file(file).num_record_batches
+    for i in range(num_batches):
+        with pa.memory_map(str(path)) as file:
+            batch = pa.ipc.open_file(file).get_batch(i)
+        yield batch
 
 
 def map_table(path: Path) -> pa.Table:

@@ -32,7 +32,7 @@ CELL_FIELDS = (
 CELL_SCHEMA = pa.schema(CELL_FIELDS)
 
 
-_WRITTEN_ROWS = 4096
+_WRITTEN_ROWS = 2048
 _ARROW_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
 
 

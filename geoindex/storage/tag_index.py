@@ -40,8 +40,8 @@ from geoindex.storage.layout import SearchFiles
 # parts a key from its value where both are one string; it stands in neither, and sorts before all
 _SEPARATOR = "\0"
 _TAGS = pa.schema([pa.field("key", pa.string()), pa.field("value", pa.string())])
-# different tags of a batch of tags.arrow: readers are quickest with one
-_BATCH_TAGS = 1 << 20
+# different tags of a batch of tags.arrow: as Python's texts they take some 100 bytes each
+_BATCH_TAGS = 1 << 16
 # texts of each run that are held while runs are merged
 _RUN_TEXTS = 1024
 

@@ -16,7 +16,7 @@ from geoindex.pipeline.verify import check_index
 from geoindex.search import exact
 from geoindex.search.build_ann import reindex
 from geoindex.storage.layout import table_path
-from tests.places_file import write_places
+from tests.support.maps import write_places
 
 
 @pytest.fixture(scope="module")
