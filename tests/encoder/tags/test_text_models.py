@@ -75,6 +75,7 @@ def test_missing_package_names_the_extra(monkeypatch, package):
     assert isinstance(caught.value, ImportError)
 
 
+@pytest.mark.slow
 def test_minilm_vectors_do_not_depend_on_the_batch():
     texts = [
         "cafe amenity",
@@ -91,6 +92,7 @@ def test_minilm_vectors_do_not_depend_on_the_batch():
     assert minilm().encode([]).shape == (0, 384)
 
 
+@pytest.mark.slow
 def test_minilm_agrees_with_the_table():
     near, far = ["shop=violin_maker", "craft=violin_maker", "amenity=parking"], 2
     rows = minilm().encode(["violin maker shop", "violin maker craft", "parking amenity"])
@@ -99,6 +101,7 @@ def test_minilm_agrees_with_the_table():
     assert static[0] @ static[1] > static[0] @ static[far]
 
 
+@pytest.mark.slow
 def test_batch_size_of_none_is_explained():
     pytest.importorskip("transformers")
     with pytest.raises(TagInputError, match="want 1 or more"):
