@@ -178,7 +178,7 @@ def relate(
 ) -> dict[str, RowLists]:
     """Return the lists of each target, by relation.
 
-    Memory is 72 bytes a row, and about 2 kB for each row in and around a block.
+    Memory is 72 bytes a row, and about 5 kB for each row in and around a block.
 
     Parameters
     ----------
