@@ -24,6 +24,7 @@ library that multiplies matrices may round differently where there are fewer row
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,8 @@ class Graph:
     Attributes
     ----------
     rows
-        Shape ``(e,)``; relation r of entity i lists ``rows[offsets[i R + r]:offsets[i R + r + 1]]``.
+        Shape ``(e,)``: relation r of entity i lists rows ``offsets[i R + r]`` to
+        ``offsets[i R + r + 1]`` of them.
     offsets
         Shape ``(n R + 1,)``.
     is_wide
@@ -180,8 +182,7 @@ class RelationalNet(nn.Module):
     def layers(self) -> Iterator[RelationLayer]:
         """Yield the layers, in order."""
         for layer in self.relations:
-            assert isinstance(layer, RelationLayer)
-            yield layer
+            yield cast("RelationLayer", layer)
 
     def _token_sums(self, inputs: EntityInputs) -> Tensor:
         """Return the sum of each entity's tokens over the root of their number."""

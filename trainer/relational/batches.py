@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -86,11 +87,7 @@ def chunks_of(places: Sequence[ReadPlace], most: int) -> list[Chunk]:
     for number, place in enumerate(places):
         parts = max(-(-len(place) // most), 1)
         borders = np.linspace(0, len(place), parts + 1).astype(int).tolist()
-        found += [
-            Chunk(number, start, stop)
-            for start, stop in zip(borders, borders[1:], strict=False)
-            if stop > start
-        ]
+        found += [Chunk(number, start, stop) for start, stop in pairwise(borders) if stop > start]
     return found
 
 

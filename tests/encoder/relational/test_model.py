@@ -121,7 +121,8 @@ def test_who_stands_alone_is_heard_by_none(net):
         torch.zeros(5, dtype=torch.bool),
     )
     own, latent = net.embed(inputs, alone)
-    assert own.isfinite().all() and latent.isfinite().all()
+    assert own.isfinite().all()
+    assert latent.isfinite().all()
     assert changed_rows(net, alone, inputs, 2) == [[2], [2]]
 
 
