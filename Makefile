@@ -1,9 +1,11 @@
-# Two commands on a fresh machine: `make demo` and `make test`.
+# Two commands on a fresh machine: `make demo` and `make test`. While at work: `make quick`.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# two processes, a thread each
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 OUT := out
 PEERS := $(OUT)/venv-peers
 # a folder of .osm.pbf extracts; results in docs/benchmarks.md name those used
@@ -11,31 +13,38 @@ DATA ?= ../shared/data/osm
 # a folder of places, each with tiles z/x/y.png and buildings.geojson
 IMAGERY ?= ../shared/data/imagery
 
-.PHONY: demo test check fuzz lint format clean checkpoint
+.PHONY: demo test check quick fuzz lint format clean checkpoint
 .PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers
 
-# what a user installs, and the sample map
-$(VENV)/demo-ready: pyproject.toml constraints.txt
+# pip as of 25.1 installs dependency groups
+$(VENV)/pip-ready:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) 'pip>=25.1'
+	touch $@
+
+# what a user installs, and the sample map
+$(VENV)/demo-ready: $(VENV)/pip-ready pyproject.toml constraints.txt
 	$(PIP) --editable '.[sample]'
 	touch $@
 
 # everything that tests and linters need, torch's CPU build among it where one is offered
-$(VENV)/dev-ready: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[dev]'
+$(VENV)/dev-ready: $(VENV)/pip-ready pyproject.toml constraints.txt
+	$(PIP) --editable '.[all]' --group dev
 	touch $@
 
 demo: $(VENV)/demo-ready  ## build an index of central Helsinki, ask it, export it
 	@BIN=$(BIN) OUT=$(OUT) sh scripts/demo.sh
 
-test: lint  ## everything that must hold
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup  # two processes, a thread each
+test: lint  ## everything that must hold, with the lines that tests run
+	$(PYTEST) -m 'not web' --cov $(ARGS)
 
 check: test
 
+quick: $(VENV)/dev-ready  ## the tests that take no time: under two minutes
+	$(PYTEST) -m 'not slow and not web' $(ARGS)
+
 fuzz: $(VENV)/dev-ready  ## the property tests with new examples, many of them
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --hypothesis-profile fuzz -m hypothesis $(ARGS)
+	$(PYTEST) --hypothesis-profile fuzz -m hypothesis $(ARGS)
 
 lint: $(VENV)/dev-ready  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -72,7 +81,7 @@ bench-knn: $(VENV)/dev-ready  ## docs/benchmarks.md, "k-NN over folds"
 
 # the peers that search is measured beside; PEERS_SKIP='usearch duckdb' leaves some out
 bench-search: $(VENV)/dev-ready  ## docs/benchmarks.md, "Search"; draws docs/search-growth.svg
-	$(PIP) --editable '.[search-peers]'
+	$(PIP) --editable '.[faiss]' --group search-peers
 	mkdir -p $(OUT)
 	$(BIN)/python bench/search.py --folder $(OUT)/search --skip $(PEERS_SKIP) $(ARGS)
 
@@ -86,7 +95,8 @@ bench-quality: $(VENV)/dev-ready $(OUT)/ema/best/model.safetensors  ## docs/benc
 # srai wants another polars than the tests, so it has an environment of its own
 $(PEERS)/ready: pyproject.toml
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --editable '.[peers]'
+	$(PEERS)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[evaluate]' --group peers
 	touch $@
 
 bench-peers: $(PEERS)/ready $(OUT)/ema/best/model.safetensors  ## docs/benchmarks.md, "Peers"

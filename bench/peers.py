@@ -1,6 +1,6 @@
 """Measure srai's embedders beside ours, and write the "Peers" section of docs/benchmarks.md.
 
-    python bench/peers.py                   # needs the extra `peers`; work in out/quality
+    python bench/peers.py                   # wants the group `peers`; work in out/quality
 
 The same cells, folds, seeds and heads for all. Learning embedders have to be fitted to every map
 that they embed, and GeoVex takes minutes: so what tells the answer of any of the tasks is hidden

@@ -5,7 +5,7 @@
 All cases run in one process and one thread of BLAS, on the same rows, one after another; every
 figure is the median CPU time of one query, which other work on the machine changes less than time
 by the clock. Recall is against brute force in float64. FOLDER keeps the rows and the peers' indexes
-for another run. Peers: the extra `search-peers`.
+for another run. Peers: the dependency group `search-peers`.
 """
 
 import os

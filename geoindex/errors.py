@@ -91,7 +91,6 @@ class SkippedItemsError(GeoindexError):
 class MissingExtraError(GeoindexError, ImportError):
     """An optional dependency is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed. Install it with: pip install 'geoindex-jepa[{extra}]'"
-        )
+    def __init__(self, package: str, extra: str | None = None) -> None:
+        wanted = package if extra is None else f"geoindex-jepa[{extra}]"
+        super().__init__(f"{package} is not installed. Install it with: pip install '{wanted}'")

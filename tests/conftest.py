@@ -3,18 +3,19 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import geoindex
 from geoindex.api import GeoIndex
-from tests.osm_files import write_small_map
-
-_REAL_MAPS = Path(__file__).parents[2] / "shared" / "data" / "osm"
+from tests.support.labels import build_label_index
+from tests.support.maps import write_small_map
+from tests.support.osm_files import real_maps
 
 # a test that shares its processor with others may be slow; --timeout ends what hangs. The same
 # examples every time: a run that fails fails again. `make fuzz` looks for new ones
-settings.register_profile("unhurried", deadline=None, derandomize=True)
-settings.register_profile("fuzz", deadline=None, max_examples=1000)
+_UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("unhurried", derandomize=True, **_UNHURRIED)
+settings.register_profile("fuzz", max_examples=1000, **_UNHURRIED)
 settings.load_profile("unhurried")
 
 
@@ -34,6 +35,12 @@ def small_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
 @pytest.fixture(scope="session")
 def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
     """Monaco as it is, where a checkout has it; else the small map."""
-    source = next(iter(sorted(_REAL_MAPS.glob("monaco*.pbf"))), small_map)
+    source = next(iter(real_maps("monaco")), small_map)
     output = tmp_path_factory.mktemp("indexes") / "real.geoindex"
     return geoindex.build(source, output, resolution=(7, 9))
+
+
+@pytest.fixture(scope="session")
+def label_index(tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+    """A few hundred entities of four kinds on a grid: enough for spatial folds."""
+    return build_label_index(tmp_path_factory.mktemp("grid"))

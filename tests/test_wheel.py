@@ -1,5 +1,6 @@
 """The wheel owns one top-level name and works alone."""
 
+import email
 import subprocess
 import sys
 import zipfile
@@ -7,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.osm_files import node, write_osm
+
 ROOT = Path(__file__).parents[1]
-MAP = """<osm version="0.6">
-<node id="1" version="1" lon="24.95" lat="60.17"><tag k="amenity" v="cafe"/></node>
-<node id="2" version="1" lon="24.951" lat="60.171"><tag k="amenity" v="bar"/></node>
-</osm>"""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +36,21 @@ def test_wheel_carries_tables_and_checkpoint_and_stays_small(wheel: Path) -> Non
     assert wheel.stat().st_size < 26e6
 
 
+def test_extras_are_those_for_users(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(file.read(name))
+    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "train"}
+    assert set(metadata.get_all("Provides-Extra")) == wanted
+
+
 def test_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
     # the site of this environment serves its dependencies; the wheel's own files come first
     site = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
     subprocess.run([*command, str(site), str(wheel)], check=True)
-    source = tmp_path / "two.osm"
-    source.write_text(MAP, "utf-8")
+    nodes = node(1, 24.95, 60.17, {"amenity": "cafe"}), node(2, 24.951, 60.171, {"amenity": "bar"})
+    source = write_osm(tmp_path / "two.osm", *nodes)
     # coexists with another distribution's `cli`, which must stay what it is
     (site / "cli.py").write_text("OWNER = 'another'\n", "utf-8")
     code = f"""

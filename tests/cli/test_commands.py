@@ -5,25 +5,19 @@ import io
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.geoindex.pipeline.test_build import town
-
-
-def run(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, without a terminal."""
-    command = [sys.executable, "-m", "geoindex", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+from tests.support.command import run_process as run
+from tests.support.maps import write_street
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build an index with the command."""
     folder = tmp_path_factory.mktemp("town")
-    done = run("build", town(folder / "town.osm"), "-o", folder / "town.geoindex")
+    done = run("build", write_street(folder / "town.osm"), "-o", folder / "town.geoindex")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert "11 entities" in done.stderr
@@ -31,13 +25,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_output_is_named_after_the_source(tmp_path: Path) -> None:
-    town(tmp_path / "little.town.osm")
+    write_street(tmp_path / "little.town.osm")
     assert run("build", "little.town.osm", cwd=tmp_path).returncode == 0
     assert (tmp_path / "little.geoindex").is_dir()
 
 
 def test_dry_run_builds_nothing(tmp_path: Path) -> None:
-    done = run("build", town(tmp_path / "town.osm"), "--dry-run", cwd=tmp_path)
+    done = run("build", write_street(tmp_path / "town.osm"), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
     assert "geojepa" in done.stdout
     assert not list(tmp_path.glob("*.geoindex"))
@@ -223,7 +217,7 @@ def test_settings_come_from_a_file_and_flags_before_it(index: Path, tmp_path: Pa
 def test_an_interrupt_is_130_and_the_work_is_kept(tmp_path: Path) -> None:
     import signal
 
-    source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     # a reporter that interrupts at a known moment is steadier than a race with the clock
     code = (
         "import sys, os, signal, cli.progress;"
@@ -244,6 +238,7 @@ def test_an_interrupt_is_130_and_the_work_is_kept(tmp_path: Path) -> None:
 
 
 def test_query_is_quick_and_light(index: Path) -> None:
+    resource = pytest.importorskip("resource")
     code = (
         "import sys; from geoindex.__main__ import main;"
         f"sys.argv = ['geoindex', 'query', {str(index)!r}, '--like', 'n1'];\n"
@@ -251,8 +246,10 @@ def test_query_is_quick_and_light(index: Path) -> None:
         "heavy = {'torch', 'transformers', 'lance', 'lancedb', 'pandas', 'geopandas', 'faiss'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
-    started = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
-    # the bar is one second; a loaded machine gets some room
-    assert time.perf_counter() - started < 3
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # seconds of CPU, whatever else the machine does; the bar is one, threads get some room
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 3

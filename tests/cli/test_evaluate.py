@@ -1,28 +1,18 @@
 import json
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from cli import evaluate
 from geoindex.errors import OutputError, UsageError
-from tests.label_map import build_label_index
+from tests.support.command import run
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    return build_label_index(tmp_path_factory.mktemp("grid"))
-
-
-def run(*words):
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    evaluate.register(app)
-    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
+def grid(label_index):
+    return label_index
 
 
 def test_help_starts_with_a_sentence_and_ends_with_an_example():
-    text = run("--help").output
+    text = run("evaluate", "--help").output
     assert "Evaluate vectors on tasks read from the map itself, beside every baseline." in text
     assert "Example: geoindex evaluate monaco.geoindex" in text
 
@@ -30,7 +20,7 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example():
 def test_tables_go_to_stdout_and_files_are_written(grid, tmp_path):
     words = ["--tasks", "shops", "--rows", "constant,counts,tagpool", "--heads", "ridge"]
     files = ["-o", tmp_path / "r.json", "--markdown", tmp_path / "r.md"]
-    found = run(grid.path, *words, "--seeds", 1, *files, "--cache", tmp_path / "cache")
+    found = run("evaluate", grid.path, *words, "--seeds", 1, *files, "--cache", tmp_path / "cache")
     assert found.exit_code == 0, found.output
     assert found.stdout.startswith("task")
     # each cell of this map holds one thing: without its shops nothing is left to ask about
@@ -43,12 +33,12 @@ def test_tables_go_to_stdout_and_files_are_written(grid, tmp_path):
 
 def test_a_file_that_is_there_is_kept_before_any_work(grid, tmp_path):
     (tmp_path / "r.json").write_text("mine")
-    found = run(grid.path, "-o", tmp_path / "r.json")
+    found = run("evaluate", grid.path, "-o", tmp_path / "r.json")
     assert isinstance(found.exception, OutputError)
     assert (tmp_path / "r.json").read_text() == "mine"
 
 
 def test_unknown_tasks_are_refused(grid, tmp_path):
-    found = run(grid.path, "--tasks", "cafes", "--cache", tmp_path)
+    found = run("evaluate", grid.path, "--tasks", "cafes", "--cache", tmp_path)
     assert isinstance(found.exception, UsageError)
     assert "want some of signals_present" in str(found.exception)

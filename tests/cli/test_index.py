@@ -4,18 +4,13 @@ import json
 import shutil
 
 import pytest
-from typer.testing import CliRunner
 
 import geoindex
-from cli.app import app
 from geoindex.errors import IndexDamagedError, UsageError
-from tests.places_file import write_places
+from tests.support.command import run
+from tests.support.maps import write_places
 
 LIKE = ("--like", "node/7", "-k", 5)
-
-
-def run(*args):
-    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def search(path, *more):

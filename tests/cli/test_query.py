@@ -6,16 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from cli.app import app
 from geoindex import Query
 from geoindex.errors import SkippedItemsError
-from tests.osm_files import TOWN
-
-
-def run(*args):
-    return CliRunner().invoke(app, [str(arg) for arg in args])
+from tests.support.command import run
+from tests.support.maps import TOWN
 
 
 def hits_of(done):

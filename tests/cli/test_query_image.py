@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from geoindex.errors import UsageError
-from tests.imagery_files import CENTRE, plain_raster
+from tests.support.imagery_files import CENTRE, plain_raster
+from tests.support.osm_files import OsmFile
 
 RUN = CliRunner()
 
@@ -17,12 +18,10 @@ RUN = CliRunner()
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pictures")
     town, lon, lat = folder / "town.osm", *CENTRE
-    nodes = [
-        f'<node id="{i}" version="1" lon="{lon + i * 4e-4:.6f}" lat="{lat:.6f}">'
-        '<tag k="amenity" v="cafe"/></node>'
-        for i in range(1, 4)
-    ]
-    town.write_text(f'<osm version="0.6">{"".join(nodes)}</osm>')
+    osm = OsmFile()
+    for i in range(1, 4):
+        osm.node(lon + i * 4e-4, lat, amenity="cafe")
+    osm.write(town)
     found = {
         "map": town,
         "raster": plain_raster(folder / "a.tif", size=320),

@@ -5,20 +5,15 @@ import io
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.app import app
 from geoindex.errors import NotInIndexError
+from tests.support.command import run
 
 
 @pytest.fixture(scope="module")
 def two(small_index):
     rows = small_index.entities.where_equal("kind", "amenity=cafe")[:2]
     return [small_index.entities.record(row)["feature_id"] for row in rows.tolist()]
-
-
-def run(*args):
-    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 @pytest.mark.parametrize("focus", ["own", "context"])

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.train import step_text, untrained_text
-from tests.trainer.small_models import small_config
-from tests.trainer.towns import write_towns
+from tests.support.maps import write_towns
+from tests.support.training import small_config
 from trainer.config import toml_text
 from trainer.run.state import Outcome, Progress
 

@@ -8,12 +8,15 @@ from scipy.ndimage import gaussian_filter
 
 import geoindex
 from geoindex.api import GeoIndex
-from geoindex.imagery.request import ImageryRequest
-from tests.geoindex.imagery.streets import mixed_town
-from tests.imagery_files import CENTRE, transform_about, write_raster
-
-GSD_M = 0.5
-RESOLUTION = 11
+from tests.support.imagery_files import (
+    CENTRE,
+    RESOLUTION,
+    request_for,
+    transform_about,
+    write_raster,
+)
+from tests.support.maps import mixed_town
+from tests.support.osm_files import OsmFile
 
 
 @pytest.fixture(scope="session")
@@ -36,20 +39,12 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cafés every 40 m over 440 m: some lie where the raster ends."""
-    nodes = [
-        f'<node id="{1 + 11 * i + j}" version="1" lon="{CENTRE[0] + (i - 5) * 3.6e-4:.7f}" '
-        f'lat="{CENTRE[1] + (j - 5) * 3.6e-4:.7f}"><tag k="amenity" v="cafe"/>'
-        f'<tag k="name" v="&lt;script&gt; {i}&amp;{j}"/></node>'
-        for i in range(11)
-        for j in range(11)
-    ]
-    path = tmp_path_factory.mktemp("town") / "town.osm"
-    path.write_text(f'<osm version="0.6">{"".join(nodes)}</osm>')
-    return path
-
-
-def request_for(ground: Path) -> ImageryRequest:
-    return ImageryRequest(str(ground), gsd_m=GSD_M, tokens="statistics")
+    osm = OsmFile()
+    for i in range(11):
+        for j in range(11):
+            lon, lat = CENTRE[0] + (i - 5) * 3.6e-4, CENTRE[1] + (j - 5) * 3.6e-4
+            osm.node(lon, lat, amenity="cafe", name=f"<script> {i}&{j}")
+    return osm.write(tmp_path_factory.mktemp("town") / "town.osm")
 
 
 @pytest.fixture(scope="session")

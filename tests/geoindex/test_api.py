@@ -19,7 +19,7 @@ from geoindex.errors import (
     UsageError,
 )
 from geoindex.geo.distance import BBox, LonLat
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 LON, LAT = TOWN
 CELL = h3.latlng_to_cell(LAT, LON, 9)

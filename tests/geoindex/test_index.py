@@ -128,7 +128,10 @@ def test_a_manifest_that_is_none(copy, content):
     assert_damaged(copy, "is no geoindex")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+)
 @given(data=st.data())
 def test_a_manifest_with_any_member_changed_opens_or_is_damaged(copy, data):
     path = copy / "manifest.json"

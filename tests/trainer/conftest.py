@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 import geoindex
-from geoindex.imagery.request import ImageryRequest
-from tests.imagery_files import CENTRE, transform_about, write_raster
-from tests.osm_files import OsmFile
-from tests.trainer.towns import write_towns
+from tests.support.imagery_files import CENTRE, noise_raster, request_for
+from tests.support.maps import write_towns
+from tests.support.osm_files import OsmFile
 
 STEP_DEG = 3.6e-4
 SIDE_DEG = 1.5e-4
@@ -41,14 +39,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lon, lat = CENTRE[0] + (i - 5) * STEP_DEG, CENTRE[1] + (j - 5) * STEP_DEG
             osm.square(lon, lat, SIDE_DEG, building="yes" if i % 2 else "house")
     source = osm.write(folder / "houses.osm")
-    bands = np.random.default_rng(0).integers(1, 255, (3, 700, 700), dtype=np.uint8)
-    ground = write_raster(
-        folder / "ground.tif", bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, 700, 700)
-    )
+    ground = noise_raster(folder / "ground.tif", 700)
     return geoindex.build(
         source,
         folder / "houses.geoindex",
         resolution=11,
         encoder="tagpool",
-        imagery=ImageryRequest(str(ground), gsd_m=0.5, tokens="statistics"),
+        imagery=request_for(ground),
     ).path

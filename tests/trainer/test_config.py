@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from geoindex.errors import UsageError
-from tests.trainer.small_models import small_config
+from tests.support.training import small_config
 from trainer.config import TrainConfig, make_config, read_config, toml_text
 
 

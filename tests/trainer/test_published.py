@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geoindex.progress import Silent
-from tests.trainer.small_models import small_config
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
+from tests.support.training import plain_masks, small_config, some_tiles, tiles_of_boxes
 from trainer.config import TrainConfig, read_config
 from trainer.data.dataset import make_material
 from trainer.masks.patches import IMAGE_WAYS, draw_patch_masks

@@ -17,7 +17,7 @@ __all__ = ["BASELINES", "DEFAULT_ROWS", "EncoderRow", "NoVarianceError", "Row", 
 #: The architecture of the encoder that ships, with random weights: what training has to beat.
 UNTRAINED = "untrained"
 _UNTRAINED_ENCODER = "geojepa:untrained"
-#: The rows that are no encoders of ours; peers need the extra ``peers``.
+#: The rows that are no encoders of ours; peers need srai.
 BASELINES: dict[str, Row] = {CONSTANT: Constant(), "counts": Counts(), "svd": Svd(), **PEERS}
 DEFAULT_ROWS = (CONSTANT, "counts", "svd", "tagpool")
 

@@ -1,6 +1,6 @@
 """How far do others go? The embedders of srai on the same cells, as rows.
 
-They need the extra ``peers`` (srai with torch). As srai's own tutorials do, each cell's features
+They need srai with torch (the group ``peers``). As srai's own tutorials do, each cell's features
 are the keys and values of the entities that touch it, here the commonest words of `Counts`, so that
 peers see what the baselines see. Learning embedders train on all cells, label-free, with one seed;
 yet srai groups rows in no fixed order, so two runs of Hex2Vec or GeoVex differ a little.
@@ -136,8 +136,7 @@ def _srai(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        package, extra = "srai", "peers"
-        raise MissingExtraError(package, extra) from error
+        raise MissingExtraError(package="srai[torch]") from error
 
 
 @contextmanager

@@ -8,11 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.geojepa.context_counts import log_counts, nearest_prototypes
-
-
-def unit_rows(rng, n, dim):
-    rows = rng.normal(size=(n, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+from tests.support.vectors import unit_rows
 
 
 @given(st.integers(0, 30), st.integers(1, 9), st.integers(0, 99))

@@ -4,61 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import shapely
-import torch
 
 from encoder.errors import CheckpointError
-from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.embedder import DEFAULT_CHECKPOINT, GeoJEPAEmbedder
 from encoder.geojepa.model import GeoJEPA
-from encoder.protocol import TagCodes, Tiles
 from encoder.tagpool import TagPool
-
-SMALL = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, region_dim=12)
-TAGS = [["amenity=cafe"], ["shop=bakery", "name=Zum Löwen"], ["building=yes"], ["highway=path"], []]
-near = {"rtol": 1e-4, "atol": 1e-5}
+from tests.support.geojepa import SMALL_CHECKPOINT, near, save_checkpoint, tiles_of, tokens_of
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.manual_seed(1)
-    model = GeoJEPA(SMALL)
-    model.prototypes.copy_(torch.nn.functional.normalize(torch.randn(8, 192), dim=1))
-    model.region_scale.fill_(3)
-    model.untrained_scale.fill_(2)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    model.save(folder)
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("checkpoint"), SMALL_CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
 def embedder(folder):
     return GeoJEPAEmbedder(folder)
-
-
-def tokens_of(embedder, *, is_placed=True):
-    unique = sorted({tag for tags in TAGS for tag in tags})
-    codes = np.array([unique.index(tag) for tags in TAGS for tag in tags], np.int32)
-    offsets = np.cumsum([0, *map(len, TAGS)])
-    shapes = [
-        shapely.Point(24.9, 60.1),
-        shapely.box(24.9, 60.1, 24.901, 60.101),
-        shapely.box(24.9005, 60.1, 24.9007, 60.1001),
-        shapely.LineString([(24.9, 60.1), (24.903, 60.1)]),
-        shapely.Point(24.902, 60.1),
-    ]
-    geometries = np.array(shapes, object) if is_placed else None
-    return embedder.tokens(TagCodes(unique, codes, offsets), geometries)
-
-
-def tiles_of(*tiles, centres=True):
-    """Make tiles of members and halo; members are read."""
-    members = np.array([row for inside, halo in tiles for row in (*inside, *halo)], np.int64)
-    is_halo = np.array([i >= len(inside) for inside, halo in tiles
-                        for i in range(len(inside) + len(halo))], np.bool_)  # fmt: skip
-    offsets = np.cumsum([0, *(len(inside) + len(halo) for inside, halo in tiles)])
-    middle = np.tile([24.901, 60.1], (len(tiles), 1)) if centres else None
-    return Tiles(members, offsets.astype(np.int64), is_halo, ~is_halo, middle)
 
 
 def test_vectors_have_unit_length_and_the_said_parts(embedder):
@@ -161,13 +122,13 @@ def test_a_folder_is_its_own_name(folder, embedder):
 def test_the_fingerprint_is_of_weights_and_settings(folder, embedder, tmp_path):
     GeoJEPA.load(folder).save(tmp_path)
     assert GeoJEPAEmbedder(tmp_path).fingerprint == embedder.fingerprint
-    replace(SMALL, context_share=0.3).write(tmp_path)
+    replace(SMALL_CHECKPOINT, context_share=0.3).write(tmp_path)
     assert GeoJEPAEmbedder(tmp_path).fingerprint != embedder.fingerprint
 
 
 def test_another_tag_table_is_refused(folder, tmp_path):
     GeoJEPA.load(folder).save(tmp_path)
-    replace(SMALL, tag_fingerprint="another").write(tmp_path)
+    replace(SMALL_CHECKPOINT, tag_fingerprint="another").write(tmp_path)
     with pytest.raises(CheckpointError, match="trained with tag table another"):
         GeoJEPAEmbedder(tmp_path)
 

@@ -10,60 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoder.errors import CheckpointError
-from encoder.geojepa.batch import TokenBatch, padded_layout, relative_places, token_runs
+from encoder.geojepa.batch import padded_layout, relative_places, token_runs
 from encoder.geojepa.config import CONFIG_NAME, WEIGHTS_NAME, GeoJEPAConfig
 from encoder.geojepa.layers import place_features
 from encoder.geojepa.model import GeoJEPA, mean_max
-from encoder.tags.vocabulary import WORDS_OF_EACH
-
-SMALL = GeoJEPAConfig(
-    tag_dim=6, geometry_dim=4, width=16, depth=2, num_heads=2, num_counts=8, region_dim=12
-)
-near = {"rtol": 1e-4, "atol": 1e-5}
-
-
-def make_model(config=SMALL):
-    torch.manual_seed(0)
-    return GeoJEPA(config).eval().requires_grad_(requires_grad=False)
-
-
-MODEL = make_model()
-
-
-def make_batch(sizes, *, seed=0):
-    rng = np.random.default_rng(seed)
-    n = sum(sizes)
-
-    def draw(*shape):
-        return torch.from_numpy(rng.normal(size=shape).astype(np.float32))
-
-    place = draw(n, 6) * 100
-    place[:, 2:4] = place[:, 2:4].abs()
-    return TokenBatch(
-        tags=draw(n, SMALL.tag_dim) * torch.from_numpy(rng.random((n, 1)) < 0.8),
-        geometry=draw(n, SMALL.geometry_dim) * torch.from_numpy(rng.random((n, 1)) < 0.8),
-        place=place,
-        has_place=torch.from_numpy(rng.random(n) < 0.9),
-        offsets=torch.from_numpy(np.append(0, np.cumsum(sizes)).astype(np.int64)),
-        around=draw(len(sizes), SMALL.num_counts).abs(),
-        words=torch.full((n, WORDS_OF_EACH), -1, dtype=torch.int16),
-    )
-
-
-def only(batch, tile, order=None):
-    """Return one tile of a batch, its tokens in another order."""
-    start, stop = batch.offsets[tile].item(), batch.offsets[tile + 1].item()
-    at = torch.arange(start, stop)[slice(None) if order is None else order]
-    return TokenBatch(
-        tags=batch.tags[at],
-        geometry=batch.geometry[at],
-        place=batch.place[at],
-        has_place=batch.has_place[at],
-        offsets=torch.tensor([0, len(at)]),
-        around=batch.around[tile : tile + 1],
-        words=batch.words[at],
-    )
-
+from tests.support.geojepa import MODEL, SMALL, make_batch, make_model, near, only
 
 sizes_of_tiles = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 

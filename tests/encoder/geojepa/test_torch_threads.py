@@ -26,7 +26,7 @@ def test_the_number_comes_back(usual):
 
 
 def test_threads_that_overlap_leave_it_as_it_was(usual):
-    both_in = Barrier(2, timeout=20)
+    both_in = Barrier(2, timeout=300)
 
     def work(_):
         with one_thread():

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from encoder.errors import ImageInputError
 from encoder.images.base import ImageTokeniser, PatchTokens, filled
@@ -14,34 +13,9 @@ from encoder.images.cache import CachedTokens
 from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.hugging_face import HuggingFaceImages
 from encoder.images.statistics import StatisticsTokens
+from tests.support.imagery_files import chips_of
 
 Make = Callable[[], ImageTokeniser]
-
-
-@pytest.fixture(scope="session")
-def vision_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny models of random weights, saved as from the hub."""
-    import torch
-    import transformers as tf
-
-    small: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    configs = {
-        "vit": tf.ViTConfig(**small, intermediate_size=64, image_size=224, patch_size=16),
-        "dinov2": tf.Dinov2Config(**small, mlp_ratio=2, image_size=224, patch_size=8),
-        "resnet": tf.ResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
-        ),
-    }
-    folder = tmp_path_factory.mktemp("models")
-    found = {}
-    for name, config in configs.items():
-        torch.manual_seed(0)
-        found[name] = folder / name
-        tf.AutoModel.from_config(config).save_pretrained(found[name])
-    (found["vit"] / "preprocessor_config.json").write_text(
-        '{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}'
-    )
-    return found
 
 
 @pytest.fixture(scope="session", params=["statistics", "efficientnet", "vit", "dinov2", "resnet"])
@@ -53,14 +27,6 @@ def tokeniser(request: pytest.FixtureRequest, vision_models: dict[str, Path]) ->
     return HuggingFaceImages(
         vision_models[request.param], patch_px=32, window_px=32, device="cpu", batch_size=2
     )
-
-
-def chips_of(b: int, size: int, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Smooth ground with some noise, all of it known."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 200, (b, size // 16, size // 16, 3))
-    fine = coarse.repeat(16, axis=1).repeat(16, axis=2) + rng.integers(0, 50, (b, size, size, 3))
-    return fine.astype(np.uint8), np.ones((b, size, size), np.bool_)
 
 
 def test_shapes_and_places(tokeniser: ImageTokeniser) -> None:

@@ -10,9 +10,8 @@ from PIL import Image
 from encoder.errors import ImageInputError
 from encoder.images.efficientnet import EfficientNetTokens
 from encoder.images.hugging_face import HuggingFaceImages
-from tests.encoder.images.test_base import chips_of, vision_models
+from tests.support.imagery_files import chips_of
 
-__all__ = ["vision_models"]
 # half the receptive field, from the table of encoder.images.efficientnet, by enlargement
 REACH_PX = {
     ("2", 1): 9,

@@ -191,7 +191,8 @@ def test_another_process_makes_the_same_bytes_without_torch():
 
 def test_unseen_tags_are_fast():
     tags = [f"name=kiosk {i} of street {i % 997}" for i in range(20_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     TABLE.vectors(tags)
-    # measured 60,000 a second and more on one core; a tenth of that would be a fault
-    assert len(tags) / (time.perf_counter() - start) > 6_000
+    # of CPU, whatever else the machine does: measured 60,000 a second and more on one core; a
+    # tenth of that would be a fault
+    assert len(tags) / (time.process_time() - start) > 6_000

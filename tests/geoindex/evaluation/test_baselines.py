@@ -6,7 +6,7 @@ from geoindex.evaluation.baselines import BASELINES, find_rows
 from geoindex.evaluation.baselines.base import NoVarianceError, check_vectors
 from geoindex.evaluation.baselines.counts import Counts, Svd
 from geoindex.evaluation.tasks import TASKS
-from tests.geoindex.evaluation.planted_maps import grid_view, node, view_of
+from tests.support.map_views import grid_view, node, view_of
 
 ROWS = ("counts", "svd", "tagpool")
 
@@ -115,7 +115,7 @@ def test_peers_say_what_to_install(grid):
     try:
         import srai  # noqa: F401
     except ImportError:
-        with pytest.raises(MissingExtraError, match=r"\[peers\]"):
+        with pytest.raises(MissingExtraError, match=r"srai\[torch\]"):
             row.fit(grid).cell_vectors(grid)
     else:
         counts = Counts(num_words=300).fit(grid).cell_vectors(grid)

@@ -8,12 +8,12 @@ from geoindex.errors import TooFewBlocksError, UsageError
 from geoindex.evaluation.knn import evaluate_labels
 from geoindex.evaluation.label_joins import JoinedLabels, join_labels
 from geoindex.evaluation.labels import read_labels
-from tests.label_map import build_label_index, kinds_csv
+from tests.support.labels import kinds_csv
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    return build_label_index(tmp_path_factory.mktemp("grid"))
+def grid(label_index):
+    return label_index
 
 
 @pytest.fixture(scope="module")

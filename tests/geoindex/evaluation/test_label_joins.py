@@ -9,7 +9,7 @@ from geoindex.evaluation.label_joins import check_learnable, join_labels
 from geoindex.evaluation.labels import Labels
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import cells_at, format_cell
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 
 def labels(by, keys, values, task="regression"):

@@ -7,7 +7,7 @@ import shapely
 
 from geoindex.errors import InvalidLabelsError
 from geoindex.evaluation.labels import read_labels
-from tests.label_map import write_csv
+from tests.support.labels import write_csv
 
 
 def as_csv(folder, header, *rows):

@@ -7,7 +7,7 @@ from geoindex.errors import UsageError
 from geoindex.evaluation.load_view import load_view, make_view
 from geoindex.evaluation.map_view import Telling, matches
 from geoindex.evaluation.view_vectors import ViewEncoder
-from tests.geoindex.evaluation.planted_maps import grid_view, line, node, square, view_of
+from tests.support.map_views import grid_view, line, node, square, view_of
 
 SHOP = Telling(("shop", "shop:*"), strips=True, outline=True)
 

@@ -11,12 +11,12 @@ from geoindex.evaluation.label_joins import join_labels
 from geoindex.evaluation.labels import Labels, read_labels
 from geoindex.evaluation.predict import predict_labels, write_predictions
 from geoindex.geo.h3 import format_cell
-from tests.label_map import build_label_index, kinds_csv
+from tests.support.labels import kinds_csv
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    return build_label_index(tmp_path_factory.mktemp("grid"))
+def grid(label_index):
+    return label_index
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 from geoindex.evaluation.baselines import find_rows
 from geoindex.evaluation.collapse import effective_rank, rankme, uniformity
 from geoindex.evaluation.retrieval import nearest, ranks_of_partner, retrieval_of
-from tests.geoindex.evaluation.planted_maps import node, view_of
+from tests.support.map_views import node, view_of
 
 
 def test_the_same_vectors_find_each_other_first():

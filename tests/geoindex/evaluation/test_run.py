@@ -11,7 +11,7 @@ from geoindex.evaluation.results import Record, chosen_heads, ranks_of, read_res
 from geoindex.evaluation.run import evaluate
 from geoindex.evaluation.score_heads import CHOSEN, HEADS
 from geoindex.evaluation.settings import Settings
-from tests.geoindex.evaluation.planted_maps import grid_view
+from tests.support.map_views import grid_view
 
 OPTIONS = {"tasks": ["shops"], "rows": ["constant", "counts"], "seeds": 2, "retrieval": False}
 

@@ -10,7 +10,7 @@ from geoindex.evaluation.load_view import load_view
 from geoindex.evaluation.tasks import TASKS, find_tasks
 from geoindex.evaluation.tasks.base import Labels
 from geoindex.evaluation.tasks.speeds import speed_km_h
-from tests.geoindex.evaluation.planted_maps import at, grid_view, line, node, square, view_of
+from tests.support.map_views import at, grid_view, line, node, square, view_of
 
 
 def labels(name, *entities):

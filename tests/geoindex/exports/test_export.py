@@ -22,6 +22,7 @@ from geoindex.errors import GeoindexError, InvalidResolutionError, OutputError, 
 from geoindex.exports.export import export_table
 from geoindex.geo.h3 import parse_cell
 from geoindex.progress import Silent
+from tests.support.osm_files import BUILDING, CAFE, node, relation, ring, square, way, write_osm
 
 ENTITY_COLUMNS = [
     *("feature_id", "osm_type", "osm_id", "osm_version", "kind", "name", "tags", "lon", "lat"),
@@ -30,62 +31,30 @@ ENTITY_COLUMNS = [
 SHOPS = ("bakery", "books", "florist", "butcher", "hairdresser")
 
 
-def node(osm_id, lon, lat, **tags):
-    inside = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-    return f'<node id="{osm_id}" version="2" lat="{lat}" lon="{lon}">{inside}</node>'
-
-
-def way(osm_id, nodes, **tags):
-    inside = "".join(f'<nd ref="{ref}"/>' for ref in nodes)
-    inside += "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-    return f'<way id="{osm_id}" version="3">{inside}</way>'
-
-
-def ring(first_id, lon, lat, half_deg):
-    """Four bare nodes of a square, and the ids of its closed ring."""
-    turns = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-    ids = range(first_id, first_id + 4)
-    nodes = [
-        node(osm_id, round(lon + x * half_deg, 7), round(lat + y * half_deg, 7))
-        for osm_id, (x, y) in zip(ids, turns, strict=True)
-    ]
-    return nodes, [*ids, first_id]
-
-
-def small_map():
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
     """A map of seventeen entities: five shops, two cafes, a crossing, six buildings, two lines
     and a park with a hole.
     """
     nodes, ways = [], []
     for i, shop in enumerate(SHOPS):
-        nodes.append(node(i + 1, 7.41 + i / 500, 43.73, shop=shop, name=f"Chez {shop}"))
-    nodes.append(node(6, 7.415, 43.735, amenity="cafe", name="Café d'Été"))
-    nodes.append(node(7, 7.4151, 43.7351, amenity="cafe", outdoor_seating="yes"))
-    nodes.append(node(8, 7.4152, 43.7352, highway="crossing"))
+        nodes.append(node(i + 1, 7.41 + i / 500, 43.73, {"shop": shop, "name": f"Chez {shop}"}))
+    nodes.append(node(6, 7.415, 43.735, CAFE | {"name": "Café d'Été"}))
+    nodes.append(node(7, 7.4151, 43.7351, CAFE | {"outdoor_seating": "yes"}))
+    nodes.append(node(8, 7.4152, 43.7352, {"highway": "crossing"}))
     for i in range(6):
-        corners, refs = ring(100 + 10 * i, 7.41 + i / 300, 43.74, 0.0002)
+        corners, refs = ring(100 + 10 * i, square(7.41 + i / 300 - 2e-4, 43.74 - 2e-4, 4e-4))
         nodes += corners
-        ways.append(way(10 + i, refs, building="yes", **({"height": "12"} if i else {})))
+        ways.append(way(10 + i, refs, BUILDING | ({"height": "12"} if i else {})))
     nodes += [node(200 + i, 7.41 + i / 400, 43.738) for i in range(4)]
-    ways.append(way(30, [200, 201, 202, 203], highway="residential", name="Rue Grimaldi"))
-    ways.append(way(31, [203, 202, 201], waterway="stream"))
+    ways.append(way(30, [200, 201, 202, 203], {"highway": "residential", "name": "Rue Grimaldi"}))
+    ways.append(way(31, [203, 202, 201], {"waterway": "stream"}))
     for osm_id, first, half in ((40, 300, 0.002), (41, 310, 0.001)):
-        corners, refs = ring(first, 7.42, 43.745, half)
+        corners, refs = ring(first, square(7.42 - half, 43.745 - half, 2 * half))
         nodes += corners
         ways.append(way(osm_id, refs))
-    park = (
-        '<relation id="50" version="1"><member type="way" ref="40" role="outer"/>'
-        '<member type="way" ref="41" role="inner"/><tag k="type" v="multipolygon"/>'
-        '<tag k="leisure" v="park"/></relation>'
-    )
-    return f'<osm version="0.6">{"".join([*nodes, *ways, park])}</osm>'
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("map") / "small.osm"
-    path.write_text(small_map(), "utf-8")
-    return path
+    park = relation(50, [(40, "outer"), (41, "inner")], {"type": "multipolygon", "leisure": "park"})
+    return write_osm(tmp_path_factory.mktemp("map") / "small.osm", *nodes, *ways, park)
 
 
 @pytest.fixture(scope="module")

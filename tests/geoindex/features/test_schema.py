@@ -18,8 +18,8 @@ from geoindex.features.tags import tag_map_of
 from geoindex.geo.distance import BBox
 from geoindex.sources.base import RawEntities
 from geoindex.sources.osm.reader import OsmSource
-from tests.geoindex.osm_objects import real_maps
-from tests.osm_files import write_small_map
+from tests.support.maps import write_small_map
+from tests.support.osm_files import real_maps
 
 DEGREES = st.floats(-80, 80).map(lambda x: round(x, 7))
 

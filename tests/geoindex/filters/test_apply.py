@@ -25,7 +25,9 @@ from geoindex.storage.zone_map import Zones
 GEOD = Geod(ellps="WGS84")
 SAMPLE_ROWS = 60
 OPEN = {"area": ANY_AREA, "length": ANY_LENGTH}
-session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+session_fixtures = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,9 +18,9 @@ from geoindex.imagery.cell_patches import CellImages
 from geoindex.imagery.patch_store import ImageFiles, Images
 from geoindex.pipeline.build import build_index
 from geoindex.pipeline.read import open_source
-from geoindex.progress import Silent
 from geoindex.storage.layout import CELLS, search_files
-from tests.geoindex.conftest import RESOLUTION, request_for
+from tests.support.imagery_files import RESOLUTION, request_for
+from tests.support.reporters import RecordingReporter
 
 SHAPE = GeoJEPAConfig(width=16, depth=1, num_heads=2, num_counts=8, num_words=4, region_dim=12)
 
@@ -147,16 +147,11 @@ def test_an_encoder_of_other_tokens_says_what_to_do(
     old = tmp_path / "old"
     old.mkdir()
     GeoJEPA(replace(SHAPE, image_dim=7, image_fingerprint="0123456789abcdef")).save(old)
-    said: list[str] = []
-
-    class Heard(Silent):
-        def say(self, text: str) -> None:
-            said.append(text)
-
+    reporter = RecordingReporter()
     build_index(
         [town], tmp_path / "index", resolutions=[9, RESOLUTION], encoder=str(old),
-        imagery=request_for(ground), reporter=Heard(),
+        imagery=request_for(ground), reporter=reporter,
     )  # fmt: skip
-    (line,) = (text for text in said if "--image" in text)
+    (line,) = (text for text in reporter.said if "--image" in text)
     assert "was trained with image tokens 01234567, these are statistics" in line
     assert "train it again on indexes built with these" in line

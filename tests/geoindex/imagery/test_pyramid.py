@@ -11,9 +11,8 @@ from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.pyramid import level_for
 from geoindex.queries.by_image.query_image import read_picture, see
-from tests.geoindex.conftest import GSD_M
-from tests.geoindex.imagery.test_images import inner_cells
-from tests.imagery_files import write_raster
+from tests.support.imagery_files import GSD_M, write_raster
+from tests.support.pictures import inner_cells
 
 
 @pytest.mark.parametrize("coarser", [1.6, 2.0, 3.0, 4.0])

@@ -10,28 +10,21 @@ from hypothesis import strategies as st
 from rasterio.shutil import copy
 
 from geoindex.errors import SourceError, UsageError
-from geoindex.imagery.base import Chip, ChipFrame, ImageryOptions, open_imagery
-from tests.imagery_files import (
+from geoindex.imagery.base import ChipFrame, ImageryOptions, open_imagery
+from tests.support.http_server import serving
+from tests.support.imagery_files import (
     CENTRE,
+    assert_shows_the_ground,
     encoded,
     ground_truth,
     plain_raster,
     raster_colours,
-    serving,
     transform_about,
     write_raster,
 )
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "imagery"
 FRAME = ChipFrame(*CENTRE, side_m=256.0, gsd_m=2.0)
-
-
-def assert_shows_the_ground(chip: Chip, frame: ChipFrame, *, most_off: float = 6.0) -> None:
-    """A pixel of 2 m is at most 4 of 255 colours wide: 6 is a pixel and a half off."""
-    truth = ground_truth(frame)
-    off = np.abs(chip.rgb.astype(float) - truth)[chip.is_valid]
-    assert off.size
-    assert np.percentile(off, 99) < most_off, f"{np.percentile(off, 99):.1f} of 255 off"
 
 
 @pytest.mark.parametrize(

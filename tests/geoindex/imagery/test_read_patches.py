@@ -15,7 +15,7 @@ from geoindex.imagery.base import Chip, ChipFrame
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.pyramid import LEVELS
 from geoindex.imagery.read_patches import Levels, read_patches
-from tests.imagery_files import CENTRE
+from tests.support.imagery_files import CENTRE
 
 GRID = ChipGrid(64.0, 0.5)
 
@@ -121,7 +121,7 @@ def test_bytes_are_those_of_one_thread(
 
 def test_two_tokenise_at_once(cells: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    watched = Watched(both=threading.Barrier(2, timeout=20))
+    watched = Watched(both=threading.Barrier(2, timeout=300))
     assert len(list(read_patches(Noise(cells), {1: watched}, GRID, cells))) == len(cells)
     assert watched.most == 2
 

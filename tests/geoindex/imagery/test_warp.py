@@ -9,7 +9,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 from geoindex.imagery import warp as imagery_warp
 from geoindex.imagery.base import Chip, ChipFrame
 from geoindex.imagery.warp import upright_box, warp
-from tests.imagery_files import CENTRE, transform_about
+from tests.support.imagery_files import CENTRE, transform_about
 
 CRS = "EPSG:3857"
 SIZE = 400

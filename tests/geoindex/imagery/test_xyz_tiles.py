@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 
 from geoindex.errors import SourceError, UsageError
+from geoindex.imagery import http_tiles
 from geoindex.imagery.base import ChipFrame, Imagery, ImageryOptions, open_imagery
 from geoindex.imagery.http_tiles import Fetcher, UrlTiles, filled
 from geoindex.imagery.xyz_tiles import TiledImagery, decode_tile
-from tests.geoindex.imagery.test_rasters import assert_shows_the_ground
-from tests.imagery_files import (
+from tests.support.http_server import serving
+from tests.support.imagery_files import (
     CENTRE,
+    assert_shows_the_ground,
     encoded,
-    serving,
     tile_image,
     tiles_about,
     write_mbtiles,
@@ -196,16 +197,27 @@ def test_a_server_that_fails_is_named_and_nothing_kept(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_the_rate_is_kept(tmp_path: Path) -> None:
-    import time
+class Clock:
+    """A clock that goes on by sleeping alone."""
 
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_the_rate_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(http_tiles, "time", clock)
     fetcher = Fetcher(20.0)
     with serving(answer) as (url, _):
-        started = time.monotonic()
         for tile in TILES[:6]:
             fetcher.get(filled(f"{url}/{{z}}/{{x}}/{{y}}.png", *tile))
-        # a slow machine may be slower, never faster
-        assert time.monotonic() - started >= 5 / 20
+    assert clock.now == pytest.approx(5 / 20)
 
 
 def test_pmtiles_behind_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

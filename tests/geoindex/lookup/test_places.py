@@ -7,7 +7,7 @@ import shapely
 import geoindex
 from geoindex.errors import AmbiguousNameError, NotInIndexError, UsageError
 from geoindex.lookup.places import place_named
-from tests.osm_files import OsmFile
+from tests.support.osm_files import OsmFile
 
 LON, LAT = 13.0, 55.5
 STREET, TOWN, QUARTER, PARK = "node/1", "Altstadt", "Viertel", "Park"

@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,48 +16,15 @@ from geoindex.errors import GeoindexError, OutputError, SkippedItemsError, Sourc
 from geoindex.pipeline.build import build_index
 from geoindex.pipeline.plan import plan_build
 from geoindex.storage.layout import search_files
-
-TOWN = """<osm version="0.6">
-{nodes}
-<way id="100" version="2"><nd ref="1"/><nd ref="2"/><nd ref="3"/><nd ref="1"/>
-<tag k="building" v="house"/></way>
-<way id="101" version="1"><nd ref="1"/><nd ref="9"/><tag k="highway" v="path"/></way>
-{more}
-</osm>"""
-NODE = '<node id="{i}" version="1" lon="{lon}" lat="{lat}"><tag k="amenity" v="{value}"/></node>'
-
-
-def town(path: Path, *, more: str = "") -> Path:
-    """Write a map of nine places, a house and a path."""
-    values = ["cafe", "bar", "pub", "school", "bank", "cafe", "clinic", "bench", "fuel"]
-    nodes = "\n".join(
-        NODE.format(i=i, lon=24.9 + i * 0.003, lat=60.1 + i * 0.001, value=value)
-        for i, value in enumerate(values, 1)
-    )
-    path.write_text(TOWN.format(nodes=nodes, more=more), "utf-8")
-    return path
+from tests.support.maps import write_street
+from tests.support.osm_files import node, write_osm
+from tests.support.reporters import RecordingReporter
 
 
 def content(index: Path) -> dict[str, bytes]:
     """Return the bytes of the search files: rows, vectors and tags."""
     folder = search_files(index).folder
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "stamp.json"}
-
-
-class Stages:
-    """Hears the names of stages."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        self.names.append(name)
-        yield lambda _steps: None
 
 
 KILLED = """
@@ -88,8 +53,10 @@ build_index([source], output, resolutions=[7, 9], overwrite=True, reporter=Kille
 def test_a_killed_build_keeps_the_old_index_and_goes_on(
     tmp_path: Path, stage: str, when: str
 ) -> None:
-    old, source = town(tmp_path / "old.osm"), town(tmp_path / "new.osm", more=NODE.format(
-        i=50, lon=24.91, lat=60.11, value="library"))  # fmt: skip
+    old, source = (
+        write_street(tmp_path / "old.osm"),
+        write_street(tmp_path / "new.osm", more=node(50, 24.91, 60.11, {"amenity": "library"})),
+    )
     output = tmp_path / "town.geoindex"
     build_index([old], output)
     before = content(output)
@@ -99,18 +66,18 @@ def test_a_killed_build_keeps_the_old_index_and_goes_on(
 
     assert content(output) == before
     assert len(geoindex.open(output).query("node/1")) > 0
-    stages = Stages()
-    build_index([source], output, resolutions=[7, 9], overwrite=True, reporter=stages)
+    reporter = RecordingReporter()
+    build_index([source], output, resolutions=[7, 9], overwrite=True, reporter=reporter)
     fresh = tmp_path / "fresh.geoindex"
     build_index([source], fresh, resolutions=[7, 9])
     assert content(output) == content(fresh)
     assert not list(tmp_path.glob(".*.work"))
     if stage != "read":
-        assert "read new.osm" not in stages.names, "it was read before"
+        assert "read new.osm" not in reporter.stages, "it was read before"
 
 
 def test_building_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    source = town(tmp_path / "town.osm")
+    source = write_street(tmp_path / "town.osm")
     build_index([source], tmp_path / "a.geoindex")
     build_index([source], tmp_path / "b.geoindex")
     assert content(tmp_path / "a.geoindex") == content(tmp_path / "b.geoindex")
@@ -123,25 +90,25 @@ def test_threads_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         output = tmp_path / f"{threads}.geoindex"
-        build_index([town(tmp_path / "town.osm")], output, resolutions=(8, 9))
+        build_index([write_street(tmp_path / "town.osm")], output, resolutions=(8, 9))
         contents.append(content(output))
     assert contents[0] == contents[1]
 
 
 def test_a_source_changed_after_an_interrupted_build_is_read_again(tmp_path: Path) -> None:
-    source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     command = [sys.executable, "-c", KILLED, str(source), str(output), "embed", "start"]
     subprocess.run(command, capture_output=True, check=False)
-    town(
+    write_street(
         source,
-        more='<node id="77" version="1" lon="24.9" lat="60.1"><tag k="shop" v="tea"/></node>',
+        more=node(77, 24.9, 60.1, {"shop": "tea"}),
     )
     build_index([source], output)
     assert geoindex.open(output).row_of("node/77") >= 0
 
 
 def test_manifest_says_what_was_left_out(tmp_path: Path) -> None:
-    manifest = build_index([town(tmp_path / "town.osm")], tmp_path / "town.geoindex")
+    manifest = build_index([write_street(tmp_path / "town.osm")], tmp_path / "town.geoindex")
     assert manifest.counts["entities"] == 11
     assert manifest.counts["nodes"] == 9
     assert manifest.counts["cells"]["9"] > 0
@@ -151,7 +118,7 @@ def test_manifest_says_what_was_left_out(tmp_path: Path) -> None:
 
 def test_strict_tells_of_what_was_lost_and_keeps_the_index(tmp_path: Path) -> None:
     lost = '<way id="9" version="1"><nd ref="1"/><nd ref="404"/><tag k="highway" v="road"/></way>'
-    source, output = town(tmp_path / "town.osm", more=lost), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm", more=lost), tmp_path / "town.geoindex"
     with pytest.raises(SkippedItemsError, match=r"1 (missing_nodes|degenerate)") as raised:
         build_index([source], output, strict=True)
     assert raised.value.exit_code == 5
@@ -159,7 +126,7 @@ def test_strict_tells_of_what_was_lost_and_keeps_the_index(tmp_path: Path) -> No
 
 
 def test_foreign_folders_and_files_are_never_replaced(tmp_path: Path) -> None:
-    source = town(tmp_path / "town.osm")
+    source = write_street(tmp_path / "town.osm")
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "me.jpg").write_bytes(b"dear")
@@ -171,7 +138,7 @@ def test_foreign_folders_and_files_are_never_replaced(tmp_path: Path) -> None:
 
 
 def test_an_index_is_replaced_only_on_request(tmp_path: Path) -> None:
-    source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     build_index([source], output)
     with pytest.raises(OutputError, match="--overwrite"):
         build_index([source], output)
@@ -181,19 +148,19 @@ def test_an_index_is_replaced_only_on_request(tmp_path: Path) -> None:
 def test_an_empty_folder_may_be_the_output(tmp_path: Path) -> None:
     output = tmp_path / "town.geoindex"
     output.mkdir()
-    build_index([town(tmp_path / "town.osm")], output)
+    build_index([write_street(tmp_path / "town.osm")], output)
     assert len(geoindex.open(output).entities) == 11
 
 
 def test_an_output_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
-    source = town(tmp_path / "town.osm")
+    source = write_street(tmp_path / "town.osm")
     with pytest.raises(OutputError, match=r"cannot write to /proc") as raised:
         build_index([source], Path("/proc/nowhere/town.geoindex"))
     assert raised.value.exit_code == 2
 
 
 def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     build_index([source], output)
     before = content(output)
 
@@ -209,7 +176,7 @@ def test_a_full_disk_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_two_builds_of_one_output_do_not_mix(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    source, output = town(tmp_path / "town.osm"), tmp_path / "town.geoindex"
+    source, output = write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex"
     work = tmp_path / ".town.geoindex.work"
     work.mkdir()
     with (work / "lock").open("w") as lock:
@@ -219,7 +186,7 @@ def test_two_builds_of_one_output_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
-    source = town(tmp_path / "town.osm")
+    source = write_street(tmp_path / "town.osm")
     with pytest.raises(UsageError, match="no source"):
         build_index([], tmp_path / "a.geoindex")
     with pytest.raises(UsageError, match=r"0 .*to 15"):
@@ -232,17 +199,14 @@ def test_bad_requests_are_refused_before_any_work(tmp_path: Path) -> None:
 
 
 def test_a_map_without_entities_says_so(tmp_path: Path) -> None:
-    source = tmp_path / "bare.osm"
-    source.write_text(
-        '<osm version="0.6"><node id="1" version="1" lon="1" lat="2"/></osm>', "utf-8"
-    )
+    source = write_osm(tmp_path / "bare.osm", node(1, 1, 2))
     with pytest.raises(SourceError, match="no entity to keep"):
         build_index([source], tmp_path / "bare.geoindex")
 
 
 def test_plan_reads_nothing_and_says_all(tmp_path: Path) -> None:
     lines = plan_build(
-        [town(tmp_path / "town.osm")],
+        [write_street(tmp_path / "town.osm")],
         tmp_path / "town.geoindex",
         resolutions=[9],
         encoder="default",
@@ -254,7 +218,7 @@ def test_plan_reads_nothing_and_says_all(tmp_path: Path) -> None:
 
 
 def test_bbox_keeps_what_meets_it(tmp_path: Path) -> None:
-    source = town(tmp_path / "town.osm")
+    source = write_street(tmp_path / "town.osm")
     index = geoindex.build(source, tmp_path / "town.geoindex", bbox=(24.9, 60.1, 24.9035, 60.102))
     ids = set(index.entities.table["feature_id"].to_pylist())
     # the house and the path begin at node 1 and reach beyond the box
@@ -263,7 +227,7 @@ def test_bbox_keeps_what_meets_it(tmp_path: Path) -> None:
 
 
 def test_vectors_are_of_unit_length(tmp_path: Path) -> None:
-    index = geoindex.build(town(tmp_path / "town.osm"), tmp_path / "town.geoindex")
+    index = geoindex.build(write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex")
     for focus in ("own", "context"):
         length = np.linalg.norm(index.vectors("entities", focus=focus), axis=1)
         assert np.allclose(length, 1, atol=1e-5)
@@ -276,4 +240,4 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
         folder = tmp_path / "closed"
         folder.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="cannot write to"):
-        build_index([town(tmp_path / "town.osm")], folder / "town.geoindex")
+        build_index([write_street(tmp_path / "town.osm")], folder / "town.geoindex")

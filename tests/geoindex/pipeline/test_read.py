@@ -4,8 +4,7 @@ import bz2
 import gzip
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from geoindex.pipeline.read import Staged, open_source, stage_sources
 from geoindex.pipeline.sort import order_rows, read_batches
 from geoindex.sources.osm.reader import OsmSource
 from geoindex.storage.workspace import Workspace
-from tests.geoindex.osm_objects import (
+from tests.support.maps import write_small_map
+from tests.support.osm_files import (
     BUILDING,
     CAFE,
     convert,
@@ -31,25 +31,9 @@ from tests.geoindex.osm_objects import (
     way,
     write_osm,
 )
-from tests.osm_files import write_small_map
+from tests.support.reporters import RecordingReporter
 
 MULTIPOLYGON = {"type": "multipolygon", **BUILDING}
-
-
-class Listener:
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.stages: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        self.stages.append(name)
-        yield lambda steps: None
 
 
 @pytest.fixture
@@ -58,9 +42,14 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def stage(
-    workspace: Workspace, *paths: Path, bbox: BBox | None = None, listener: Listener | None = None
+    workspace: Workspace,
+    *paths: Path,
+    bbox: BBox | None = None,
+    listener: RecordingReporter | None = None,
 ) -> list[Staged]:
-    return stage_sources(paths, workspace, resolution=9, bbox=bbox, reporter=listener or Listener())
+    return stage_sources(
+        paths, workspace, resolution=9, bbox=bbox, reporter=listener or RecordingReporter()
+    )
 
 
 def rows(staged: Staged) -> list[dict[str, Any]]:
@@ -136,7 +125,7 @@ def test_a_damaged_source_leaves_nothing(tmp_path: Path, workspace: Workspace) -
 
 def test_a_source_is_read_once(tmp_path: Path, workspace: Workspace) -> None:
     path = write_small_map(tmp_path / "a.osm")
-    first, second = Listener(), Listener()
+    first, second = RecordingReporter(), RecordingReporter()
     (before,) = stage(workspace, path, listener=first)
     (after,) = stage(workspace, path, listener=second)
     assert before == after
@@ -177,7 +166,7 @@ def test_an_unsorted_source_is_sorted_first(tmp_path: Path, workspace: Workspace
     objects = [*nodes, way(1, refs, BUILDING), way(2, refs, CAFE)]
     good = write_osm(tmp_path / "good.osm", *objects)
     bad = write_osm(tmp_path / "bad.osm", *objects[::-1])
-    listener = Listener()
+    listener = RecordingReporter()
     wanted, found = stage(workspace, good, bad, listener=listener)
     assert rows(found) == rows(wanted)
     assert found.skipped == wanted.skipped
@@ -190,7 +179,7 @@ def test_an_unsorted_source_is_sorted_first(tmp_path: Path, workspace: Workspace
 def test_bad_text_is_counted(tmp_path: Path, workspace: Workspace) -> None:
     path = write_osm(tmp_path / "a.osm.pbf", node(1, tags={"shop": "BADWORD"}), node(2, tags=CAFE))
     path.write_bytes(path.read_bytes().replace(b"BADWORD", b"B\xffDWORD"))
-    listener = Listener()
+    listener = RecordingReporter()
     (staged,) = stage(workspace, path, listener=listener)
     assert [row["feature_id"] for row in rows(staged)] == ["node/2"]
     assert staged.skipped == {"bad_text": 1}
@@ -200,7 +189,7 @@ def test_bad_text_is_counted(tmp_path: Path, workspace: Workspace) -> None:
 def test_a_source_may_be_both_unsorted_and_of_bad_text(
     tmp_path: Path, workspace: Workspace
 ) -> None:
-    listener = Listener()
+    listener = RecordingReporter()
     (staged,) = stage(workspace, broken_map(tmp_path / "a.osm.pbf"), listener=listener)
     assert [row["feature_id"] for row in rows(staged)] == [
         "node/1",

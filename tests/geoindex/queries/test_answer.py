@@ -13,7 +13,8 @@ from geoindex.geo.distance import LonLat
 from geoindex.queries.answer import ask
 from geoindex.queries.resolve import Question
 from geoindex.storage.layout import search_files
-from tests.osm_files import OTHER_TOWN, TOWN, OsmFile
+from tests.support.maps import OTHER_TOWN, TOWN
+from tests.support.osm_files import OsmFile
 
 
 def content(index):

@@ -10,7 +10,7 @@ import pytest
 from geoindex.errors import SkippedItemsError, UsageError
 from geoindex.queries import batch
 from geoindex.queries.batch_table import read_query_table
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 
 def by_query(hits):

@@ -19,7 +19,7 @@ from geoindex.queries.explain_tags import (
     compare_tags,
     measure,
 )
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 FOCUSES = ("own", "context", "both")
 OWN_WEIGHT = 0.3

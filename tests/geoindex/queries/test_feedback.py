@@ -7,7 +7,7 @@ import pytest
 from geoindex.errors import InvalidIdError, NotInIndexError, UsageError
 from geoindex.geo.distance import LonLat
 from geoindex.queries.feedback import Session, read_session
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 
 def feature(label=None, *, name=None, point=None):

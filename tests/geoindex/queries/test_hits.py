@@ -14,7 +14,8 @@ import shapely
 import geoindex
 from geoindex.errors import UsageError
 from geoindex.queries.hits import TEXT_FORMATS, Hits
-from tests.osm_files import TOWN, OsmFile
+from tests.support.maps import TOWN
+from tests.support.osm_files import OsmFile
 
 KEYS = [
     *("rank", "feature_id", "similarity", "distance", "kind", "name", "tags", "cell"),

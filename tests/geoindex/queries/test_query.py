@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex import Query
 from geoindex.errors import OutputError, UsageError
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 LON, LAT = TOWN
 SQUARE = shapely.box(LON - 0.01, LAT - 0.01, LON + 0.01, LAT + 0.01)

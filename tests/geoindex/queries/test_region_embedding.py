@@ -8,7 +8,7 @@ import geoindex
 from geoindex.errors import NotInIndexError
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.queries.region_embedding import embed_area
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ from geoindex.geo.h3 import parents
 from geoindex.queries.rerank import Shape, groups_of, shaped
 from geoindex.queries.spaces import Space
 from geoindex.search.exact import nearest
-from tests.geoindex.search.test_search import unit_rows
+from tests.support.vectors import unit_rows
 
-session_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+session_fixtures = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from geoindex.errors import NotInIndexError, UsageError
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import parents
 from geoindex.queries.resolve import NEGATIVE_WEIGHT, Question, parse_tags, resolve
-from tests.osm_files import TOWN
+from tests.support.maps import TOWN
 
 GEOD = Geod(ellps="WGS84")
 

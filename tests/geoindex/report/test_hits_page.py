@@ -16,8 +16,8 @@ from geoindex.errors import OutputError
 from geoindex.imagery.base import Chip, ChipFrame, open_imagery
 from geoindex.report.hit_maps import VIEW_PX, chip_uri, frame_of
 from geoindex.report.hits_page import write_page
-from tests.geoindex.imagery.test_images import cut, whole_cells
-from tests.imagery_files import CENTRE, plain_raster
+from tests.support.imagery_files import CENTRE, plain_raster
+from tests.support.pictures import cut, whole_cells
 
 
 class Elements(HTMLParser):

@@ -6,7 +6,7 @@ import pytest
 
 import geoindex
 from geoindex.search import build_ann
-from tests.places_file import write_places
+from tests.support.maps import write_places
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from geoindex.errors import UsageError
 from geoindex.queries.spaces import Space
 from geoindex.search import exact_batch
 from geoindex.search.exact import nearest, nearest_many
-from tests.geoindex.search.test_search import fewer, searches, unit_rows
+from tests.support.vectors import fewer, searches, unit_rows
 
 
 @fewer

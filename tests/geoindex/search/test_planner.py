@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from geoindex.search.base import Approximate, Exact
 from geoindex.search.planner import Searcher
-from tests.geoindex.search.test_search import brute_force, fewer, unit_rows
+from tests.support.vectors import brute_force, fewer, unit_rows
 
 N = 90
 

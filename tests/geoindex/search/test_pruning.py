@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geoindex.search import exact as scan
 from geoindex.search.exact import nearest
 from geoindex.search.pruning import ROUNDING, make_codes, open_codes
-from tests.geoindex.search.test_search import brute_force, fewer
+from tests.support.vectors import brute_force, fewer
 
 
 def paths(folder):

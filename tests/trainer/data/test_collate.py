@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from encoder.geojepa.context_counts import log_counts
-from tests.trainer.tiles_by_hand import plain_masks
+from tests.support.training import plain_masks
 from trainer.data.batch import MODALITIES
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache

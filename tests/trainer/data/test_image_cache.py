@@ -8,9 +8,8 @@ import shapely
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.errors import UsageError
-from geoindex.imagery.request import ImageryRequest
-from tests.imagery_files import CENTRE, transform_about, write_raster
-from tests.osm_files import OsmFile
+from tests.support.imagery_files import CENTRE, noise_raster, request_for
+from tests.support.osm_files import OsmFile
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
 from trainer.data.image_cache import PatchSet, check_same_tokens, read_patches
@@ -35,16 +34,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
     osm.multipolygon(outer, inner, type="multipolygon", building="school")
     osm.way([at(-90, 0), at(90, 10)], highway="residential")
     osm.node(*at(5, -25), natural="tree")
-    bands = np.random.default_rng(0).integers(1, 255, (3, 500, 500), dtype=np.uint8)
-    ground = write_raster(
-        folder / "ground.tif", bands, "EPSG:32737", transform_about("EPSG:32737", 0.5, 500, 500)
-    )
+    ground = noise_raster(folder / "ground.tif", 500)
     return geoindex.build(
         osm.write(folder / "shapes.osm"),
         folder / "shapes.geoindex",
         resolution=11,
         encoder="tagpool",
-        imagery=ImageryRequest(str(ground), gsd_m=0.5, tokens="statistics"),
+        imagery=request_for(ground),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles
+from tests.support.training import plain_masks, some_tiles
 from trainer.data.ragged import lengths_to_offsets, owners
 from trainer.masks.patches import IMAGE_WAYS, draw_patch_masks
 from trainer.masks.sample import draw_masks

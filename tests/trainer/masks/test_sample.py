@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.tiles_by_hand import plain_masks, some_tiles, tiles_of_boxes
+from tests.support.training import plain_masks, some_tiles, tiles_of_boxes
 from trainer.data.ragged import owners
 from trainer.masks.sample import draw_masks
 from trainer.masks.types import MASKS, Masks, RaggedTiles

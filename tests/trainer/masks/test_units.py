@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trainer.tiles_by_hand import some_tiles
+from tests.support.training import some_tiles
 from trainer.data.ragged import owners
 from trainer.masks.units import choose_units, first_in_tile, units_of
 

@@ -8,7 +8,7 @@ from encoder.geojepa.batch import Patches, TokenBatch
 from encoder.geojepa.model import GeoJEPA
 from encoder.geojepa.region_vectors import region_columns
 from encoder.tags.vocabulary import WORDS_OF_EACH
-from tests.trainer.small_models import small_shape
+from tests.support.training import small_shape
 from trainer.monitoring.metrics import SCORE, CollapseWarning, Sums, lidar, warn_of_collapse
 from trainer.monitoring.retrieval_probe import (
     calibrate,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from encoder.geojepa.model import GeoJEPA
-from tests.trainer.small_models import small_shape
+from tests.support.training import small_shape
 from trainer.objectives.ema import Ema, momentum_at
 
 

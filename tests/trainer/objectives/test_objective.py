@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from geoindex.progress import Silent
-from tests.trainer.small_models import small_config
+from tests.support.training import small_config
 from trainer.data.batch import MODALITIES, Batch
 from trainer.data.dataset import Material, make_material
 from trainer.data.region_targets import entity_words

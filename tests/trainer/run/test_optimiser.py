@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from encoder.geojepa.model import GeoJEPA
-from tests.trainer.small_models import small_shape
+from tests.support.training import small_shape
 from trainer.run.optimiser import decaying_names, make_optimiser, rate_at
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,14 @@ from PIL import Image
 import geoindex
 from geoindex.api import GeoIndex
 from geoindex.errors import IndexDamagedError, UsageError
-from geoindex.imagery.base import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
 from geoindex.queries.by_image.appearance import EntityLooks
 from geoindex.queries.by_image.footprint import Ground
 from geoindex.queries.by_image.query_image import read_picture, see
-from tests.geoindex.conftest import GSD_M, request_for
-from tests.geoindex.imagery.streets import Town
-from tests.imagery_files import CENTRE, write_raster
-
-Row = dict[str, Any]
+from tests.support.imagery_files import CENTRE, GSD_M, request_for, write_raster
+from tests.support.maps import Town
+from tests.support.pictures import Row, chip_of, metres, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -38,32 +34,9 @@ def picture(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return chip_of(ground, CENTRE[0] + 2e-4, CENTRE[1] - 3e-4, path)
 
 
-def chip_of(
-    ground: Path, lon: float, lat: float, to: Path, *, side_m: float = 64.0, gsd_m: float = GSD_M
-) -> Path:
-    frame = ChipFrame(lon, lat, round(side_m / gsd_m) * gsd_m, gsd_m)
-    bands = open_imagery(ground).chip(frame).rgb.transpose(2, 0, 1)
-    return write_raster(to, bands, frame.crs, frame.transform)
-
-
 @pytest.fixture(scope="module")
 def truth(mixed: GeoIndex, picture: Path) -> dict[str, float]:
     return brute(mixed, picture)
-
-
-def rows_of(index: GeoIndex) -> list[Row]:
-    return [dict(row, tags=dict(row["tags"])) for row in index.entities.table.to_pylist()]
-
-
-def metres(row: Row, lon: Any, lat: Any) -> NDArray[np.float64]:
-    """Return places in metres about an entity's point, by PROJ."""
-    return np.column_stack(plane_about(row["lon"], row["lat"]).transform(lon, lat))
-
-
-@cache
-def plane_about(lon: float, lat: float) -> pyproj.Transformer:
-    crs = f"+proj=aeqd +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m"
-    return pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
 
 
 def ground_of(

@@ -13,8 +13,8 @@ from geoindex.queries.by_image.explanation import ImageComparison, PatchPair
 from geoindex.queries.by_image.footprint import Ground
 from geoindex.queries.by_image.query_image import read_picture, see
 from geoindex.queries.explain_tags import WeighedTag
-from tests.geoindex.queries.by_image.test_appearance import chip_of, metres, rows_of
-from tests.imagery_files import CENTRE
+from tests.support.imagery_files import CENTRE
+from tests.support.pictures import chip_of, metres, rows_of
 
 
 @pytest.mark.parametrize("cells", [False, True])

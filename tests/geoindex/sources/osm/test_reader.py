@@ -18,7 +18,8 @@ from geoindex.errors import SourceError
 from geoindex.features.kinds import is_area, kind_of
 from geoindex.sources.base import BadTextError, UnsortedSourceError
 from geoindex.sources.osm.reader import OsmSource
-from tests.geoindex.osm_objects import (
+from tests.support.maps import write_small_map
+from tests.support.osm_files import (
     BUILDING,
     CAFE,
     convert,
@@ -30,7 +31,6 @@ from tests.geoindex.osm_objects import (
     way,
     write_osm,
 )
-from tests.osm_files import write_small_map
 
 MULTIPOLYGON = {"type": "multipolygon", **BUILDING}
 REAL_MAPS = real_maps("monaco", "helsinki")

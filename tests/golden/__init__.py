@@ -1,0 +1,1 @@
+"""Recorded answers of the command, compared with what it prints today."""

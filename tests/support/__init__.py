@@ -1,0 +1,1 @@
+"""Builders of maps, pictures and models, and fakes, for tests: one of each."""
