@@ -10,37 +10,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from geoindex.features.relations import MapRows, relate
-from geoindex.features.schema import entity_batch
-from geoindex.sources.base import UnsortedSourceError
-from geoindex.sources.osm.reader import OsmSource
-
-_RESOLUTION = 9
-
-
-def read_rows(path: Path) -> pa.Table:
-    """Return the entities of a source in the order of their cells."""
-    skipped: Counter[str] = Counter()
-    source = OsmSource(path)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            raw = list(source.read(skipped))
-        except UnsortedSourceError:
-            raw = list(source.sort_into(Path(folder) / "sorted.osm.pbf").read(skipped))
-    batches = [
-        entity_batch(part, resolution=_RESOLUTION, bbox=None, skipped=skipped) for part in raw
-    ]
-    return pa.Table.from_batches(batches).sort_by("cell").combine_chunks()
+from scripts.train_relational import read_rows
 
 
 def main() -> None:
