@@ -1,0 +1,1 @@
+"""An encoder that reads an entity together with those that it is related to."""
