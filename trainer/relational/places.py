@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from encoder.geometry.tokens import geometry_tokens
-from encoder.tags.table import TagVectors
+from encoder.tags.ruled_vectors import TagVectors
 from geoindex.features.relations import LIMITS, RELATIONS, MapRows, extents_m, relate
 from geoindex.features.tags import pairs
 
