@@ -425,30 +425,12 @@ def cell_numbers(keys: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.uint
     """Return which keys are cells, and these as numbers."""
     is_cell, found = np.zeros(len(keys), np.bool_), []
     for at, key in enumerate(keys.tolist()):
-        for text in _cell_texts(key):
-            try:
-                found.append(parse_cell(text))
-            except InvalidIdError:
-                continue
-            is_cell[at] = True
-            break
+        try:
+            found.append(parse_cell(str(key).strip().removeprefix("0x")))
+        except InvalidIdError:
+            continue
+        is_cell[at] = True
     return is_cell, np.array(found, np.uint64)
-
-
-def _cell_texts(key: Any) -> list[str]:
-    """Return what a key may be as a hexadecimal cell."""
-    text = str(key).strip()
-    if isinstance(key, float) or re.fullmatch(r"\d{17,20}\.0*", text):
-        if not 0 < float(key) < 2**64:
-            return []
-        # float64 rounds the ones in which cells end up to the next number
-        number = int(float(key))
-        exact = [int(text.partition(".")[0])] if "." in text and "e" not in text else []
-        return [f"{cell:x}" for cell in (*exact, number, number - 1)]
-    # a 64-bit cell in decimal digits is longer than one in hexadecimal
-    if isinstance(key, int) or (text.isdigit() and 16 < len(text) <= 20):
-        return [f"{int(text):x}"]
-    return [text.removeprefix("0x")]
 
 
 def _points(labels: Labels) -> NDArray[np.float64]:

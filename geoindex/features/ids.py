@@ -27,6 +27,7 @@ _OSM_ID = re.compile(
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _BARE_UUID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
+_MAX_HEX_DIGITS = 16
 _CELL = re.compile(r"[0-9a-f]{15,16}", re.IGNORECASE)
 _OSM_HOSTS = frozenset({"openstreetmap.org", "osm.org"})
 _FORMS = "way/1234, w1234, w1234@7, an openstreetmap.org address, a GERS UUID or an H3 cell"
@@ -81,7 +82,7 @@ def parse_reference(text: str) -> Reference:
     text
         ``way/1234``, ``way 1234``, ``w1234``, ``W1234``, ``w1234@7``, any address of the
         entity on openstreetmap.org, a GERS UUID, or an H3 cell (15 or 16 hexadecimal
-        digits). White space around it is ignored.
+        digits, or its 64-bit number). White space around it is ignored.
 
     Raises
     ------
@@ -105,6 +106,11 @@ def parse_reference(text: str) -> Reference:
         from geoindex.geo.h3 import parse_cell
 
         return CellId(parse_cell(stripped))
+    if stripped[:1].isdigit() and len(stripped) > _MAX_HEX_DIGITS:
+        from geoindex.geo.h3 import is_decimal_cell, parse_cell
+
+        if is_decimal_cell(stripped):
+            return CellId(parse_cell(stripped))
     raise InvalidIdError(_why_not(stripped, text))
 
 

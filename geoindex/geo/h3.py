@@ -63,8 +63,15 @@ def check_resolution(resolution: int) -> int:
     return int(resolution)
 
 
+# more digits than a cell has in hexadecimal
+_DECIMAL = re.compile(r"[0-9]{17,20}(\.0*)?|[0-9](\.[0-9]+)?e\+?1[6-9]", re.IGNORECASE)
+
+
 def parse_cell(text: str) -> int:
-    """Parse an H3 cell written as 15 or 16 hexadecimal digits.
+    """Parse an H3 cell written as 15 or 16 hexadecimal digits, or as its 64-bit number.
+
+    DuckDB, pandas and Arrow write the number, of 18 or 19 decimal digits, and as a float where a
+    column has gaps: a float64 rounds the ones in which a cell ends, which are put back.
 
     Raises
     ------
@@ -74,6 +81,8 @@ def parse_cell(text: str) -> int:
     import h3.api.basic_int as h3
 
     stripped = text.strip()
+    if _DECIMAL.fullmatch(stripped):
+        stripped = f"{_exact(stripped):x}"
     if not re.fullmatch(r"[0-9a-fA-F]{15,16}", stripped):
         msg = f"want an H3 cell of 15 hexadecimal digits, got {text!r}. Example: 891f1d48177ffff"
         raise InvalidIdError(msg)
@@ -83,6 +92,26 @@ def parse_cell(text: str) -> int:
         msg = f"{text!r} is {kind}: its bits do not fit. Example of a cell: 891f1d48177ffff"
         raise InvalidIdError(msg)
     return cell
+
+
+def is_decimal_cell(text: str) -> bool:
+    """Whether a text is the 64-bit number of a valid cell."""
+    import h3.api.basic_int as h3
+
+    return _DECIMAL.fullmatch(text) is not None and h3.is_valid_cell(_exact(text))
+
+
+def _exact(text: str) -> int:
+    """Return the cell of a decimal number that may have gone through a float64."""
+    import h3.api.basic_int as h3
+
+    whole = text.partition(".")[0]
+    # cells end in ones, which a float64 rounds up to the next number
+    rounded = int(float(text))
+    for number in (int(whole) if whole.isdigit() else 0, rounded, rounded - 1):
+        if 0 < number < 1 << 63 and h3.is_valid_cell(number):
+            return number
+    return rounded
 
 
 def format_cell(cell: int | np.uint64) -> str:

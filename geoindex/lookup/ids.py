@@ -14,6 +14,7 @@ from geoindex.features.ids import OsmId, parse_id
 from geoindex.geo.h3 import parse_cell
 from geoindex.index import Index
 from geoindex.lookup.name_match import NamePattern
+from geoindex.lookup.tables import decode
 from geoindex.storage.arrow_buffers import text_column
 from geoindex.storage.layout import CELLS
 from geoindex.storage.row_store import Rows
@@ -34,8 +35,8 @@ def read_ids(value: str | os.PathLike[str] | Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(value, os.PathLike) or (isinstance(value, str) and Path(value).is_file()):
         try:
-            lines = Path(value).read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = decode(Path(value).read_bytes())[0].splitlines()
+        except OSError as error:
             msg = f"cannot read the ids of {value}: {error}. Want one id a line, such as way/1234"
             raise UsageError(msg) from error
         parts = [part for line in lines for part in line.partition("#")[0].split(",")]

@@ -503,3 +503,29 @@ def _are_types(texts: Sequence[str | None]) -> bool:
 def _are_typed(texts: Sequence[str | None]) -> bool:
     known = list(islice((text for text in texts if text), 100))
     return bool(known) and sum(bool(_TYPED_ID.match(text)) for text in known) > len(known) / 2
+
+
+def read_json(path: str | PathLike[str], what: str, want: str) -> Any:
+    """Read a JSON file that a user names.
+
+    Parameters
+    ----------
+    what, want
+        For messages: "the query", and what would have worked.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, is no JSON, or is nested too deeply to be read.
+    """
+    try:
+        return json.loads(decode(Path(path).read_bytes())[0])
+    except OSError as error:
+        msg = f"cannot read {what} {path}: {error.strerror or error}; {want}"
+        raise UsageError(msg) from error
+    except RecursionError as error:
+        msg = f"{what} {path} is nested too deeply; {want}"
+        raise UsageError(msg) from error
+    except ValueError as error:
+        msg = f"{what} {path} is no JSON: {error}; {want}"
+        raise UsageError(msg) from error

@@ -17,11 +17,10 @@ tables of queries, whose vectors (of a column `embedding`) are then not looked a
 these must be there; other columns are passed over; in one row, what is empty is not asked.
 """
 
-import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,11 @@ from typing import Any
 import numpy as np
 
 from geoindex.errors import GeoindexError, UsageError
+from geoindex.lookup.tables import PARQUETS, read_table
 from geoindex.queries.query import ExampleOptions, Query, parse_tags
 
 _IDS = ("like", "feature_id", "region_id")
 _ASKING = (*_IDS, "lon", "tags", "embedding", "image")
-_SUFFIXES = {".csv", ".parquet", ".geoparquet", ".jsonl", ".ndjson", ".geojsonl"}
 _EXAMPLE = "Example: a CSV file with the header query,like and the row 1,way/1234"
 
 
@@ -62,8 +61,8 @@ def read_query_table(source: Any, shared: Query) -> list[BatchRow]:
     Parameters
     ----------
     source
-        A file (``.csv``, ``.parquet``, ``.jsonl``); an Arrow table; what has ``to_dict``, as a
-        pandas frame; or dicts.
+        A file (``.csv``, ``.parquet``, ``.jsonl``), a frame of Arrow, pandas or polars, or dicts;
+        see `geoindex.lookup.tables`.
     shared
         The options of all queries, without examples.
 
@@ -73,7 +72,7 @@ def read_query_table(source: Any, shared: Query) -> list[BatchRow]:
         If it cannot be read, has no row, or no column that asks.
     """
     name = str(source) if isinstance(source, (str, os.PathLike)) else "the table"
-    records = list(_records(source, name))
+    records = list(_records(source))
     columns = {column for record in records for column in record}
     if not records:
         msg = f"{name} has no row. {_EXAMPLE}"
@@ -88,63 +87,18 @@ def read_query_table(source: Any, shared: Query) -> list[BatchRow]:
     return [_row(record, number, asks, shared) for number, record in enumerate(records, 1)]
 
 
-def _records(source: Any, name: str) -> Iterator[Mapping[str, Any]]:
+def _records(source: Any) -> Iterable[Mapping[str, Any]]:
     if isinstance(source, (str, os.PathLike)):
-        yield from _file_records(Path(source), name)
-    elif hasattr(source, "to_pylist"):
-        yield from source.to_pylist()
-    elif hasattr(source, "__arrow_c_stream__"):
-        # polars, DuckDB, GeoPandas and pandas as of 2.2
-        import pyarrow as pa
-
-        yield from pa.table(source).to_pylist()
-    elif hasattr(source, "to_dict"):
-        yield from source.to_dict("records")
-    else:
-        try:
-            rows = list(source)
-        except TypeError:
-            rows = [source]
-        if not all(isinstance(row, Mapping) for row in rows):
-            msg = (
-                f"queries are a {type(source).__name__}; want a file, a table or dicts. {_EXAMPLE}"
-            )
-            raise UsageError(msg)
-        yield from rows
+        path = Path(source)
+        if path.suffix.lower() in PARQUETS and path.is_file():
+            return _parquet_records(path)
+    elif isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
+        return source
+    return read_table(source, nested=True, example=_EXAMPLE).records()
 
 
-def _file_records(path: Path, name: str) -> Iterator[Mapping[str, Any]]:
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        msg = f"{name} ends in none of {', '.join(sorted(_SUFFIXES))}. {_EXAMPLE}"
-        raise UsageError(msg)
-    try:
-        if suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from csv.DictReader(file)
-        elif suffix in {".parquet", ".geoparquet"}:
-            yield from _parquet_records(path)
-        else:
-            lines = path.read_text("utf-8-sig").splitlines()
-            for line in lines:
-                if line.strip():
-                    yield _record(json.loads(line))
-    except OSError as error:
-        msg = f"cannot read the queries {name}: {error.strerror or error}. {_EXAMPLE}"
-        raise UsageError(msg) from error
-    except (ValueError, csv.Error) as error:
-        msg = f"{name} cannot be read as queries: {error}. {_EXAMPLE}"
-        raise UsageError(msg) from error
-
-
-def _record(row: Any) -> Mapping[str, Any]:
-    if not isinstance(row, Mapping):
-        msg = f"want an object a line, got {row!r}"
-        raise ValueError(msg)  # noqa: TRY004 - told with the file's name above
-    return row
-
-
-def _parquet_records(path: Path) -> Iterator[Mapping[str, Any]]:
+def _parquet_records(path: Path) -> list[Mapping[str, Any]]:
+    """Return the rows of a file, without columns that are not read: vectors are large."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -159,9 +113,11 @@ def _parquet_records(path: Path) -> Iterator[Mapping[str, Any]]:
                     column for column in columns if column not in {"embedding", "lon", "lat"}
                 ]
                 columns = [column for column in columns if column != "tags" or "like" in held]
-            yield from file.read(columns or held).to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError(str(error)) from error
+            found: list[Mapping[str, Any]] = file.read(columns or held).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path} cannot be read as queries: {error}. {_EXAMPLE}"
+        raise UsageError(msg) from error
+    return found
 
 
 def _row(record: Mapping[str, Any], number: int, asks: str | None, shared: Query) -> BatchRow:

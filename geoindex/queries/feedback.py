@@ -21,11 +21,9 @@ was erased, and `class`, ``geovibes_pos`` or ``relabel_neg``, which is read wher
 `label`. Its `id` and `embedding` are those of its own database, and are passed over.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from geoindex.errors import InvalidIdError, UsageError
@@ -33,6 +31,7 @@ from geoindex.features.ids import parse_reference
 from geoindex.geo.distance import check_point
 from geoindex.geo.polygon_io import check_area
 from geoindex.lookup.reference import point_text
+from geoindex.lookup.tables import read_json
 
 _LIKE = {"1", "1.0", "true", "positive", "pos", "like"}
 _UNLIKE = {"0", "0.0", "false", "negative", "neg", "unlike"}
@@ -70,14 +69,7 @@ def read_feedback(source: str | os.PathLike[str] | Mapping[str, Any]) -> Feedbac
     """
     if isinstance(source, Mapping):
         return _read(source, "the feedback")
-    try:
-        content = json.loads(Path(source).read_text("utf-8-sig"))
-    except OSError as error:
-        msg = f"cannot read the feedback {source}: {error.strerror}. {_EXAMPLE}"
-        raise UsageError(msg) from error
-    except (ValueError, TypeError) as error:
-        msg = f"the feedback {source} is no JSON: {error}. {_EXAMPLE}"
-        raise UsageError(msg) from error
+    content = read_json(source, "the feedback", _EXAMPLE)
     return _read(content, str(source))
 
 

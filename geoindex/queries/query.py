@@ -626,15 +626,10 @@ def _as_options(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: PathLike) -> dict[str, Any]:
     """Read the plain values of a query."""
+    from geoindex.lookup.tables import read_json
+
     want = "want a file that --save-query, -f json or -f geojson wrote"
-    try:
-        content = json.loads(Path(path).read_text("utf-8-sig"))
-    except OSError as error:
-        msg = f"cannot read the query {path}: {error.strerror}; {want}"
-        raise UsageError(msg) from error
-    except (ValueError, RecursionError) as error:
-        msg = f"{path} is no JSON: {error}; {want}"
-        raise UsageError(msg) from error
+    content = read_json(path, "the query", want)
     found = content.get("query") if isinstance(content, dict) else None
     if not isinstance(found, dict):
         msg = f"{path} holds no query; {want}"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
+from geoindex.lookup.tables import read_json
 
 # a query with more vectors is a table of queries
 MOST_VECTORS = 10_000
@@ -83,12 +84,14 @@ def _read(path: Path) -> tuple[Any, str | None]:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False), None
         if path.suffix.lower() == ".json":
-            content = json.loads(path.read_text("utf-8-sig"))
+            content = read_json(path, "the vectors", _EXAMPLE)
             return content.get(_COLUMN) if isinstance(content, dict) else content, None
+    except UsageError:
+        raise
     except OSError as error:
         msg = f"cannot read {path}: {error.strerror or error}. {_EXAMPLE}"
         raise UsageError(msg) from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError) as error:
         msg = f"{path} cannot be read: {error}. {_EXAMPLE}"
         raise UsageError(msg) from error
     return _read_parquet(path)

@@ -13,6 +13,7 @@ from geoindex.geo.h3 import (
     cells_at,
     centres,
     children,
+    is_decimal_cell,
     is_pentagon,
     parents,
     parse_cell,
@@ -120,3 +121,19 @@ def test_what_is_no_cell_is_said(text):
 def test_a_point_without_a_place_has_no_cell(lon):
     with pytest.raises(ValueError, match="finite"):
         cells_at([lon], [0.0], resolution=9)
+
+
+@given(points, st.integers(0, 15))
+def test_a_cell_may_be_written_in_decimal(point, resolution):
+    own = int(cell(point, resolution)[0])
+    for text in (
+        str(own),
+        f"{own:x}",
+        f" {own} ",
+        f"{own}.0",
+        repr(float(own)),
+        f"{float(own):.0f}",
+    ):
+        assert parse_cell(text) == own
+    assert is_decimal_cell(str(own))
+    assert not is_decimal_cell("1234567890123456789")
