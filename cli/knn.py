@@ -120,8 +120,7 @@ def knn(
     from geoindex.api import open as open_index
     from geoindex.errors import UsageError
     from geoindex.evaluation.knn import evaluate_labels
-    from geoindex.evaluation.label_joins import are_polygons, join_labels
-    from geoindex.evaluation.labels import read_labels
+    from geoindex.evaluation.label_joins import read_and_join
     from geoindex.evaluation.predict import SUFFIXES, predict_labels, write_predictions
     from geoindex.storage.output_files import check_output_file
 
@@ -131,10 +130,9 @@ def knn(
         msg = "--where chooses what to predict; want --predict FILE too"
         raise UsageError(msg)
     opened = open_index(index)
-    read = read_labels(labels, label=label, by=by, task=task, layer=layer)
-    if to is None and are_polygons(read) and resolution is None:
-        to = "areas"
-    joined = join_labels(opened, read, to=to, resolution=resolution)
+    joined = read_and_join(
+        opened, labels, label=label, by=by, task=task, layer=layer, to=to, resolution=resolution
+    )
     options = {"head": head, "weighted": not unweighted, "seed": seed, "focus": focus}
     report = evaluate_labels(opened, joined, k=k, split=split, num_folds=folds, **options)  # type: ignore[arg-type]
     talk = ConsoleReporter(quiet=quiet)

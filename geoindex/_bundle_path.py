@@ -1,4 +1,4 @@
-"""Where do `encoder`, `trainer` and `cli` live?
+"""Import `encoder`, `trainer` and `cli` from where they lie.
 
 In a checkout they are packages beside this one. In a wheel they are in ``geoindex/_bundle``, so
 that the wheel owns one top-level name: other distributions own `trainer` and `cli`, and pip
@@ -21,23 +21,28 @@ def put_bundle_first() -> None:
         sys.path.insert(0, str(BUNDLE))
 
 
-def import_encoder() -> None:
-    """Import the bundled `encoder`, and leave the path as it was: others may own the other names.
+def import_bundled(name: str) -> None:
+    """Import a bundled package, and leave the path as it was: others may own the other names.
+
+    Parameters
+    ----------
+    name
+        ``"encoder"`` or ``"trainer"``.
 
     Raises
     ------
     ImportError
-        If another distribution's `encoder` was imported before.
+        If another distribution's package of that name was imported before.
     """
     if not BUNDLE.is_dir():
         return
-    if "encoder" not in sys.modules:
+    if name not in sys.modules:
         sys.path.insert(0, str(BUNDLE))
         try:
-            import_module("encoder")
+            import_module(name)
         finally:
             sys.path.remove(str(BUNDLE))
-    found = sys.modules["encoder"].__file__ or ""
+    found = sys.modules[name].__file__ or ""
     if not Path(found).is_relative_to(BUNDLE):
-        msg = f"the name 'encoder' is taken by {found}; import geoindex before it"
+        msg = f"the name {name!r} is taken by {found}; import geoindex before it"
         raise ImportError(msg)

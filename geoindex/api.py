@@ -20,6 +20,7 @@ from geoindex.queries.query import Query, QueryOptions
 from geoindex.storage.consistency import TablesChangedError
 
 if TYPE_CHECKING:
+    from geoindex.evaluation.knn import LabelReport
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
     from geoindex.queries.explanation import Explanation
@@ -250,6 +251,47 @@ def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:
 def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":
     """Open an index and export it; options as `geoindex.exports.export.export_table`."""
     return open(path).export(output, **options)
+
+
+def knn(
+    index: "Index | PathLike",
+    labels: Any,
+    *,
+    label: str | None = None,
+    by: str | None = None,
+    task: str | None = None,
+    layer: str | None = None,
+    to: str | None = None,
+    resolution: int | None = None,
+    **options: Any,
+) -> "LabelReport":
+    """Score how well the vectors predict labels, by folds that do not touch.
+
+    Parameters
+    ----------
+    labels
+        A file or a frame with a column of labels; see `geoindex.evaluation.labels`.
+    label, by, task, layer
+        As of `geoindex.evaluation.labels.read_labels`.
+    to, resolution
+        As of `geoindex.evaluation.label_joins.read_and_join`.
+    **options
+        Of `geoindex.evaluation.knn.evaluate_labels`: `head`, `k`, `split`, `num_folds`, `seed`,
+        `focus` and more.
+
+    Raises
+    ------
+    InvalidLabelsError, NotInIndexError
+        If the labels cannot be read, or none of them is of the index.
+    """
+    from geoindex.evaluation.knn import evaluate_labels
+    from geoindex.evaluation.label_joins import read_and_join
+
+    opened = _opened(index)
+    joined = read_and_join(
+        opened, labels, label=label, by=by, task=task, layer=layer, to=to, resolution=resolution
+    )
+    return evaluate_labels(opened, joined, **options)
 
 
 def _opened(index: Index | PathLike) -> Index:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.errors import InvalidIdError, InvalidLabelsError, NotInIndexError
-from geoindex.evaluation.labels import Labels
+from geoindex.evaluation.labels import Labels, read_labels
 from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.geo.antimeridian import bboxes, cut
 from geoindex.geo.cell_polygons import boundaries
@@ -113,6 +113,32 @@ class JoinedLabels:
     first_unmatched: str = ""
     notes: tuple[str, ...] = ()
     areas: "Areas | None" = None
+
+
+def read_and_join(
+    index: Index,
+    source: Any,
+    *,
+    label: str | None = None,
+    by: str | None = None,
+    task: str | None = None,
+    layer: str | None = None,
+    to: str | None = None,
+    resolution: int | None = None,
+) -> JoinedLabels:
+    """Read labels and join them to an index: polygons as areas, unless cells are wanted.
+
+    Parameters
+    ----------
+    source, label, by, task, layer
+        As of `geoindex.evaluation.labels.read_labels`.
+    to, resolution
+        As of `join_labels`.
+    """
+    labels = read_labels(source, label=label, by=by, task=task, layer=layer)
+    if to is None and resolution is None and are_polygons(labels):
+        to = "areas"
+    return join_labels(index, labels, to=to, resolution=resolution)
 
 
 def join_labels(

@@ -1,8 +1,6 @@
 """Radii of the Earth and metres per degree, as the encoder has them."""
 
-from geoindex._bundle_path import import_encoder
 
-import_encoder()
 
 from encoder.earth import (  # noqa: E402 - in a wheel the line above finds it
     ECCENTRICITY2,
