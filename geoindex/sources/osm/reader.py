@@ -23,7 +23,9 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import osmium
 
@@ -40,6 +42,9 @@ from geoindex.sources.osm.assemble import ObjectReader, area_relations
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
 LICENCE = "ODbL-1.0"
 ATTRIBUTION = "© OpenStreetMap contributors"
+# a file of more is sorted in parts of so many objects, some 300 MB; ids are counted in bins
+_SORTED_AT_ONCE_BYTES, _PART_OBJECTS, _BIN_BITS = 32_000_000, 2_000_000, 12
+_PART_BUFFER_BYTES = 65_536
 # pyosmium's InvalidLocationError is none of the others
 _OSMIUM_ERRORS = (RuntimeError, ValueError, osmium.InvalidLocationError)
 
@@ -137,18 +142,44 @@ class OsmSource:
     def sort_into(self, path: Path) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
 
-        The objects are sorted in memory; for files that do not fit, use ``osmium sort``.
+        A large file is first cut into parts, each of one type and a range of ids, beside `path`:
+        no more than a part is in memory.
         """
-        merged = osmium.MergeInputReader()
         try:
-            merged.add_buffer(self.path.read_bytes(), _format(self.path))
-            # without `history` the mark of deleted objects is not written
-            copy = osmium.io.File(str(path), "osm.pbf,history=true")
-            with osmium.SimpleWriter(copy, overwrite=True) as writer:
-                merged.apply(writer, simplify=True)
+            with osmium.SimpleWriter(_kept_whole(path), overwrite=True) as writer:
+                for part in self._parts(path.parent):
+                    merged = osmium.MergeInputReader()
+                    merged.add_buffer(part.read_bytes(), _format(part))
+                    merged.apply(writer, simplify=True)
         except _OSMIUM_ERRORS as error:
             raise self._told(error) from error
         return OsmSource(path, check_text=self._check_text)
+
+    def _parts(self, folder: Path) -> Iterator[Path]:
+        """Yield files that hold the objects, each those that come before all of the next."""
+        if self.path.stat().st_size <= _SORTED_AT_ONCE_BYTES:
+            yield self.path
+            return
+        counts = Counter(map(_bin, osmium.FileProcessor(self._file)))
+        part_of, part, num_objects = {}, 0, 0
+        for key in sorted(counts):
+            if num_objects and num_objects + counts[key] > _PART_OBJECTS:
+                part, num_objects = part + 1, 0
+            part_of[key] = part
+            num_objects += counts[key]
+        paths = [folder / f"part-{i}.osm.pbf" for i in range(part + 1)]
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(
+                    osmium.SimpleWriter(_kept_whole(path), bufsz=_PART_BUFFER_BYTES, overwrite=True)
+                )
+                for path in paths
+            ]
+            for item in osmium.FileProcessor(self._file):
+                writers[part_of[_bin(item)]].add(item)
+        for path in paths:
+            yield path
+            path.unlink()
 
     def _told(self, error: Exception) -> Exception:
         """Return what to raise in place of an error of osmium's, which are of few classes."""
@@ -163,6 +194,16 @@ class OsmSource:
             f"`osmium fileinfo -e {self.path.name}` tells more"
         )
         return SourceError(msg)
+
+
+def _kept_whole(path: Path) -> osmium.io.File:
+    # without `history` the mark of deleted objects is not written
+    return osmium.io.File(str(path), "osm.pbf,history=true")
+
+
+def _bin(item: Any) -> tuple[int, bool, int]:
+    """Return a key of some thousand neighbouring ids of a type, in osmium's order of objects."""
+    return "nwr".index(item.type_str()), item.id > 0, abs(item.id) >> _BIN_BITS
 
 
 def _format(path: Path) -> str:

@@ -325,6 +325,24 @@ def test_sorting_keeps_the_newest_and_what_was_deleted(tmp_path: Path) -> None:
     assert skipped == {"deleted": 1}
 
 
+def test_a_large_file_is_sorted_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [5, -3, 7, 5000, 4096, 12, -8192, 40_000, 9, 123_456, -1, 8191, 3]
+    nodes = [node(i, abs(i) % 90, 1, CAFE, version=v) for v in (2, 1) for i in ids]
+    ways = [way(i, [5, 7, 12, 9], CAFE) for i in (90_000, 4, 8200)]
+    path = write_osm(tmp_path / "large.osm", *ways, *nodes, relation(7, [(4, "outer")], CAFE))
+    at_once = OsmSource(path).sort_into(tmp_path / "at_once.osm.pbf")
+    monkeypatch.setattr("geoindex.sources.osm.reader._SORTED_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("geoindex.sources.osm.reader._PART_OBJECTS", 4)
+    in_parts = OsmSource(path).sort_into(tmp_path / "in_parts.osm.pbf")
+    objects = [
+        [(item.type_str(), item.id, item.version) for item in osmium.FileProcessor(str(one.path))]
+        for one in (at_once, in_parts)
+    ]
+    assert objects[0] == objects[1]
+    assert len(objects[1]) == len(ids) + 4
+    assert not list(tmp_path.glob("part-*"))
+
+
 # --- files that are none ------------------------------------------------------------------------
 
 
