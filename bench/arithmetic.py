@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.encoders import embed_tags
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.vector_field import unit
 from geoindex.search.exact import nearest
 
@@ -27,7 +27,7 @@ _UNTOLD = ("name", "addr:", "ref", "wikidata", "website", "phone", "source", "op
 def main() -> None:
     """Print one line a focus and way of asking, for each index."""
     for path in map(Path, sys.argv[1:]):
-        index = Index(path)
+        index = IndexReader(path)
         triples = draw(index)
         for focus in ("own", "context"):
             scores = {
@@ -37,7 +37,7 @@ def main() -> None:
             print(f"{path.stem:14} {focus:8} n={len(triples)}  {shown}")
 
 
-def draw(index: Index) -> list[tuple[int, str, str, str]]:
+def draw(index: IndexReader) -> list[tuple[int, str, str, str]]:
     """Return triples: a row, a key, its value, the value wanted; always the same."""
     kinds = index.entities.table["kind"].to_pylist()
     tags = [dict(pairs) for pairs in index.entities.table["tags"].to_pylist()]
@@ -60,7 +60,7 @@ def draw(index: Index) -> list[tuple[int, str, str, str]]:
 
 
 def measure(
-    index: Index, triples: list[tuple[int, str, str, str]], focus: str
+    index: IndexReader, triples: list[tuple[int, str, str, str]], focus: str
 ) -> dict[str, list[float]]:
     """Return the scores of each way of asking."""
     vectors = index.vectors("entities", focus=focus)

@@ -16,7 +16,7 @@ import numpy as np
 
 import geoindex
 from bench.pictures import written
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
@@ -43,7 +43,7 @@ def main() -> None:
             print(f"| {side_m:.0f} m | {cells} |", flush=True)
 
 
-def invented(index: GeoIndex, path: Path) -> Path:
+def invented(index: Index, path: Path) -> Path:
     """Write a raster under all of a map: squares of one colour, and grain."""
     import rasterio
     from rasterio.transform import from_origin
@@ -67,7 +67,7 @@ def invented(index: GeoIndex, path: Path) -> Path:
 
 
 def _costs(
-    index: GeoIndex, raster: Path, folder: Path
+    index: Index, raster: Path, folder: Path
 ) -> Iterator[tuple[float, list[tuple[float, int]]]]:
     """Yield of each picture its width, and CPU seconds and rows of each way to ask with it."""
     imagery, row = open_imagery(raster), len(index.entities) // 2
@@ -86,7 +86,7 @@ def _costs(
         yield frame.side_m, parts
 
 
-def _print_bytes(index: GeoIndex) -> None:
+def _print_bytes(index: Index) -> None:
     images, folder = Images(index), index.path / "search"
     sizes = {
         level: sum(

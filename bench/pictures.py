@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.geo.h3 import centres
 from geoindex.imagery import ChipFrame, Imagery, open_imagery
 from geoindex.imagery.patch_store import Images
@@ -75,7 +75,7 @@ def _print(head: str, ranks: dict[Any, list[Rank]]) -> None:
     sys.stdout.flush()
 
 
-def _cell_ranks(index: GeoIndex, source: Imagery, scratch: Path) -> Iterator[tuple[float, Rank]]:
+def _cell_ranks(index: Index, source: Imagery, scratch: Path) -> Iterator[tuple[float, Rank]]:
     """Yield for each picture how coarse it is, and how many cells came before its own."""
     images = Images(index)
     rows = np.flatnonzero(np.diff(images.offsets))
@@ -95,7 +95,7 @@ def _cell_ranks(index: GeoIndex, source: Imagery, scratch: Path) -> Iterator[tup
 
 
 def _building_ranks(
-    index: GeoIndex, source: Imagery, scratch: Path
+    index: Index, source: Imagery, scratch: Path
 ) -> Iterator[tuple[tuple[float, float], Rank]]:
     """Yield for each picture how it was cut, and how many buildings came before its own."""
     images, rng = Images(index), np.random.default_rng(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from geoindex.filters import coerce
 from geoindex.filters.coerce import BBoxLike, PathLike
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.progress import Reporter
 from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from geoindex.queries.explanation import Explanation
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
-TargetLike: TypeAlias = "Index | PathLike | Sequence[Index | PathLike] | None"
+TargetLike: TypeAlias = "IndexReader | PathLike | Sequence[IndexReader | PathLike] | None"
 
 
-class GeoIndex(Index):
+class Index(IndexReader):
     """An opened index: search it with `query`, write it out with `export`."""
 
     def query(
@@ -53,7 +53,7 @@ class GeoIndex(Index):
             them.
         backend
             ``"auto"``, ``"exact"``, ``"faiss"``, ``"lance"``: who searches; see
-            `geoindex.index.Index.searcher`.
+            `geoindex.index.IndexReader.searcher`.
         **options
             Of `Query`: `like`, `unlike`, `at`, `cell`, `tags`, `image`, `where`, `near`, `radius`,
             `k` and more. They replace those of a `Query`.
@@ -120,7 +120,7 @@ class GeoIndex(Index):
         *,
         focus: str = "context",
         own_weight: float = 0.5,
-        target: "Index | PathLike | None" = None,
+        target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
         """Return the similarity of two places, -1 to 1, and why.
 
@@ -175,7 +175,7 @@ def build(
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
-) -> GeoIndex:
+) -> Index:
     """Build an index and open it; see `geoindex.pipeline.build.build_index`.
 
     Parameters
@@ -224,19 +224,19 @@ def build(
     return open(output)
 
 
-def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, like gzip.open
-    """Open an index; see `geoindex.index.Index`.
+def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like gzip.open
+    """Open an index; see `geoindex.index.IndexReader`.
 
     If its tables were changed since its search files were made, they are made anew: a warning
     says so, and the index's `notes`.
     """
     try:
-        return GeoIndex(Path(path))
+        return Index(Path(path))
     except TablesChangedError:
         from geoindex.pipeline.sidecar import bring_up_to_date
 
         notes = bring_up_to_date(Path(path))
-    index = GeoIndex(Path(path))
+    index = Index(Path(path))
     index.notes = notes
     for note in notes:
         warnings.warn(note, stacklevel=2)
@@ -244,7 +244,7 @@ def open(path: PathLike) -> GeoIndex:  # noqa: A001 - reads as geoindex.open, li
 
 
 def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:
-    """Open an index and query it once; options as `GeoIndex.query`."""
+    """Open an index and query it once; options as `Index.query`."""
     return open(path).query(query, **options)
 
 
@@ -254,7 +254,7 @@ def export(path: PathLike, output: PathLike, **options: Any) -> "ExportInfo":
 
 
 def knn(
-    index: "Index | PathLike",
+    index: "IndexReader | PathLike",
     labels: Any,
     *,
     label: str | None = None,
@@ -294,14 +294,14 @@ def knn(
     return evaluate_labels(opened, joined, **options)
 
 
-def _opened(index: Index | PathLike) -> Index:
-    return index if isinstance(index, Index) else open(index)
+def _opened(index: IndexReader | PathLike) -> IndexReader:
+    return index if isinstance(index, IndexReader) else open(index)
 
 
-def _opened_all(target: TargetLike) -> list[Index] | None:
+def _opened_all(target: TargetLike) -> list[IndexReader] | None:
     if target is None:
         return None
-    several = [target] if isinstance(target, (Index, str, os.PathLike)) else target
+    several = [target] if isinstance(target, (IndexReader, str, os.PathLike)) else target
     return [_opened(index) for index in several]
 
 

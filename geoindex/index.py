@@ -39,7 +39,7 @@ _NEAREST_IDS = 3
 _READ_ERRORS = (OSError, ValueError, EOFError, KeyError, pa.ArrowException)
 
 
-class Index:
+class IndexReader:
     """An opened index. Make one with `geoindex.open`.
 
     Parameters

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from tests.support.labels import build_label_index
 from tests.support.maps import write_small_map
 from tests.support.osm_files import real_maps
@@ -37,14 +37,14 @@ def small_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def small_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The small map with cells of resolutions 8 and 9."""
     output = tmp_path_factory.mktemp("indexes") / "small.geoindex"
     return geoindex.build(small_map, output, resolution=(8, 9))
 
 
 @pytest.fixture(scope="session")
-def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """Monaco as it is, where a checkout has it; else the small map."""
     source = next(iter(real_maps("monaco")), small_map)
     output = tmp_path_factory.mktemp("indexes") / "real.geoindex"
@@ -52,6 +52,6 @@ def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Geo
 
 
 @pytest.fixture(scope="session")
-def label_index(tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def label_index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     """A few hundred entities of four kinds on a grid: enough for spatial folds."""
     return build_label_index(tmp_path_factory.mktemp("grid"))

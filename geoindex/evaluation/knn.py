@@ -27,7 +27,7 @@ from geoindex.evaluation.splits import (
     spatial_folds,
 )
 from geoindex.geo.h3 import parents, resolution_of
-from geoindex.index import Index
+from geoindex.index import IndexReader
 
 SPLITS = ("spatial", "random")
 
@@ -87,7 +87,7 @@ class LabelReport:
 
 
 def evaluate_labels(
-    index: Index,
+    index: IndexReader,
     labels: JoinedLabels,
     *,
     head: str = "knn",
@@ -193,14 +193,14 @@ def knn_settings(head: str, *, k: int | None, weighted: bool) -> dict[str, Any]:
     return {}
 
 
-def vectors_of(index: Index, labels: JoinedLabels, *, focus: str) -> NDArray[np.float32]:
+def vectors_of(index: IndexReader, labels: JoinedLabels, *, focus: str) -> NDArray[np.float32]:
     """Return the vectors of the labelled rows, shape ``(n, D)``."""
     if labels.areas is not None:
         return labels.areas.vectors
     return np.asarray(index.vectors(labels.table, focus=focus)[labels.rows], np.float32)
 
 
-def cells_of(index: Index, labels: JoinedLabels) -> NDArray[np.uint64]:
+def cells_of(index: IndexReader, labels: JoinedLabels) -> NDArray[np.uint64]:
     """Return the cells of the labelled rows, by which they are split, shape ``(n,)``."""
     if labels.areas is not None:
         return labels.areas.cells
@@ -208,7 +208,7 @@ def cells_of(index: Index, labels: JoinedLabels) -> NDArray[np.uint64]:
     return found
 
 
-def about(index: Index) -> dict[str, Any]:
+def about(index: IndexReader) -> dict[str, Any]:
     """Return which index it was."""
     manifest = index.manifest
     return {

@@ -31,7 +31,7 @@ from geoindex.geo.antimeridian import bboxes, cut
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, parse_cell, resolution_of, ring
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.places import entity_at
 from geoindex.queries.region_embedding import embed_area
 
@@ -116,7 +116,7 @@ class JoinedLabels:
 
 
 def read_and_join(
-    index: Index,
+    index: IndexReader,
     source: Any,
     *,
     label: str | None = None,
@@ -142,7 +142,7 @@ def read_and_join(
 
 
 def join_labels(
-    index: Index, labels: Labels, *, to: str | None = None, resolution: int | None = None
+    index: IndexReader, labels: Labels, *, to: str | None = None, resolution: int | None = None
 ) -> JoinedLabels:
     """Join labels to the rows of an index.
 
@@ -235,7 +235,7 @@ def _table_of(labels: Labels, to: str | None) -> str:
     return to or possible[0]
 
 
-def _resolution(index: Index, labels: Labels, resolution: int | None) -> int:
+def _resolution(index: IndexReader, labels: Labels, resolution: int | None) -> int:
     held = index.manifest.resolutions
     if resolution is None:
         resolution = held[-1]
@@ -298,7 +298,7 @@ def _merged(pairs: Pairs, labels: Labels) -> tuple[NDArray[np.int64], NDArray[An
 
 
 def _no_match_message(
-    index: Index, labels: Labels, table: str, resolution: int | None, first: str
+    index: IndexReader, labels: Labels, table: str, resolution: int | None, first: str
 ) -> str:
     about = table if resolution is None else f"cells of resolution {resolution}"
     shown = f", such as {first[:80]!r}" if first else ""
@@ -310,7 +310,7 @@ def _no_match_message(
     )
 
 
-def by_id(index: Index, keys: NDArray[Any]) -> tuple[Pairs, list[str]]:
+def by_id(index: IndexReader, keys: NDArray[Any]) -> tuple[Pairs, list[str]]:
     """Match ids of entities: as they are written, then in the form that the index has them.
 
     Also return the numbers that are the id of several entities.
@@ -356,7 +356,7 @@ def by_id(index: Index, keys: NDArray[Any]) -> tuple[Pairs, list[str]]:
     ]
 
 
-def by_area(index: Index, labels: Labels) -> tuple[Pairs, Areas]:
+def by_area(index: IndexReader, labels: Labels) -> tuple[Pairs, Areas]:
     """Embed each polygon as one region; polygons that are the same are one unit."""
     import shapely
 
@@ -415,7 +415,7 @@ def _places(held: pa.ChunkedArray, texts: list[str]) -> NDArray[np.int64]:
     return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
-def by_entity(index: Index, labels: Labels) -> Pairs:
+def by_entity(index: IndexReader, labels: Labels) -> Pairs:
     """Match points with the entity that lies there; about a millisecond each."""
     rows = np.full(len(labels.values), -1, np.int64)
     lon_lat = _points(labels)
@@ -427,7 +427,7 @@ def by_entity(index: Index, labels: Labels) -> Pairs:
     return _one_to_one(rows)
 
 
-def by_cell(index: Index, labels: Labels, resolution: int) -> Pairs:
+def by_cell(index: IndexReader, labels: Labels, resolution: int) -> Pairs:
     """Match cells, points and polygons with the cells of a resolution."""
     own = np.flatnonzero(index.cells.column("resolution") == resolution)
     cells = index.cells.column("cell")[own]

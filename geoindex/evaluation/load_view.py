@@ -12,7 +12,7 @@ from geoindex.evaluation.map_view import MapView, content_fingerprint
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import cells_at, check_resolution, parents
-from geoindex.index import Index
+from geoindex.index import IndexReader
 
 DEFAULT_RESOLUTION = 9
 
@@ -34,7 +34,7 @@ class _Part:
     offsets: NDArray[np.int64]
 
 
-def load_view(indexes: Sequence[Index], *, resolution: int = DEFAULT_RESOLUTION) -> MapView:
+def load_view(indexes: Sequence[IndexReader], *, resolution: int = DEFAULT_RESOLUTION) -> MapView:
     """Read the entities of indexes.
 
     Parameters
@@ -94,7 +94,7 @@ def make_view(
     )
 
 
-def _part(index: Index, name: str) -> _Part:
+def _part(index: IndexReader, name: str) -> _Part:
     table = index.entities.table
     lists = index.tag_lists
     return _Part(

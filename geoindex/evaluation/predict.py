@@ -34,14 +34,14 @@ from geoindex.filters.tag_filter import rows_where
 from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import format_cell
-from geoindex.index import Index
+from geoindex.index import IndexReader
 
 DEFAULT_K = 10
 SUFFIXES = (".parquet", ".geoparquet", ".csv", ".geojson")
 
 
 def predict_labels(
-    index: Index,
+    index: IndexReader,
     labels: JoinedLabels,
     *,
     head: str = "knn",
@@ -100,7 +100,7 @@ def predict_labels(
 
 
 def write_predictions(
-    table: pa.Table, output: Path, *, index: Index, overwrite: bool = False
+    table: pa.Table, output: Path, *, index: IndexReader, overwrite: bool = False
 ) -> None:
     """Write predictions as GeoParquet, CSV (neighbours as JSON, no geometry) or GeoJSON.
 
@@ -134,7 +134,7 @@ def write_predictions(
 
 
 def _unlabelled(
-    index: Index, labels: JoinedLabels, table: str, where: str | None
+    index: IndexReader, labels: JoinedLabels, table: str, where: str | None
 ) -> NDArray[np.int64]:
     rows = np.arange(len(index.rows_of(table)), dtype=np.int64)
     labelled = labels.rows
@@ -179,7 +179,7 @@ def _voted(
 
 
 def _by_head(
-    index: Index,
+    index: IndexReader,
     labels: JoinedLabels,
     head: str,
     seed: int,
@@ -193,7 +193,7 @@ def _by_head(
     return found.predicted, found.scores.max(axis=1)
 
 
-def _place_columns(index: Index, table: str, rows: NDArray[np.int64]) -> dict[str, Any]:
+def _place_columns(index: IndexReader, table: str, rows: NDArray[np.int64]) -> dict[str, Any]:
     taken = index.rows_of(table).take(rows)
     cells = [format_cell(cell) for cell in taken["cell"].to_pylist()]
     places = {name: np.round(taken[name].to_numpy(), 7) for name in ("lon", "lat")}
@@ -223,7 +223,7 @@ def _neighbour_type(labels: JoinedLabels) -> pa.DataType:
     )
 
 
-def _neighbour_column(index: Index, labels: JoinedLabels, near: Nearest) -> pa.Array:
+def _neighbour_column(index: IndexReader, labels: JoinedLabels, near: Nearest) -> pa.Array:
     if labels.table == "areas":
         # polygons have no ids: their number among the labels, from 1
         ids = pa.array([str(row + 1) for row in labels.rows.tolist()], pa.string())

@@ -34,12 +34,12 @@ from geoindex.evaluation.retrieval import add_retrieval
 from geoindex.evaluation.score_heads import CHOSEN, HEADS, HeadScores, check_heads
 from geoindex.evaluation.settings import DEFAULT_SEEDS, Settings
 from geoindex.evaluation.tasks import Labels, Task, find_tasks
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.progress import Reporter, Silent
 
 
 def evaluate(
-    indexes: Index | Path | str | Sequence[Index | Path | str],
+    indexes: IndexReader | Path | str | Sequence[IndexReader | Path | str],
     *,
     tasks: Sequence[str | Task] | None = None,
     methods: Sequence[str | Method] = DEFAULT_METHODS,
@@ -165,12 +165,14 @@ def _without_entities(run: Run) -> list[str]:
     return [f"{', '.join(names)}: embeds cells only; left out of the tasks of entities"]
 
 
-def _opened(indexes: Index | Path | str | Sequence[Index | Path | str]) -> list[Index]:
-    several = [indexes] if isinstance(indexes, (Index, Path, str)) else list(indexes)
-    return [item if isinstance(item, Index) else Index(Path(item)) for item in several]
+def _opened(
+    indexes: IndexReader | Path | str | Sequence[IndexReader | Path | str],
+) -> list[IndexReader]:
+    several = [indexes] if isinstance(indexes, (IndexReader, Path, str)) else list(indexes)
+    return [item if isinstance(item, IndexReader) else IndexReader(Path(item)) for item in several]
 
 
-def _meta(run: Run, opened: Sequence[Index], view: MapView) -> dict[str, Any]:
+def _meta(run: Run, opened: Sequence[IndexReader], view: MapView) -> dict[str, Any]:
     return {
         "geoindex_version": __version__,
         "code_version": code_version(),

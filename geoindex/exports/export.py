@@ -26,7 +26,7 @@ from geoindex.features.schema import ENTITY_FIELDS
 from geoindex.geo.antimeridian import BBOX, SIDES, bbox_field
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.h3 import format_cell
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.progress import Reporter, Silent
 from geoindex.storage.geoparquet import MAX_ROW_GROUP_ROWS, SUFFIXES, new_geoparquet
 from geoindex.storage.lance_tables import CELL_FIELDS
@@ -51,7 +51,7 @@ class ExportInfo(NamedTuple):
 
 
 def export_table(
-    index: Index,
+    index: IndexReader,
     output: Path,
     *,
     table: Table = "entities",
@@ -146,7 +146,7 @@ def _check_options(table: str, vector_dtype: str, focus: str, resolution: int | 
 
 
 def _chosen_rows(
-    index: Index, table: str, rows: NDArray[np.int64] | None, resolution: int | None
+    index: IndexReader, table: str, rows: NDArray[np.int64] | None, resolution: int | None
 ) -> NDArray[np.int64]:
     """Return the rows to write, ascending, each once."""
     num_rows = len(index.rows_of(table))
@@ -171,7 +171,7 @@ def _chosen_rows(
     return found
 
 
-def _vectors(index: Index, table: str, dtype: VectorDtype, focus: Focus) -> VectorColumns:
+def _vectors(index: IndexReader, table: str, dtype: VectorDtype, focus: Focus) -> VectorColumns:
     columns = {"embedding": index.vectors(table, focus="own" if focus == "own" else "context")}
     if focus == "both":
         columns["embedding_own"] = index.vectors(table, focus="own")
@@ -186,7 +186,7 @@ def _row_group_rows(num_rows: int, vectors: VectorColumns) -> int:
 
 
 def _picked(
-    index: Index, table: str, rows: NDArray[np.int64]
+    index: IndexReader, table: str, rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], pa.RecordBatch]]:
     """Yield the batches of the search file with only the rows wanted, which ascend."""
     start = 0

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from geoindex._version import __version__
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.storage.layout import CELLS
 from geoindex.storage.manifest import Manifest
 from geoindex.storage.quantize import VectorColumns
@@ -26,7 +26,7 @@ _WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 
 def embeddings_record(
-    index: Index, table: str, vectors: VectorColumns, *, bbox: list[float] | None
+    index: IndexReader, table: str, vectors: VectorColumns, *, bbox: list[float] | None
 ) -> dict[str, Any]:
     """Return the content of ``emb``.
 
@@ -64,7 +64,9 @@ def embeddings_record(
     return record
 
 
-def build_record(index: Index, table: str, vectors: VectorColumns, *, focus: str) -> dict[str, Any]:
+def build_record(
+    index: IndexReader, table: str, vectors: VectorColumns, *, focus: str
+) -> dict[str, Any]:
     """Return the content of ``geoindex``."""
     return {
         "geoindex_version": __version__,

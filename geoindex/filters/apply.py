@@ -15,7 +15,7 @@ from geoindex.filters.definitions import FILTERS
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cell_ranges, format_cell, resolution_of
 from geoindex.geo.measure import Range
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.storage.layout import CELLS
 from geoindex.storage.zone_map import InGeometry, Place
 from geoindex.types import check_table
@@ -40,7 +40,7 @@ class Selection:
     """
 
     def __init__(
-        self, index: Index, table: str, given: Mapping[str, Any], places: Sequence[LonLat]
+        self, index: IndexReader, table: str, given: Mapping[str, Any], places: Sequence[LonLat]
     ) -> None:
         self.index, self.table, self.given, self.places = index, table, given, places
         self.notes: list[str] = []
@@ -103,7 +103,7 @@ class Selection:
 
 
 def select_rows(
-    index: Index, filters: Mapping[str, Any], *, table: str, places: Sequence[LonLat] = ()
+    index: IndexReader, filters: Mapping[str, Any], *, table: str, places: Sequence[LonLat] = ()
 ) -> tuple[Rows, list[str]]:
     """Return the rows that pass every filter, and what was decided on the way.
 
@@ -154,7 +154,7 @@ def _check_of_cells(filters: Mapping[str, Any]) -> None:
             raise UsageError(msg)
 
 
-def rows_in_cell(index: Index, cell: int, *, table: str) -> NDArray[np.int64]:
+def rows_in_cell(index: IndexReader, cell: int, *, table: str) -> NDArray[np.int64]:
     """Return the rows in a cell: entities by their point, cells of its resolution or finer.
 
     Raises

@@ -1,8 +1,6 @@
 """Radii of the Earth and metres per degree, as the encoder has them."""
 
-
-
-from encoder.earth import (  # noqa: E402 - in a wheel the line above finds it
+from encoder.earth import (
     ECCENTRICITY2,
     EQUATORIAL_RADIUS_M,
     MEAN_RADIUS_M,

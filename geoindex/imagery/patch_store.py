@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.pyramid import level_settings
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.storage.layout import CELLS
 
 _PATCH_FILES = ("images", "image_places", "image_offsets")
@@ -99,7 +99,7 @@ class Images:
         If it was built without imagery.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: IndexReader) -> None:
         self._index = index
         self.settings: dict[str, Any] = index.manifest.settings.get("imagery") or {}
         if not self.settings:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geoindex.errors import InvalidIdError, UsageError
 from geoindex.features.ids import OsmId, parse_id
 from geoindex.geo.h3 import parse_cell
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.name_match import NamePattern
 from geoindex.lookup.tables import decode
 from geoindex.storage.arrow_buffers import text_column
@@ -79,7 +79,7 @@ def rows_of_name(tags: TagLists, pattern: NamePattern) -> NDArray[np.int64]:
 
 
 def rows_of_ids(
-    index: Index, ids: Sequence[str], *, table: str
+    index: IndexReader, ids: Sequence[str], *, table: str
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Find the rows of a list of ids.
 
@@ -122,7 +122,7 @@ def rows_of_ids(
     return np.unique(np.array(list(found.values()), np.int64)), missing
 
 
-def find_entities(index: Index, texts: Iterable[str]) -> dict[str, int]:
+def find_entities(index: IndexReader, texts: Iterable[str]) -> dict[str, int]:
     """Return the row of each text that is the id of an entity of the index; all in one look.
 
     Names, and ids that are none or not there, are left out.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import AmbiguousNameError, InvalidIdError, NotInIndexError
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.name_match import bare, folded, likeness, matcher_of
 
 _SHOWN = 10
@@ -25,7 +25,7 @@ _LIKE_AN_ID = re.compile(
 )
 
 
-def row_named(index: Index, text: str) -> tuple[int, str | None]:
+def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
     """Return the row of an entity by its id or its whole name, whatever the case.
 
     Returns
@@ -57,7 +57,7 @@ def row_named(index: Index, text: str) -> tuple[int, str | None]:
     return int(rows[0]), f"{text!r} is {_shown(index, int(rows[0]))}"
 
 
-def rows_named(index: Index, text: str) -> NDArray[np.int64]:
+def rows_named(index: IndexReader, text: str) -> NDArray[np.int64]:
     """Return the entities whose whole name is the text, whatever the case; ascending."""
     wanted = folded(text)
     codes = index.tag_lists.key_codes("name")
@@ -70,13 +70,13 @@ def rows_named(index: Index, text: str) -> NDArray[np.int64]:
     return np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
 
 
-def _shown(index: Index, row: int) -> str:
+def _shown(index: IndexReader, row: int) -> str:
     found = index.entities.record(row)
     place = f"{found['lon']:.5f},{found['lat']:.5f}"
     return f"{found['feature_id']} ({found['kind']}) {found['name']!r} at {place}"
 
 
-def _several_text(index: Index, text: str, rows: NDArray[np.int64]) -> str:
+def _several_text(index: IndexReader, text: str, rows: NDArray[np.int64]) -> str:
     first = index.entities.record(int(rows[0]))["feature_id"]
     head = (
         f"{len(rows):,} entities of {index.path} are named {text!r}; want one of them by its id. "
@@ -88,7 +88,7 @@ def _several_text(index: Index, text: str, rows: NDArray[np.int64]) -> str:
     return "\n".join(lines)
 
 
-def _missing_text(index: Index, text: str) -> str:
+def _missing_text(index: IndexReader, text: str) -> str:
     matcher = matcher_of(text)
     codes = index.tag_lists.key_codes("name")
     names = {

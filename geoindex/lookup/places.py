@@ -19,7 +19,7 @@ from geoindex.features.ids import CellId
 from geoindex.geo.antimeridian import close_to, cut
 from geoindex.geo.distance import LonLat, distances_m, haversine_m
 from geoindex.geo.h3 import format_cell
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.names import row_named, rows_named
 from geoindex.lookup.reference import parse_place
 
@@ -28,7 +28,7 @@ _TOWN_LEVEL = 8
 _AREA = 2  # dimensions
 
 
-def place_named(index: Index, text: str) -> tuple[Any, str]:
+def place_named(index: IndexReader, text: str) -> tuple[Any, str]:
     """Return the area of a place, and what was taken for it.
 
     Parameters
@@ -70,7 +70,7 @@ def place_named(index: Index, text: str) -> tuple[Any, str]:
     return _town_at(index, point, text)
 
 
-def _row(index: Index, text: str) -> int:
+def _row(index: IndexReader, text: str) -> int:
     try:
         return row_named(index, text)[0]
     except AmbiguousNameError:
@@ -82,7 +82,7 @@ def _row(index: Index, text: str) -> int:
         raise
 
 
-def _town_at(index: Index, point: LonLat, text: str) -> tuple[Any, str]:
+def _town_at(index: IndexReader, point: LonLat, text: str) -> tuple[Any, str]:
     import shapely
 
     column = index.entities.column
@@ -104,18 +104,18 @@ def _town_at(index: Index, point: LonLat, text: str) -> tuple[Any, str]:
     return geometries[best], f"{text} lies in {_shown(index, int(rows[best]))}"
 
 
-def _is_town(index: Index, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_town(index: IndexReader, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which boundaries are of a municipality or something coarser."""
     levels = [index.entities.record(row)["tags"].get("admin_level", "") for row in rows.tolist()]
     known = [int(level) if level.isascii() and level.isdigit() else 99 for level in levels]
     return np.array(known) <= _TOWN_LEVEL
 
 
-def _kind(index: Index, row: int) -> str:
+def _kind(index: IndexReader, row: int) -> str:
     return str(index.entities.table["kind"][row].as_py())
 
 
-def _geometry(index: Index, row: int) -> Any:
+def _geometry(index: IndexReader, row: int) -> Any:
     import shapely
 
     wkb = index.entities.table["geometry"][row].as_py()
@@ -128,7 +128,7 @@ def _is_area(geometry: Any) -> bool:
     return bool(shapely.get_dimensions(geometry) == _AREA and not shapely.is_empty(geometry))
 
 
-def _shown(index: Index, row: int) -> str:
+def _shown(index: IndexReader, row: int) -> str:
     found = index.entities.record(row)
     name = f" {found['name']!r}" if found["name"] else ""
     return f"{found['feature_id']} ({found['kind']}){name}"
@@ -139,7 +139,7 @@ AT_REACH_M = 100.0
 _REACH_DEG = AT_REACH_M / 110_000
 
 
-def entity_at(index: Index, point: LonLat) -> int:
+def entity_at(index: IndexReader, point: LonLat) -> int:
     """Return the row of what stands at a point.
 
     The smallest area that holds the point, its border included; else the entity nearest to it, by
@@ -167,7 +167,7 @@ def entity_at(index: Index, point: LonLat) -> int:
     raise NotInIndexError(_nothing_text(index, point))
 
 
-def _candidates(index: Index, point: LonLat) -> NDArray[np.intp]:
+def _candidates(index: IndexReader, point: LonLat) -> NDArray[np.intp]:
     """Return the rows whose bbox is in reach, on this side of the antimeridian or the other."""
     column = index.entities.column
     is_near = column("ymin") <= point.lat + _REACH_DEG
@@ -200,7 +200,7 @@ def _away_m(geometries: NDArray[np.object_], point: LonLat) -> NDArray[np.float6
     return distances_m(lon, np.clip(lat, -90, 90), point)
 
 
-def _nothing_text(index: Index, point: LonLat) -> str:
+def _nothing_text(index: IndexReader, point: LonLat) -> str:
     rows = index.entities
     nearest = int(np.argmin(haversine_m(rows.column("lon"), rows.column("lat"), point)))
     found = rows.record(nearest)

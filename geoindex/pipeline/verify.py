@@ -18,7 +18,7 @@ from geoindex.encoders import load_encoder
 from geoindex.errors import IndexDamagedError
 from geoindex.features.schema import content_hash
 from geoindex.geo.h3 import cells_at
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.pipeline.sidecar import write_sidecar
 from geoindex.pipeline.vector_recall import recall_again
 from geoindex.progress import Reporter, Silent
@@ -56,7 +56,7 @@ class Finding:
 
 
 def check_index(
-    index: Index, *, num_queries: int = 20, seed: int = 0, reporter: Reporter | None = None
+    index: IndexReader, *, num_queries: int = 20, seed: int = 0, reporter: Reporter | None = None
 ) -> list[Finding]:
     """Run every check.
 
@@ -91,7 +91,7 @@ def check_index(
 class _Remade:
     """What the search files differ in from those that the tables give now."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: IndexReader) -> None:
         self._index = index
 
     def differing(self, *, vectors: bool) -> list[str]:
@@ -115,7 +115,7 @@ class _Remade:
             return sorted((made | here) - set(same))
 
 
-def _schema(index: Index) -> Finding:
+def _schema(index: IndexReader) -> Finding:
     encoder = index.manifest.encoder
     dtype = index.manifest.settings.get("vector_dtype", DTYPES[0])
     expected = {
@@ -134,7 +134,7 @@ def _schema(index: Index) -> Finding:
     return Finding("schema", "columns and types of both tables", "; ".join(faults))
 
 
-def _counts(index: Index) -> Finding:
+def _counts(index: IndexReader) -> Finding:
     counts = index.manifest.counts
     expected = {ENTITIES: counts["entities"], CELLS: sum(counts["cells"].values())}
     rows = {ENTITIES: len(index.entities), CELLS: len(index.cells)}
@@ -158,7 +158,7 @@ def _rows(remade: _Remade) -> Finding:
     return Finding("rows", "search files equal the tables; ids are unique", "; ".join(faults))
 
 
-def _order(index: Index) -> Finding:
+def _order(index: IndexReader) -> Finding:
     cells = index.entities.column("cell")
     lon, lat = index.entities.column("lon"), index.entities.column("lat")
     fault = "" if np.all(cells[1:] >= cells[:-1]) else "rows are not in cell order"
@@ -168,7 +168,7 @@ def _order(index: Index) -> Finding:
     return Finding("order", "rows in cell order, points in their cells", fault)
 
 
-def _hashes(index: Index) -> Finding:
+def _hashes(index: IndexReader) -> Finding:
     wrong = 0
     for batch in index.entities.table.select(["tags", "geometry", "content_hash"]).to_batches():
         rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
@@ -191,7 +191,7 @@ def _vectors(remade: _Remade) -> Finding:
     )
 
 
-def _encoder(index: Index) -> Finding:
+def _encoder(index: IndexReader) -> Finding:
     made_by = index.manifest.encoder
     here = load_encoder(made_by["name"]).fingerprint
     fault = ""
@@ -203,7 +203,7 @@ def _encoder(index: Index) -> Finding:
     return Finding("encoder", f"{made_by['name']} {made_by['fingerprint'][:8]}", fault)
 
 
-def _queries(index: Index, num_queries: int, seed: int) -> Finding:
+def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
     """Ask about some entities, and compare with a plain product over the Lance column."""
     rng = np.random.default_rng(seed)
     n = len(index.entities)
@@ -239,7 +239,7 @@ def _queries(index: Index, num_queries: int, seed: int) -> Finding:
     return Finding("queries", f"{asked} queries equal brute force", fault)
 
 
-def _recall(index: Index, seed: int) -> Finding:
+def _recall(index: IndexReader, seed: int) -> Finding:
     """Hold what speeds the search against its table, and measure recall again."""
     found: list[str] = []
     faults: list[str] = []

@@ -30,7 +30,7 @@ from geoindex.features.ids import CellId
 from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, centres, format_cell, parents
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.names import row_named
 from geoindex.lookup.places import entity_at
 from geoindex.lookup.reference import Reference, shown
@@ -86,7 +86,7 @@ class EntityExamples:
 
     table = ENTITIES
 
-    def __init__(self, index: Index, field: MatrixField, known: Mapping[str, int]) -> None:
+    def __init__(self, index: IndexReader, field: MatrixField, known: Mapping[str, int]) -> None:
         self.index = index
         self.notes: list[str] = []
         self._field = field
@@ -240,7 +240,7 @@ class CellExamples(EntityExamples):
 
     def __init__(
         self,
-        index: Index,
+        index: IndexReader,
         field: MatrixField,
         known: Mapping[str, int],
         *,

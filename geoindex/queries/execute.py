@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
 from geoindex.geo.distance import LonLat, distances_m
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.hits import Hits
 from geoindex.queries.multi_index import MultiIndex, multi_index_of
 from geoindex.queries.query import Query
@@ -80,10 +80,10 @@ class Answer:
 
 
 def execute(
-    index: Index,
+    index: IndexReader,
     queries: Sequence[Query],
     *,
-    target: Index | Sequence[Index] | None = None,
+    target: IndexReader | Sequence[IndexReader] | None = None,
     backend: str = "auto",
 ) -> list[Hits]:
     """Answer queries, each with its own examples, filters and options.
@@ -110,11 +110,11 @@ def execute(
 
 
 def execute_table(
-    index: Index,
+    index: IndexReader,
     rows: "Sequence[BatchRow]",
     shared: Query,
     *,
-    target: Index | Sequence[Index] | None = None,
+    target: IndexReader | Sequence[IndexReader] | None = None,
     backend: str = "auto",
     strict: bool = False,
 ) -> Hits:
@@ -172,10 +172,10 @@ def execute_table(
 
 
 def _answers(
-    index: Index,
+    index: IndexReader,
     queries: Sequence[Query],
     *,
-    target: Index | Sequence[Index] | None,
+    target: IndexReader | Sequence[IndexReader] | None,
     backend: str,
     is_table: bool,
     keep_faults: bool = False,
@@ -242,7 +242,7 @@ def _passes(resolved: ResolvedQuery) -> Hashable:
     return (filters, apart, resolved.resolution, ranking)
 
 
-def _ids_of(index: Index, queries: Sequence[Query]) -> dict[str, int]:
+def _ids_of(index: IndexReader, queries: Sequence[Query]) -> dict[str, int]:
     """Look up the ids that queries name, all at once."""
     from geoindex.lookup.ids import find_entities
 
@@ -251,7 +251,7 @@ def _ids_of(index: Index, queries: Sequence[Query]) -> dict[str, int]:
 
 
 def _resolver(
-    index: Index,
+    index: IndexReader,
     fields: Sequence[Any],
     first: Query,
     known: dict[str, int] | None,

@@ -41,7 +41,7 @@ from geoindex.features.ids import CellId
 from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import format_cell, resolution_of
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
 from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.explain_tags import (
@@ -115,7 +115,7 @@ class Explainer:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexReader,
         *,
         table: str = ENTITIES,
         focus: str = "context",
@@ -285,7 +285,7 @@ class HitExplainer:
         That answered, made by the same encoder.
     """
 
-    def __init__(self, resolved: ResolvedQuery, index: Index) -> None:
+    def __init__(self, resolved: ResolvedQuery, index: IndexReader) -> None:
         self._resolved = resolved
         query = resolved.query
         options = {"table": query.table, "focus": query.vector_field}
@@ -343,7 +343,7 @@ class HitExplainer:
 
 def explain_rows(
     resolved: ResolvedQuery,
-    index: Index,
+    index: IndexReader,
     rows: NDArray[np.int64],
     similarity: NDArray[np.float64],  # noqa: ARG001 - measured again, part by part
 ) -> tuple[Explanation, ...]:
@@ -361,13 +361,13 @@ def explain_rows(
 
 
 def explain_pair(
-    index: Index,
+    index: IndexReader,
     first: str,
     second: str,
     *,
     focus: str = "context",
     own_weight: float = 0.5,
-    target: Index | None = None,
+    target: IndexReader | None = None,
 ) -> Explanation:
     """Explain the similarity of two things.
 

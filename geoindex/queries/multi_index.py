@@ -18,7 +18,7 @@ from geoindex.errors import NotInIndexError, UsageError
 from geoindex.filters.apply import Rows as Passing
 from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.hits import make_table, with_index
 from geoindex.queries.rerank import groups_of
 from geoindex.queries.resolve import ResolvedQuery
@@ -29,7 +29,7 @@ from geoindex.storage.layout import CELLS
 IMAGE = "image"
 
 
-def check_same_encoder(first: Index, second: Index) -> None:
+def check_same_encoder(first: IndexReader, second: IndexReader) -> None:
     """Check that the vectors of two indexes lie in one space.
 
     Raises
@@ -49,7 +49,7 @@ def check_same_encoder(first: Index, second: Index) -> None:
 
 
 def same_row_of(
-    source: Index, target: Index, rows: NDArray[np.int64], *, table: str
+    source: IndexReader, target: IndexReader, rows: NDArray[np.int64], *, table: str
 ) -> dict[int, int]:
     """Return, of each of some rows, the row of another index that is the same entity or cell.
 
@@ -85,7 +85,7 @@ class MultiIndex:
         Whether each hit is to say which index it is from.
     """
 
-    def __init__(self, indexes: Sequence[Index], *, table: str, are_named: bool) -> None:
+    def __init__(self, indexes: Sequence[IndexReader], *, table: str, are_named: bool) -> None:
         self.indexes = tuple(indexes)
         self.table = table
         self._are_named = are_named
@@ -178,7 +178,7 @@ class MultiIndex:
             raise faults[0]
         return found, notes
 
-    def named(self, index: Index, texts: Sequence[str]) -> list[str]:
+    def named(self, index: IndexReader, texts: Sequence[str]) -> list[str]:
         """Return notes on one index, which they name where there are several."""
         return [f"{index.path}: {text}" for text in texts] if self._are_several else list(texts)
 
@@ -259,8 +259,8 @@ class MultiIndex:
 
 
 def multi_index_of(
-    index: Index,
-    target: Sequence[Index] | Index | None,
+    index: IndexReader,
+    target: Sequence[IndexReader] | IndexReader | None,
     *,
     table: str,
     are_images: bool = False,
@@ -281,7 +281,7 @@ def multi_index_of(
     """
     if target is None:
         return MultiIndex([index], table=table, are_named=False)
-    several = [target] if isinstance(target, Index) else list(target)
+    several = [target] if isinstance(target, IndexReader) else list(target)
     if not several:
         msg = "no index to look in; want one or several. Example: target=['nice.geoindex']"
         raise UsageError(msg)
@@ -292,7 +292,7 @@ def multi_index_of(
     return MultiIndex(each, table=table, are_named=True)
 
 
-def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
+def described(index: IndexReader, found: Neighbours, *, table: str) -> dict[str, Any]:
     """Return what an answer says of the index that gave it, and of the search."""
     return {
         "path": str(index.path),
@@ -308,7 +308,7 @@ def described(index: Index, found: Neighbours, *, table: str) -> dict[str, Any]:
     }
 
 
-def _passing_rows(index: Index, resolved: ResolvedQuery) -> tuple[Passing, list[str]]:
+def _passing_rows(index: IndexReader, resolved: ResolvedQuery) -> tuple[Passing, list[str]]:
     """Return the rows that may answer a query, ascending, None for all; and notes."""
     query = resolved.query
     if query.not_within is not None and not resolved.places:

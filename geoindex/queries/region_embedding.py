@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from encoder.protocol import TagCodes, Tiles
 from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_members import MAX_CELLS
-from geoindex.index import Index
+from geoindex.index import IndexReader
 
 
-def embed_area(index: Index, area: Any) -> tuple[NDArray[np.float32], int]:
+def embed_area(index: IndexReader, area: Any) -> tuple[NDArray[np.float32], int]:
     """Return the vector of an area, and of how many entities it was made.
 
     Parameters
@@ -49,7 +49,7 @@ def embed_area(index: Index, area: Any) -> tuple[NDArray[np.float32], int]:
     return np.asarray(encoder.tiles(tokens, tiles)[1][0], np.float32), len(rows)
 
 
-def _touching(index: Index, area: Any) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
+def _touching(index: IndexReader, area: Any) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     """Return the entities whose geometries touch an area, ascending, and their geometries."""
     import shapely
 
@@ -72,7 +72,10 @@ def _touching(index: Index, area: Any) -> tuple[NDArray[np.int64], NDArray[np.ob
 
 
 def _is_too_wide(
-    index: Index, rows: NDArray[np.int64], geometries: NDArray[np.object_], does: NDArray[np.bool_]
+    index: IndexReader,
+    rows: NDArray[np.int64],
+    geometries: NDArray[np.object_],
+    does: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Tell which geometries, of those that touch the area, touch too many cells to be in each."""
     from geoindex.geo.cover import touching
@@ -86,7 +89,7 @@ def _is_too_wide(
     return is_wide
 
 
-def _codes(index: Index, rows: NDArray[np.int64]) -> Any:
+def _codes(index: IndexReader, rows: NDArray[np.int64]) -> Any:
     """Return the tags of some rows as the encoder reads them."""
     lists = index.tag_lists
     runs = [lists.codes[lists.offsets[row] : lists.offsets[row + 1]] for row in rows.tolist()]

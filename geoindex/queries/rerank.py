@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.geo.h3 import parents, resolution_of
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.name_match import folded
 from geoindex.queries.query import Query
 from geoindex.search.similarity import Neighbours
@@ -85,7 +85,7 @@ def rerank(
     return [answers[number] for number in range(num_queries)]
 
 
-def groups_of(indexes: Sequence[Index], one_per: str, *, table: str) -> NDArray[np.int64]:
+def groups_of(indexes: Sequence[IndexReader], one_per: str, *, table: str) -> NDArray[np.int64]:
     """Return the group of every row of some indexes; rows without the key are alone in theirs.
 
     Returns
@@ -116,7 +116,7 @@ def groups_of(indexes: Sequence[Index], one_per: str, *, table: str) -> NDArray[
     return np.where(groups < 0, -1 - np.arange(len(groups)), groups)
 
 
-def _of_cells(index: Index, one_per: str, table: str) -> NDArray[np.int64]:
+def _of_cells(index: IndexReader, one_per: str, table: str) -> NDArray[np.int64]:
     cells = index.rows_of(table).column("cell")
     resolution = _resolution(one_per, finest=index.manifest.resolutions[-1])
     is_coarser = resolution_of(cells) < resolution
@@ -127,7 +127,7 @@ def _of_cells(index: Index, one_per: str, table: str) -> NDArray[np.int64]:
     return found
 
 
-def _texts(index: Index, one_per: str) -> tuple[list[str], NDArray[np.int64]]:
+def _texts(index: IndexReader, one_per: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the values of a key, and which of them each entity has; -1 where none."""
     if one_per == "kind":
         encoded = index.entities.table["kind"].combine_chunks().dictionary_encode()

@@ -15,7 +15,7 @@ from geoindex.errors import UsageError
 from geoindex.features.ids import CellId
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import resolution_of
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
 from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.query import Query
@@ -50,7 +50,7 @@ class ResolvedQuery:
     """
 
     query: Query
-    index: Index
+    index: IndexReader
     likes: Sequence[QueryExample]
     unlikes: Sequence[QueryExample]
     vectors: tuple[Any, ...]
@@ -78,7 +78,7 @@ class ResolvedQuery:
 
 
 def resolve(
-    query: Query, index: Index, field: MatrixField, *, known: Mapping[str, int] | None = None
+    query: Query, index: IndexReader, field: MatrixField, *, known: Mapping[str, int] | None = None
 ) -> ResolvedQuery:
     """Resolve a query against the index that holds its examples.
 

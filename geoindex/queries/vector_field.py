@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.filters import coerce
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.search.exact_batch import nearest_weighed
 from geoindex.search.planner import Searcher
 from geoindex.search.similarity import Neighbours, in_reach, ranked_weighed, slack_of, unit_of
@@ -200,7 +200,7 @@ class MatrixField:
 
 
 def open_field(
-    index: Index,
+    index: IndexReader,
     *,
     table: str,
     focus: str = "context",

@@ -13,7 +13,7 @@ from geoindex.errors import GeoindexError
 from geoindex.imagery import Imagery, open_imagery
 from geoindex.imagery.beside import check_beside
 from geoindex.imagery.request import manifest_options
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.hits import Hits
 from geoindex.report.hit_maps import VIEW_PX, Drawing, drawings, picture_uri
 from geoindex.report.page import OSM, SUFFIXES, osm_url, place_url, plural, render, write_html
@@ -24,7 +24,7 @@ _MOST_TAGS = 24
 
 def write_page(
     hits: Hits,
-    index: Index,
+    index: IndexReader,
     path: Path,
     *,
     imagery: str | None = None,
@@ -64,7 +64,7 @@ def write_page(
     return tuple(notes)
 
 
-def _open(index: Index, imagery: str | None, notes: list[str]) -> Imagery | None:
+def _open(index: IndexReader, imagery: str | None, notes: list[str]) -> Imagery | None:
     """Open where chips are read; a page without chips is better than none."""
     settings = index.manifest.settings.get("imagery") or {}
     name = imagery or settings.get("source")
@@ -82,7 +82,7 @@ def _open(index: Index, imagery: str | None, notes: list[str]) -> Imagery | None
 
 
 def hits_html(
-    hits: Hits, index: Index, shown: Sequence[Drawing], source: Imagery | None = None
+    hits: Hits, index: IndexReader, shown: Sequence[Drawing], source: Imagery | None = None
 ) -> str:
     """Return the page of some hits."""
     attribution = index.manifest.attribution

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from tests.support.imagery_files import (
     CENTRE,
     RESOLUTION,
@@ -48,7 +48,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def index(town: Path, ground: Path) -> GeoIndex:
+def index(town: Path, ground: Path) -> Index:
     # a page of hits opens imagery that lies beside the index
     output = ground.parent / "town.geoindex"
     return geoindex.build(
@@ -57,7 +57,7 @@ def index(town: Path, ground: Path) -> GeoIndex:
 
 
 @pytest.fixture(scope="session")
-def mixed(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def mixed(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """A town of houses, trees, a road and a park, 350 m wide: its rim is unseen."""
     folder = tmp_path_factory.mktemp("mixed")
     source = mixed_town(*CENTRE).write(folder / "mixed.osm")

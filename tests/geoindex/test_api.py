@@ -155,7 +155,7 @@ def test_huge_k_gives_all(small_index, names):
 def test_build_takes_one_resolution_or_several(small_map, tmp_path, resolution):
     index = geoindex.build(str(small_map), tmp_path / "new.geoindex", resolution=resolution)
     assert index.manifest.resolutions[-1] == 9
-    assert isinstance(index, geoindex.GeoIndex)
+    assert isinstance(index, geoindex.Index)
 
 
 def test_build_refuses_what_is_no_resolution(small_map, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import geoindex
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.storage.consistency import TablesChangedError
 from geoindex.storage.layout import SCHEMA_VERSION, search_files, table_path
 
@@ -40,7 +40,7 @@ def assert_damaged(path, match):
     assert str(path) in str(caught.value)
 
 
-def search_names(index: Index) -> list[str]:
+def search_names(index: IndexReader) -> list[str]:
     return sorted(path.name for path in search_files(index.path).folder.iterdir())
 
 
@@ -96,7 +96,7 @@ def test_a_table_that_somebody_changed(copy, table, change):
     else:
         lance.write_dataset(rows, dataset.uri, mode="overwrite")
     with pytest.raises(TablesChangedError, match="tables were changed"):
-        Index(copy)
+        IndexReader(copy)
 
 
 def test_a_table_that_is_missing(copy):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from tests.support.osm_files import OsmFile
 
 COLUMNS, ROWS = 24, 18
@@ -26,7 +26,7 @@ TAGS = (
 )
 
 
-def build_label_index(folder: Path) -> GeoIndex:
+def build_label_index(folder: Path) -> Index:
     osm = OsmFile()
     rng = np.random.default_rng(0)
     for column in range(COLUMNS):
@@ -45,7 +45,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     return path
 
 
-def kinds_csv(index: GeoIndex, path: Path, *, step: int = 1) -> Path:
+def kinds_csv(index: Index, path: Path, *, step: int = 1) -> Path:
     """Write every `step`-th entity's kind, by feature_id."""
     table = index.entities.table.select(["feature_id", "kind"])
     pairs = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.warp import transform
 from rasterio.windows import from_bounds
 
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.geo.h3 import centres
 from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.patch_store import Images
@@ -40,13 +40,13 @@ def chip_of(
     return write_raster(to, bands, frame.crs, frame.transform)
 
 
-def whole_cells(index: GeoIndex) -> list[int]:
+def whole_cells(index: Index) -> list[int]:
     counts = np.diff(Images(index).offsets)
     rows = np.flatnonzero(counts >= np.percentile(counts[counts > 0], 60))
     return [int(index.cells.column("cell")[row]) for row in rows]
 
 
-def inner_cells(index: GeoIndex) -> list[int]:
+def inner_cells(index: Index) -> list[int]:
     """Return the cells about the raster's middle: cuts of them end nowhere near its border."""
     cells = whole_cells(index)
     lon, lat = centres(cells)
@@ -54,7 +54,7 @@ def inner_cells(index: GeoIndex) -> list[int]:
     return [cell for cell, is_near in zip(cells, near, strict=True) if is_near]
 
 
-def rows_of(index: GeoIndex) -> list[Row]:
+def rows_of(index: Index) -> list[Row]:
     return [dict(row, tags=dict(row["tags"])) for row in index.entities.table.to_pylist()]
 
 

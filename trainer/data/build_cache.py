@@ -25,7 +25,7 @@ from encoder.tags.table import TagTable
 from geoindex.errors import SourceError, UsageError
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.pipeline.plan import check_resolutions
 from geoindex.pipeline.read import Staged, open_source, stage_sources
 from geoindex.pipeline.sort import order_rows
@@ -249,7 +249,7 @@ def _write_images(
     metas: list[dict[str, Any]] = []
     if not any(path.is_dir() for path in paths):
         return metas
-    opened = [Index(path) if path.is_dir() else None for path in paths]
+    opened = [IndexReader(path) if path.is_dir() else None for path in paths]
     feature_id = pa.chunked_array(rows.feature_id)
     points = np.column_stack([np.array(rows.columns[name]) for name in ("lon", "lat")])
     geometries = np.concatenate(rows.geometries)

@@ -25,14 +25,14 @@ from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import cells_at
 from geoindex.imagery.patch_store import Images
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.storage.layout import CELLS
 from trainer.data.ragged import lengths_to_offsets, take_lists
 from trainer.data.tiles import TILE_ARRAYS, TileSet, make_tiles
 
 
 def write_images(
-    index: Index,
+    index: IndexReader,
     made: Path,
     number: int,
     *,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.imagery.patch_store import Images, scaled
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.by_image.footprint import Ground, Pairs
 from geoindex.queries.by_image.query_image import Picture, Seen, read_picture, see
 from geoindex.queries.examples import QueryExample
@@ -63,7 +63,7 @@ class EntityAppearance:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexReader,
         images: Images,
         *,
         level: int,
@@ -133,7 +133,7 @@ class AppearanceField:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, index: Index, *, table: str) -> None:
+    def __init__(self, index: IndexReader, *, table: str) -> None:
         self.index = index
         self.images = Images(index)
         self._is_cells = table == CELLS
@@ -205,7 +205,7 @@ class AppearanceField:
 
 
 def resolve_image(
-    query: Query, *, index: Index, fields: Sequence[AppearanceField]
+    query: Query, *, index: IndexReader, fields: Sequence[AppearanceField]
 ) -> ResolvedQuery:
     """Read the picture of a query, as the build of each index read its chips.
 

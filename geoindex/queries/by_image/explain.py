@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from geoindex.geo.h3 import format_cell
 from geoindex.imagery.patch_store import scaled
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.by_image.appearance import AppearanceField
 from geoindex.queries.by_image.explanation import ImageComparison, PatchPair, Place
 from geoindex.queries.by_image.footprint import Ground
@@ -42,7 +42,7 @@ class _Hit(NamedTuple):
 
 def explain_rows(
     resolved: ResolvedQuery,
-    index: Index,
+    index: IndexReader,
     rows: NDArray[np.int64],
     similarity: NDArray[np.float64],
 ) -> tuple[Explanation, ...]:
@@ -157,7 +157,7 @@ def _place(metres: NDArray[np.floating]) -> Place:
     return float(metres[0]), float(metres[1])
 
 
-def _under(index: Index, lon_lat: NDArray[np.float64], reach_m: float) -> list[WeighedTag]:
+def _under(index: IndexReader, lon_lat: NDArray[np.float64], reach_m: float) -> list[WeighedTag]:
     """Return of how much of some ground each kind of entity is at most so far away."""
     import shapely
 
@@ -177,7 +177,9 @@ def _under(index: Index, lon_lat: NDArray[np.float64], reach_m: float) -> list[W
     return sorted(shares, key=lambda item: (-item.weight, item.tag))[:MOST_NAMED]
 
 
-def _rows_about(index: Index, lon_lat: NDArray[np.float64], reach_m: float) -> NDArray[np.int64]:
+def _rows_about(
+    index: IndexReader, lon_lat: NDArray[np.float64], reach_m: float
+) -> NDArray[np.int64]:
     """Return the entities whose box meets that of some places, or crosses the antimeridian."""
     reach = reach_m / metres_per_degree(lon_lat[:, 1]).min(axis=0)
     (west, south), (east, north) = lon_lat.min(axis=0) - reach, lon_lat.max(axis=0) + reach

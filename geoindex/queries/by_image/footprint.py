@@ -36,7 +36,7 @@ from geoindex.geo.antimeridian import unwrapped
 from geoindex.geo.cell_members import ranges
 from geoindex.geo.h3 import centres
 from geoindex.imagery.patch_store import Images
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.queries.by_image.local_plane import (
     columns_off_m,
     local,
@@ -317,7 +317,7 @@ class Ground:
 
     def __init__(
         self,
-        index: Index,
+        index: IndexReader,
         images: Images,
         level: int = 1,
         *,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyproj import Geod
 
 from geoindex import Query
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import UsageError
 from geoindex.filters.apply import Selection, select_rows
 from geoindex.filters.base import Filter, options_of
@@ -212,7 +212,7 @@ def area_m2(shape):
     return abs(GEOD.geometry_area_perimeter(shapely.orient_polygons(shape))[0])
 
 
-def some_points(index: GeoIndex, table: str, n: int = 25) -> list[tuple[float, float]]:
+def some_points(index: Index, table: str, n: int = 25) -> list[tuple[float, float]]:
     rows = index.rows_of(table)
     step = max(1, len(rows) // n)
     return list(
@@ -220,7 +220,7 @@ def some_points(index: GeoIndex, table: str, n: int = 25) -> list[tuple[float, f
     )
 
 
-def some_cells(index: GeoIndex) -> list[int]:
+def some_cells(index: Index) -> list[int]:
     """Return ancestors, of every resolution, of some of the cells."""
     cells = [h3.int_to_str(cell) for cell in index.entities.column("cell")[::97].tolist()]
     cells += [h3.int_to_str(index.entities.column("cell")[-1])]

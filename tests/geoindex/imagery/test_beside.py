@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from rasterio.shutil import copy
 
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import SourceError
 from geoindex.imagery import ImageryOptions, open_imagery
 from geoindex.imagery.beside import check_beside
@@ -162,7 +162,7 @@ def test_a_mosaic_that_names_itself(home: Path) -> None:
         check(path, home)
 
 
-def test_a_page_asks_no_address_that_the_manifest_chose(index: GeoIndex, tmp_path: Path) -> None:
+def test_a_page_asks_no_address_that_the_manifest_chose(index: Index, tmp_path: Path) -> None:
     imagery = index.manifest.settings["imagery"]
     hits, kept = index.query("node/61", k=2), imagery["source"]
     raster = plain_raster(tmp_path / "a.tif")

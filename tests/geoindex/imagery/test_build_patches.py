@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.encoders import load_image_tokeniser
 from geoindex.errors import SourceError
 from geoindex.geo.h3 import cells_at
@@ -29,7 +29,7 @@ from tests.support.imagery_files import (
 from tests.support.reporters import RecordingReporter
 
 
-def test_tokens_lie_in_their_cell_and_nowhere_else(index: GeoIndex) -> None:
+def test_tokens_lie_in_their_cell_and_nowhere_else(index: Index) -> None:
     images = Images(index)
     settings = images.settings
     grid = ChipGrid(settings["side_m"], settings["gsd_m"])
@@ -48,7 +48,7 @@ def test_tokens_lie_in_their_cell_and_nowhere_else(index: GeoIndex) -> None:
     assert images.tokens.dtype == np.float16
 
 
-def test_tokens_are_those_of_the_chips(index: GeoIndex, ground: Path) -> None:
+def test_tokens_are_those_of_the_chips(index: Index, ground: Path) -> None:
     images = Images(index)
     row = int(np.argmax(np.diff(images.offsets)))
     cell = int(index.cells.column("cell")[row])
@@ -64,7 +64,7 @@ def test_tokens_are_those_of_the_chips(index: GeoIndex, ground: Path) -> None:
     np.testing.assert_array_equal(places, found.centres_m[keep])
 
 
-def test_similarity_is_the_cosine_of_scaled_means(index: GeoIndex) -> None:
+def test_similarity_is_the_cosine_of_scaled_means(index: Index) -> None:
     images = Images(index)
     rows = np.flatnonzero(np.diff(images.offsets))
     means = np.stack([images.of_row(row)[0].astype(np.float64).mean(axis=0) for row in rows])
@@ -79,7 +79,7 @@ def test_similarity_is_the_cosine_of_scaled_means(index: GeoIndex) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_build_goes_on(
-    town: Path, ground: Path, index: GeoIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    town: Path, ground: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from geoindex.imagery import build_patches
 
@@ -136,5 +136,5 @@ def test_a_cell_is_cut_into_patches_once() -> None:
     assert inside.sum() == pytest.approx(h3.cell_area(f"{cell:x}", "m^2"), rel=0.03)
 
 
-def test_the_table_of_cells_is_not_changed(index: GeoIndex) -> None:
+def test_the_table_of_cells_is_not_changed(index: Index) -> None:
     assert len(index.rows_of(CELLS)) == len(index.vectors(CELLS))

@@ -11,7 +11,7 @@ import torch
 import geoindex
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.model import GeoJEPA
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.encoders import load_image_tokeniser
 from geoindex.geo.h3 import centres
 from geoindex.imagery.cell_patches import CellImages
@@ -40,11 +40,11 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cells_of(index: GeoIndex) -> tuple[np.ndarray, np.ndarray]:
+def cells_of(index: Index) -> tuple[np.ndarray, np.ndarray]:
     return index.cells.column("cell"), index.cells.column("resolution")
 
 
-def cell_images(index: GeoIndex) -> CellImages:
+def cell_images(index: Index) -> CellImages:
     cells, levels = cells_of(index)
     finest = np.asarray(cells, np.uint64)[levels == RESOLUTION]
     files = ImageFiles(search_files(index.path).folder)
@@ -52,7 +52,7 @@ def cell_images(index: GeoIndex) -> CellImages:
     return CellImages(files, finest, first_row=first, patch_m=16.0)
 
 
-def test_a_coarse_tile_has_the_patches_of_its_cells_where_they_lie(index: GeoIndex) -> None:
+def test_a_coarse_tile_has_the_patches_of_its_cells_where_they_lie(index: Index) -> None:
     cells, levels = cells_of(index)
     coarse = np.asarray(cells, np.uint64)[levels == 9]
     found = cell_images(index).of(coarse, resolution=9)
@@ -76,7 +76,7 @@ def test_a_coarse_tile_has_the_patches_of_its_cells_where_they_lie(index: GeoInd
             assert (east, north) == pytest.approx(told, abs=1.5)
 
 
-def test_the_patches_of_a_finest_tile_are_those_of_its_cell(index: GeoIndex) -> None:
+def test_the_patches_of_a_finest_tile_are_those_of_its_cell(index: Index) -> None:
     cells, levels = cells_of(index)
     finest = np.asarray(cells, np.uint64)[levels == RESOLUTION]
     images = Images(index)
@@ -93,7 +93,7 @@ def test_the_patches_of_a_finest_tile_are_those_of_its_cell(index: GeoIndex) -> 
 def test_an_encoder_that_sees_makes_other_vectors_of_what_is_seen(
     town: Path, ground: Path, seeing: Path, tmp_path: Path
 ) -> None:
-    def build(name: str, *, imagery: bool) -> GeoIndex:
+    def build(name: str, *, imagery: bool) -> Index:
         return geoindex.build(
             town,
             tmp_path / name,
@@ -127,18 +127,18 @@ def test_an_encoder_that_sees_makes_other_vectors_of_what_is_seen(
 
 
 @pytest.fixture(scope="module")
-def blind(town: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def blind(town: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     output = tmp_path_factory.mktemp("indexes") / "blind.geoindex"
     return geoindex.build(town, output, resolution=(9, RESOLUTION), encoder="tagpool")
 
 
-def test_imagery_is_a_part_of_what_a_source_is(index: GeoIndex, blind: GeoIndex) -> None:
+def test_imagery_is_a_part_of_what_a_source_is(index: Index, blind: Index) -> None:
     seen, unseen = (open_source(found.path).describe() for found in (index, blind))
     assert seen.blake2b != unseen.blake2b
 
 
 def test_an_encoder_that_does_not_see_makes_the_vectors_it_always_made(
-    index: GeoIndex, blind: GeoIndex
+    index: Index, blind: Index
 ) -> None:
     assert index.manifest.settings["imagery"]["in_vectors"] is False
     np.testing.assert_array_equal(index.vectors(CELLS), blind.vectors(CELLS))

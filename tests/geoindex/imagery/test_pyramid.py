@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.imagery import ChipFrame, open_imagery
 from geoindex.imagery.chips import ChipGrid
 from geoindex.imagery.patch_store import Images
@@ -17,7 +17,7 @@ from tests.support.pictures import inner_cells
 
 @pytest.mark.parametrize("coarser", [1.6, 2.0, 3.0, 4.0])
 def test_a_coarser_picture_finds_its_own_place(
-    index: GeoIndex, ground: Path, tmp_path: Path, coarser: float
+    index: Index, ground: Path, tmp_path: Path, coarser: float
 ) -> None:
     """Against the sharp vectors most pictures would find another place."""
     images, first, sharp = Images(index), [], []

@@ -14,7 +14,7 @@ import pytest
 
 import geoindex
 from geoindex.errors import IndexDamagedError
-from geoindex.index import Index
+from geoindex.index import IndexReader
 from geoindex.pipeline import sidecar
 from geoindex.pipeline.sidecar import bring_up_to_date, write_sidecar
 from geoindex.pipeline.verify import check_index
@@ -50,7 +50,7 @@ def remade(index: Path, folder: Path) -> dict[str, bytes]:
     return content(folder)
 
 
-def new_row(index: Index, **changed: object) -> pa.Table:
+def new_row(index: IndexReader, **changed: object) -> pa.Table:
     """Return the row of an entity under another id."""
     row = lance.dataset(str(table_path(index.path, "entities"))).take([5])
     new = {"feature_id": "node/4711", "osm_type": "node", "osm_id": 4711}
@@ -60,7 +60,7 @@ def new_row(index: Index, **changed: object) -> pa.Table:
     return row
 
 
-def opened(path: Path, match: str = "tables changed: entities version") -> Index:
+def opened(path: Path, match: str = "tables changed: entities version") -> IndexReader:
     with pytest.warns(UserWarning, match=match):
         index = geoindex.open(path)
     assert any("search files made anew" in note for note in index.notes)

@@ -11,7 +11,7 @@ import pytest
 import shapely
 from PIL import Image
 
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import OutputError
 from geoindex.imagery import Chip, ChipFrame, open_imagery
 from geoindex.report.hit_maps import VIEW_PX, chip_uri, frame_of
@@ -32,7 +32,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_entities_with_chips(index: GeoIndex, tmp_path: Path) -> None:
+def test_entities_with_chips(index: Index, tmp_path: Path) -> None:
     hits = index.query("node/61", k=12)
     path = tmp_path / "hits.html"
     assert write_page(hits, index, path) == ()
@@ -61,7 +61,7 @@ def test_entities_with_chips(index: GeoIndex, tmp_path: Path) -> None:
         write_page(hits, index, path)
 
 
-def test_a_picture_and_its_cells(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
+def test_a_picture_and_its_cells(index: Index, ground: Path, tmp_path: Path) -> None:
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
     write_page(index.query(image=picture, k=4, cells=True), index, tmp_path / "hits.html")
     elements = Elements((tmp_path / "hits.html").read_text()).found
@@ -75,7 +75,7 @@ def test_a_picture_and_its_cells(index: GeoIndex, ground: Path, tmp_path: Path) 
     assert np.ptp(first, axis=0).max() > VIEW_PX / 2
 
 
-def test_imagery_that_is_gone_is_no_fault(index: GeoIndex, tmp_path: Path) -> None:
+def test_imagery_that_is_gone_is_no_fault(index: Index, tmp_path: Path) -> None:
     hits = index.query("node/61", k=2)
     imagery = index.manifest.settings["imagery"]
     kept = imagery["source"]
@@ -125,7 +125,7 @@ def test_chips_as_data() -> None:
     assert chip_uri(Chip(rgb, ~known)) is None
 
 
-def test_a_picture_and_its_entities(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
+def test_a_picture_and_its_entities(index: Index, ground: Path, tmp_path: Path) -> None:
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
     hits = index.query(image=picture, k=3).explain()
     assert write_page(hits, index, tmp_path / "hits.html") == ()

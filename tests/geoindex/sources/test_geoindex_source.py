@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 import geoindex
 from cli.app import app
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.pipeline.read import open_source
 from geoindex.storage.layout import ENTITIES, MANIFEST, search_files
 
 
-def columns(index: GeoIndex) -> dict[str, list[object]]:
+def columns(index: Index) -> dict[str, list[object]]:
     names = (
         "feature_id", "osm_type", "osm_id", "osm_version", "kind", "name", "content_hash",
         "tags", "geometry", "lon", "lat", "cell",
@@ -25,7 +25,7 @@ def columns(index: GeoIndex) -> dict[str, list[object]]:
 
 
 def test_an_index_built_from_an_index_has_the_same_entities_and_vectors(
-    small_index: GeoIndex, tmp_path: Path
+    small_index: Index, tmp_path: Path
 ) -> None:
     again = geoindex.build(small_index.path, tmp_path / "again.geoindex", resolution=(8, 9))
     assert columns(again) == columns(small_index)
@@ -38,7 +38,7 @@ def test_an_index_built_from_an_index_has_the_same_entities_and_vectors(
 
 
 def test_a_cell_and_a_box_are_those_of_a_build_from_the_map(
-    small_index: GeoIndex, small_map: Path, tmp_path: Path
+    small_index: Index, small_map: Path, tmp_path: Path
 ) -> None:
     wanted = {"resolution": 7, "bbox": (24.9, 60.1, 24.943, 60.2), "encoder": "tagpool"}
     ours, theirs = (
@@ -51,7 +51,7 @@ def test_a_cell_and_a_box_are_those_of_a_build_from_the_map(
 
 
 def test_its_entities_count_once_beside_the_map_they_came_from(
-    small_index: GeoIndex, small_map: Path, tmp_path: Path
+    small_index: Index, small_map: Path, tmp_path: Path
 ) -> None:
     both = geoindex.build(
         [small_index.path, small_map], tmp_path / "both", resolution=(8, 9), encoder="tagpool"
@@ -60,7 +60,7 @@ def test_its_entities_count_once_beside_the_map_they_came_from(
     assert both.manifest.notes["duplicates"] == len(small_index.entities.table)
 
 
-def test_the_command_builds_from_an_index(small_index: GeoIndex, tmp_path: Path) -> None:
+def test_the_command_builds_from_an_index(small_index: Index, tmp_path: Path) -> None:
     output = tmp_path / "again.geoindex"
     command = ["build", str(small_index.path), "-o", str(output), "--encoder", "tagpool"]
     found = CliRunner().invoke(app, command)
@@ -71,7 +71,7 @@ def test_the_command_builds_from_an_index(small_index: GeoIndex, tmp_path: Path)
 
 
 def test_its_vectors_are_no_part_of_what_a_source_is(
-    small_index: GeoIndex, small_map: Path, tmp_path: Path
+    small_index: Index, small_map: Path, tmp_path: Path
 ) -> None:
     other = geoindex.build(small_map, tmp_path / "pool", resolution=(8, 9), encoder="tagpool")
     ours, theirs = (open_source(index.path).describe() for index in (small_index, other))
@@ -83,7 +83,7 @@ def test_a_folder_that_is_no_index_is_refused(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
-def test_an_index_without_its_rows_says_so(small_index: GeoIndex, tmp_path: Path) -> None:
+def test_an_index_without_its_rows_says_so(small_index: Index, tmp_path: Path) -> None:
     copy = tmp_path / "copy.geoindex"
     shutil.copytree(small_index.path, copy)
     search_files(copy).rows(ENTITIES).unlink()
@@ -92,7 +92,7 @@ def test_an_index_without_its_rows_says_so(small_index: GeoIndex, tmp_path: Path
 
 
 @pytest.mark.parametrize("damage", ["rows", "manifest"])
-def test_a_damaged_index_says_so(small_index: GeoIndex, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_index_says_so(small_index: Index, tmp_path: Path, damage: str) -> None:
     copy = tmp_path / "copy.geoindex"
     shutil.copytree(small_index.path, copy)
     path = search_files(copy).rows(ENTITIES) if damage == "rows" else copy / MANIFEST
@@ -103,7 +103,7 @@ def test_a_damaged_index_says_so(small_index: GeoIndex, tmp_path: Path, damage: 
     assert not (tmp_path / "new.geoindex").exists()
 
 
-def test_rubbish_inside_of_the_rows_is_told(small_index: GeoIndex, tmp_path: Path) -> None:
+def test_rubbish_inside_of_the_rows_is_told(small_index: Index, tmp_path: Path) -> None:
     copy = tmp_path / "copy.geoindex"
     shutil.copytree(small_index.path, copy)
     path = search_files(copy).rows(ENTITIES)
@@ -115,7 +115,7 @@ def test_rubbish_inside_of_the_rows_is_told(small_index: GeoIndex, tmp_path: Pat
         geoindex.build(copy, tmp_path / "new.geoindex")
 
 
-def test_an_index_of_another_version_is_refused(small_index: GeoIndex, tmp_path: Path) -> None:
+def test_an_index_of_another_version_is_refused(small_index: Index, tmp_path: Path) -> None:
     copy = tmp_path / "copy.geoindex"
     shutil.copytree(small_index.path, copy)
     manifest = json.loads((copy / MANIFEST).read_text("utf-8"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from encoder.tags.table import TagTable
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import SourceError, UsageError
 from trainer.data.build_cache import cache_tokens
 from trainer.data.cache import TokenCache
@@ -17,7 +17,7 @@ def cache(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenCac
     return cache_tokens([small_map], tmp_path_factory.mktemp("tokens"), resolutions=[9, 8])
 
 
-def test_it_holds_the_entities_of_an_index(cache: TokenCache, small_index: GeoIndex) -> None:
+def test_it_holds_the_entities_of_an_index(cache: TokenCache, small_index: Index) -> None:
     table = small_index.entities.table
     assert len(cache) == table.num_rows
     kinds = [cache.kinds[i] for i in cache.kind]
@@ -39,7 +39,7 @@ def test_tags_have_the_tables_vectors(cache: TokenCache) -> None:
 
 
 def test_tiles_hold_what_touches_them_and_the_halo_what_does_not(
-    cache: TokenCache, small_index: GeoIndex
+    cache: TokenCache, small_index: Index
 ) -> None:
     cells = small_index.cells.table.to_pylist()
     for resolution in (8, 9):

@@ -6,7 +6,7 @@ import pytest
 import shapely
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import UsageError
 from tests.support.imagery_files import CENTRE, noise_raster, request_for
 from tests.support.osm_files import OsmFile
@@ -24,7 +24,7 @@ def at(east: float, north: float) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     """A triangle, a courtyard, a road and a tree, on ground of which there is a picture."""
     folder = tmp_path_factory.mktemp("shapes")
     osm = OsmFile()
@@ -45,7 +45,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
 
 
 @pytest.fixture(scope="module")
-def cache(index: GeoIndex, tmp_path_factory: pytest.TempPathFactory) -> TokenCache:
+def cache(index: Index, tmp_path_factory: pytest.TempPathFactory) -> TokenCache:
     return cache_tokens([index.path], tmp_path_factory.mktemp("tokens"), resolutions=[9])
 
 
@@ -54,7 +54,7 @@ def patches(cache: TokenCache) -> PatchSet:
     return read_patches(cache.folder, 1, tags=pooled_tags(cache), num_before=0)
 
 
-def shapes_in_metres(index: GeoIndex, lon: float, lat: float) -> dict[str, shapely.Geometry]:
+def shapes_in_metres(index: Index, lon: float, lat: float) -> dict[str, shapely.Geometry]:
     """Project all geometries by another's arithmetic, metres from a point; by kind."""
     project = pyproj.Transformer.from_crs(
         "EPSG:4326", f"+proj=aeqd +lat_0={lat} +lon_0={lon}", always_xy=True
@@ -68,7 +68,7 @@ def shapes_in_metres(index: GeoIndex, lon: float, lat: float) -> dict[str, shape
 
 
 def test_areas_lie_under_a_patch_by_the_part_that_they_cover(
-    index: GeoIndex, cache: TokenCache, patches: PatchSet
+    index: Index, cache: TokenCache, patches: PatchSet
 ) -> None:
     (tiles,), tags = cache.image_tiles(), pooled_tags(cache)
     kinds = np.array(cache.kinds)[cache.kind].tolist()

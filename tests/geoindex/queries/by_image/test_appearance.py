@@ -17,7 +17,7 @@ from PIL import Image
 
 import geoindex
 from geoindex import Query
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import IndexDamagedError, UsageError
 from geoindex.imagery.patch_store import Images
 from geoindex.imagery.request import ImageryRequest
@@ -36,7 +36,7 @@ def picture(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def truth(mixed: GeoIndex, picture: Path) -> dict[str, float]:
+def truth(mixed: Index, picture: Path) -> dict[str, float]:
     return brute(mixed, picture)
 
 
@@ -64,7 +64,7 @@ def ground_of(
 @pytest.mark.parametrize("side_m", [1.0, 40.0, 96.0])
 @pytest.mark.parametrize("level", [1, 2, 4])
 def test_the_ground_of_an_entity_is_that_of_geodesy(
-    mixed: GeoIndex, side_m: float, level: int
+    mixed: Index, side_m: float, level: int
 ) -> None:
     images = Images(mixed)
     ground = Ground(mixed, images, level)
@@ -87,7 +87,7 @@ def test_the_ground_of_an_entity_is_that_of_geodesy(
     assert counts["Wide Park"] > counts["House 1 1"] > 0
 
 
-def test_patches_lie_where_the_build_read_them(mixed: GeoIndex) -> None:
+def test_patches_lie_where_the_build_read_them(mixed: Index) -> None:
     images = Images(mixed)
     ground = Ground(mixed, images)
     from geoindex.geo.h3 import cells_at
@@ -97,7 +97,7 @@ def test_patches_lie_where_the_build_read_them(mixed: GeoIndex) -> None:
     np.testing.assert_array_equal(cells_at(*ground.lon_lat.T, resolution=11), home)
 
 
-def brute(index: GeoIndex, picture: Path) -> dict[str, float]:
+def brute(index: Index, picture: Path) -> dict[str, float]:
     """Return the similarity of every entity that has imagery, one by one and in float64."""
     images = Images(index)
     seen = see(read_picture(picture, images.settings), images)
@@ -119,7 +119,7 @@ def brute(index: GeoIndex, picture: Path) -> dict[str, float]:
 
 
 def test_a_picture_is_compared_with_every_entity(
-    mixed: GeoIndex, picture: Path, truth: dict[str, float]
+    mixed: Index, picture: Path, truth: dict[str, float]
 ) -> None:
     hits = mixed.query(image=picture, k=1000)
     assert len(hits) == hits.num_passing == len(truth)
@@ -177,7 +177,7 @@ FILTERS: list[tuple[dict[str, Any], Callable[[Row], bool]]] = [
 
 @pytest.mark.parametrize(("options", "passes"), FILTERS, ids=[str(f[0]) for f in FILTERS])
 def test_filters_are_exact(
-    mixed: GeoIndex,
+    mixed: Index,
     picture: Path,
     truth: dict[str, float],
     options: dict[str, Any],
@@ -198,7 +198,7 @@ def test_filters_are_exact(
     assert few.ids == hits.ids[:3]
 
 
-def test_ids_are_filters_too(mixed: GeoIndex, picture: Path, truth: dict[str, float]) -> None:
+def test_ids_are_filters_too(mixed: Index, picture: Path, truth: dict[str, float]) -> None:
     ranking = mixed.query(image=picture, k=1000).ids
     some = sorted(truth)[::7]
     only = mixed.query(image=picture, k=1000, ids=some)
@@ -207,7 +207,7 @@ def test_ids_are_filters_too(mixed: GeoIndex, picture: Path, truth: dict[str, fl
     assert without.ids == [name for name in ranking if name not in some]
 
 
-def test_places_are_filters_too(mixed: GeoIndex, picture: Path) -> None:
+def test_places_are_filters_too(mixed: Index, picture: Path) -> None:
     park = next(row for row in rows_of(mixed) if row["name"] == "Wide Park")
     area = shapely.from_wkb(park["geometry"])
     inside = {
@@ -225,7 +225,7 @@ def test_places_are_filters_too(mixed: GeoIndex, picture: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_filters_change_no_bit_of_a_ranking(data: st.DataObject, mixed: GeoIndex) -> None:
+def test_filters_change_no_bit_of_a_ranking(data: st.DataObject, mixed: Index) -> None:
     """What is left of a ranking is the ranking of what is left."""
     images = Images(mixed)
     side_m = data.draw(st.sampled_from([5.0, 32.0, 64.0, 200.0]))
@@ -237,7 +237,7 @@ def test_filters_change_no_bit_of_a_ranking(data: st.DataObject, mixed: GeoIndex
     np.testing.assert_array_equal(appearance.of(rows).vectors, whole[rows])
 
 
-def test_entities_of_a_cell_differ_and_see_beyond_it(mixed: GeoIndex, picture: Path) -> None:
+def test_entities_of_a_cell_differ_and_see_beyond_it(mixed: Index, picture: Path) -> None:
     images, column = Images(mixed), mixed.entities.column("cell")
     ground = Ground(mixed, images)
     pairs = ground.about(np.arange(len(column)), 64.0)
@@ -256,7 +256,7 @@ def test_entities_of_a_cell_differ_and_see_beyond_it(mixed: GeoIndex, picture: P
 
 @pytest.mark.parametrize(("times", "least"), [(1.0, 0.7), (2.0, 0.7), (4.0, 0.6)])
 def test_a_picture_finds_its_own_house(
-    mixed: GeoIndex, ground: Path, tmp_path: Path, times: float, least: float
+    mixed: Index, ground: Path, tmp_path: Path, times: float, least: float
 ) -> None:
     ranks = []
     for row in rows_of(mixed):
@@ -272,9 +272,7 @@ def test_a_picture_finds_its_own_house(
     assert np.mean(np.array(ranks) < 5) >= 0.9, ranks
 
 
-def test_a_picture_without_a_place_finds_houses(
-    mixed: GeoIndex, ground: Path, tmp_path: Path
-) -> None:
+def test_a_picture_without_a_place_finds_houses(mixed: Index, ground: Path, tmp_path: Path) -> None:
     row = next(row for row in rows_of(mixed) if row["name"] == "House 1 1")
     placed = chip_of(ground, row["lon"], row["lat"], tmp_path / "a.tif")
     import rasterio
@@ -290,7 +288,7 @@ def test_a_picture_without_a_place_finds_houses(
 
 
 def test_an_index_of_before_answers_pictures_of_its_own_pixels_alone(
-    mixed: GeoIndex, ground: Path, picture: Path, tmp_path: Path
+    mixed: Index, ground: Path, picture: Path, tmp_path: Path
 ) -> None:
     """It holds other tokens of coarser ground, or none."""
     old = Path(shutil.copytree(mixed.path, tmp_path / "old.geoindex"))
@@ -323,7 +321,7 @@ def test_ground_without_any_imagery(ground: Path, picture: Path, tmp_path: Path)
     assert hits.explain().why == ()
 
 
-def test_what_a_picture_cannot_be_asked_with(mixed: GeoIndex, picture: Path) -> None:
+def test_what_a_picture_cannot_be_asked_with(mixed: Index, picture: Path) -> None:
     for options in ({"focus": "own"}, {"like": "node/1"}, {"tags": "amenity=cafe"}):
         with pytest.raises(UsageError, match="pictures of the ground alone"):
             mixed.query(image=picture, **options)
@@ -340,7 +338,7 @@ def ranking_of(truth: dict[str, float]) -> Ranking:
 
 @pytest.mark.parametrize("least", [-1.0, 0.5, 0.9, 1.0])
 def test_a_least_similarity_ends_the_ranking(
-    mixed: GeoIndex, picture: Path, truth: dict[str, float], least: float
+    mixed: Index, picture: Path, truth: dict[str, float], least: float
 ) -> None:
     hits = mixed.query(image=picture, k=1000, min_similarity=least)
     assert set(hits.ids) == {name for name, value in truth.items() if value >= least}
@@ -350,7 +348,7 @@ def test_a_least_similarity_ends_the_ranking(
 @pytest.mark.parametrize("k", [2, 1000])
 @pytest.mark.parametrize("one_per", ["kind", "name", "cell:11", "cell:10"])
 def test_one_per_keeps_the_best_of_each(
-    mixed: GeoIndex, picture: Path, truth: dict[str, float], one_per: str, k: int
+    mixed: Index, picture: Path, truth: dict[str, float], one_per: str, k: int
 ) -> None:
     import h3
 
@@ -373,7 +371,7 @@ def test_one_per_keeps_the_best_of_each(
     assert len(best) > 1
 
 
-def units_of(index: GeoIndex, picture: Path) -> dict[str, NDArray[np.float64]]:
+def units_of(index: Index, picture: Path) -> dict[str, NDArray[np.float64]]:
     """Return the unit vector of each entity as a picture is compared with it."""
     images = Images(index)
     seen = see(read_picture(picture, images.settings), images)
@@ -400,7 +398,7 @@ def diverse(
 
 @pytest.mark.parametrize("diversity", [0.1, 0.5, 1.0])
 def test_diversity_is_of_what_the_picture_is_compared_with(
-    mixed: GeoIndex, picture: Path, diversity: float
+    mixed: Index, picture: Path, diversity: float
 ) -> None:
     plain = mixed.query(image=picture, k=1000)
     units = units_of(mixed, picture)
@@ -416,7 +414,7 @@ def test_diversity_is_of_what_the_picture_is_compared_with(
 
 
 def test_rankings_are_filtered_and_reranked_at_once(
-    mixed: GeoIndex, picture: Path, truth: dict[str, float]
+    mixed: Index, picture: Path, truth: dict[str, float]
 ) -> None:
     rows = {row["feature_id"]: row for row in rows_of(mixed)}
     best: dict[str, str] = {}
@@ -440,7 +438,7 @@ def test_rankings_are_filtered_and_reranked_at_once(
 
 
 def test_the_query_is_kept_saved_and_asked_again(
-    mixed: GeoIndex, picture: Path, tmp_path: Path
+    mixed: Index, picture: Path, tmp_path: Path
 ) -> None:
     query = Query(image=picture, where="building", one_per="name", k=4)
     hits = mixed.query(query)
@@ -466,7 +464,7 @@ def test_the_query_is_kept_saved_and_asked_again(
     ],
 )
 def test_a_table_of_pictures_is_answered_as_each_alone(
-    mixed: GeoIndex, ground: Path, picture: Path, tmp_path: Path, options: dict[str, Any]
+    mixed: Index, ground: Path, picture: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     coarse = chip_of(ground, *CENTRE, tmp_path / "coarse.tif", gsd_m=2 * GSD_M)
     other = chip_of(ground, *CENTRE, tmp_path / "other.tif")
@@ -503,7 +501,7 @@ def test_a_table_of_pictures_is_answered_as_each_alone(
 
 
 @pytest.fixture(scope="module")
-def beside(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
+def beside(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """Another map of the same ground, its ids those of `mixed` by number alone."""
     town = Town(CENTRE[0] - 4e-4, CENTRE[1])
     for i in range(-3, 4):
@@ -518,14 +516,14 @@ def beside(ground: Path, tmp_path_factory: pytest.TempPathFactory) -> GeoIndex:
 
 
 @pytest.fixture(scope="module")
-def truth_beside(beside: GeoIndex, picture: Path) -> dict[str, float]:
+def truth_beside(beside: Index, picture: Path) -> dict[str, float]:
     return brute(beside, picture)
 
 
 @pytest.mark.parametrize("k", [1, 9, 1000])
 def test_two_indexes_with_imagery_are_one_ranking(
-    mixed: GeoIndex,
-    beside: GeoIndex,
+    mixed: Index,
+    beside: Index,
     picture: Path,
     truth: dict[str, float],
     truth_beside: dict[str, float],
@@ -546,7 +544,7 @@ def test_two_indexes_with_imagery_are_one_ranking(
 
 
 def test_another_index_alone_is_searched_and_explained(
-    mixed: GeoIndex, beside: GeoIndex, picture: Path
+    mixed: Index, beside: Index, picture: Path
 ) -> None:
     hits = mixed.query(image=picture, target=beside, k=5).explain()
     own = beside.query(image=picture, k=5).explain()
@@ -571,7 +569,7 @@ def test_another_index_alone_is_searched_and_explained(
 
 @pytest.mark.parametrize("options", [{}, {"where": "building"}, {"cells": True}])
 def test_each_index_says_what_has_no_imagery(
-    mixed: GeoIndex, beside: GeoIndex, picture: Path, options: dict[str, Any]
+    mixed: Index, beside: Index, picture: Path, options: dict[str, Any]
 ) -> None:
     expected = []
     for index in (mixed, beside):
@@ -585,9 +583,7 @@ def test_each_index_says_what_has_no_imagery(
         assert text in note
 
 
-def test_cells_of_two_indexes_are_one_ranking(
-    mixed: GeoIndex, beside: GeoIndex, picture: Path
-) -> None:
+def test_cells_of_two_indexes_are_one_ranking(mixed: Index, beside: Index, picture: Path) -> None:
     each = [(row["similarity"], str(index.path), row["region_id"])
             for index in (mixed, beside)
             for row in index.query(image=picture, cells=True, k=1000)]  # fmt: skip
@@ -598,7 +594,7 @@ def test_cells_of_two_indexes_are_one_ranking(
 
 
 def test_indexes_of_other_image_tokens_are_refused(
-    mixed: GeoIndex, beside: GeoIndex, picture: Path, tmp_path: Path
+    mixed: Index, beside: Index, picture: Path, tmp_path: Path
 ) -> None:
     copied = Path(shutil.copytree(beside.path, tmp_path / "other.geoindex"))
     manifest = json.loads((copied / "manifest.json").read_text())
@@ -613,7 +609,7 @@ def test_indexes_of_other_image_tokens_are_refused(
 
 
 def test_an_index_without_imagery_is_refused(
-    mixed: GeoIndex, small_index: GeoIndex, picture: Path
+    mixed: Index, small_index: Index, picture: Path
 ) -> None:
     with pytest.raises(UsageError, match="without imagery"):
         small_index.query(image=picture)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.imagery.patch_store import Images, scaled
 from geoindex.queries.by_image.appearance import EntityAppearance
 from geoindex.queries.by_image.explanation import ImageComparison, PatchPair
@@ -20,7 +20,7 @@ from tests.support.pictures import chip_of, metres, rows_of
 @pytest.mark.parametrize("cells", [False, True])
 @pytest.mark.parametrize("gsd_m", [0.5, 1.0])
 def test_images_have_all_of_the_similarity(
-    mixed: GeoIndex, ground: Path, tmp_path: Path, *, cells: bool, gsd_m: float
+    mixed: Index, ground: Path, tmp_path: Path, *, cells: bool, gsd_m: float
 ) -> None:
     picture = chip_of(ground, *CENTRE, tmp_path / "a.tif", gsd_m=gsd_m)
     hits = mixed.query(image=picture, k=5, cells=cells).explain()
@@ -40,7 +40,7 @@ def test_images_have_all_of_the_similarity(
 
 
 def test_the_nearest_patches_are_those_of_brute_force(
-    mixed: GeoIndex, ground: Path, tmp_path: Path
+    mixed: Index, ground: Path, tmp_path: Path
 ) -> None:
     picture = chip_of(ground, CENTRE[0] + 3e-4, CENTRE[1], tmp_path / "a.tif")
     (why,) = mixed.query(image=picture, k=1).explain().why or ()
@@ -66,9 +66,7 @@ def test_the_nearest_patches_are_those_of_brute_force(
     assert len({pair.picture for pair in why.image.nearest}) == 3
 
 
-def test_the_map_under_a_hit_is_that_of_shapely(
-    mixed: GeoIndex, ground: Path, tmp_path: Path
-) -> None:
+def test_the_map_under_a_hit_is_that_of_shapely(mixed: Index, ground: Path, tmp_path: Path) -> None:
     picture = chip_of(ground, CENTRE[0] - 3e-4, CENTRE[1] + 2e-4, tmp_path / "a.tif")
     (why,) = mixed.query(image=picture, k=1).explain().why or ()
     assert why.image is not None
@@ -106,7 +104,7 @@ def test_words() -> None:
     assert plain.as_dict()["hit_like_picture"] is None
 
 
-def test_places_in_a_picture_are_told_from_its_middle(mixed: GeoIndex, tmp_path: Path) -> None:
+def test_places_in_a_picture_are_told_from_its_middle(mixed: Index, tmp_path: Path) -> None:
     """A picture without a place is filled up in the east and the south."""
     from PIL import Image
 
@@ -123,7 +121,7 @@ def test_places_in_a_picture_are_told_from_its_middle(mixed: GeoIndex, tmp_path:
 
 @pytest.mark.parametrize("cells", [False, True])
 def test_a_table_of_pictures_is_explained_as_each_alone(
-    mixed: GeoIndex, ground: Path, tmp_path: Path, *, cells: bool
+    mixed: Index, ground: Path, tmp_path: Path, *, cells: bool
 ) -> None:
     pictures = [
         chip_of(ground, CENTRE[0] + i * 3e-4, CENTRE[1], tmp_path / f"{i}.tif", gsd_m=0.5 + 0.5 * i)
@@ -141,7 +139,7 @@ def test_a_table_of_pictures_is_explained_as_each_alone(
 
 
 def test_reranked_hits_are_explained_in_their_order(
-    mixed: GeoIndex, ground: Path, tmp_path: Path
+    mixed: Index, ground: Path, tmp_path: Path
 ) -> None:
     picture = chip_of(ground, *CENTRE, tmp_path / "a.tif")
     hits = mixed.query(image=picture, k=6, diversity=0.7).explain()

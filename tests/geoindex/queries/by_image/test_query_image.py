@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.imagery.patch_store import Images
 from geoindex.queries.by_image.query_image import read_picture, see
@@ -23,7 +23,7 @@ from tests.support.pictures import cut, inner_cells, whole_cells
 
 @pytest.mark.parametrize(("shift_m", "most"), [(0.0, 1), (3.0, 5)])
 def test_a_picture_finds_its_own_place(
-    index: GeoIndex, ground: Path, tmp_path: Path, shift_m: float, most: int
+    index: Index, ground: Path, tmp_path: Path, shift_m: float, most: int
 ) -> None:
     ranks = []
     for cell in inner_cells(index):
@@ -36,9 +36,7 @@ def test_a_picture_finds_its_own_place(
     assert max(ranks) <= most, ranks
 
 
-def test_a_picture_is_compared_with_every_cell(
-    index: GeoIndex, ground: Path, tmp_path: Path
-) -> None:
+def test_a_picture_is_compared_with_every_cell(index: Index, ground: Path, tmp_path: Path) -> None:
     images = Images(index)
     picture = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif")
     asked = see(read_picture(picture, images.settings), images).vector.astype(np.float64)
@@ -53,7 +51,7 @@ def test_a_picture_is_compared_with_every_cell(
     assert any("lies at" in note for note in hits.notes)
 
 
-def test_a_picture_without_a_place(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
+def test_a_picture_without_a_place(index: Index, ground: Path, tmp_path: Path) -> None:
     placed = cut(ground, whole_cells(index)[0], tmp_path / "chip.tif", side_m=64.0)
     with rasterio.open(placed) as raster:
         Image.fromarray(raster.read().transpose(1, 2, 0)).save(tmp_path / "chip.png")
@@ -66,7 +64,7 @@ def test_a_picture_without_a_place(index: GeoIndex, ground: Path, tmp_path: Path
     assert any("has no place" in note for note in hits.notes)
 
 
-def test_filters_apply_before_the_search(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
+def test_filters_apply_before_the_search(index: Index, ground: Path, tmp_path: Path) -> None:
     cell = whole_cells(index)[0]
     picture = cut(ground, cell, tmp_path / "chip.tif")
     west, east = CENTRE[0], CENTRE[0] + 0.01
@@ -79,7 +77,7 @@ def test_filters_apply_before_the_search(index: GeoIndex, ground: Path, tmp_path
     assert {row["resolution"] for row in far} == {RESOLUTION}
 
 
-def test_what_cannot_be_asked(index: GeoIndex, ground: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_asked(index: Index, ground: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no picture"):
         index.query(image=tmp_path / "none.png")
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -100,7 +98,7 @@ def test_an_index_without_imagery(town: Path, tmp_path: Path) -> None:
         bare.query(image=tmp_path / "plain.png")
 
 
-def test_other_tokens_are_noticed(index: GeoIndex, tmp_path: Path) -> None:
+def test_other_tokens_are_noticed(index: Index, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(index.path, tmp_path / "copy.geoindex"))
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["settings"]["imagery"]["tokens_fingerprint"] = "0" * 16
