@@ -1,4 +1,4 @@
-"""How much memory does a build take, and how much of it grows with the map?
+"""Measure the memory of a build, and how much of it grows with the map.
 
     python bench/build_memory.py [FILE.osm.pbf ...] [--encoder default] [--rows 2000000]
 

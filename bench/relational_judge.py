@@ -1,4 +1,4 @@
-"""Which vectors find entities of the same kind in other places, when kinds are hidden?
+"""Measure which vectors find entities of the same kind in other places, when kinds are hidden.
 
     python bench/relational_judge.py PLACES RUN [RUN ...] --places monaco helsinki ...
 

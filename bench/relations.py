@@ -1,4 +1,4 @@
-"""How long do relations between entities take? CPU µs an entity, by map.
+"""Measure the relations between entities: CPU µs an entity, by map.
 
     python bench/relations.py FILE.osm.pbf ... [--block-rows 32768]
 

@@ -1,6 +1,6 @@
 """Measure what storing vectors in fewer bits costs: recall against the vectors as they were made.
 
-Some rows are asked about, with the vectors that are stored, and their nearest rows by the vectors
+Some rows are searched for, with the vectors that are stored, and their nearest rows by the vectors
 of float32 are kept beside the index: so the same is measured again by whoever checks it, when those
 vectors are long gone. Rows whose tenth and eleventh nearest are ties are not asked: either would be
 right.
@@ -68,7 +68,7 @@ def _nearest(
 
 
 def _true_nearest(files: SearchFiles, table: str, name: str) -> dict[str, list[Any]]:
-    """Return keys of rows that are asked about to the keys of their nearest."""
+    """Return keys of sampled rows to the keys of their nearest."""
     vectors = map_matrix(files.vectors(table, name))
     keys = Rows(files.rows(table)).table[_KEYS[table]]
     rows = held_rows(vectors, num_queries=_NUM_QUERIES)

@@ -63,7 +63,7 @@ def check_index(
     Parameters
     ----------
     num_queries
-        How many entities are asked about, for each focus, against brute force.
+        How many entities are searched for, for each focus, and compared with brute force.
     seed
         Chooses them.
     """

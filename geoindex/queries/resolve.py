@@ -137,7 +137,7 @@ def resolution_named(references: Sequence[Reference]) -> int | None:
     levels = sorted(set(resolution_of(cells).tolist())) if cells else []
     if len(levels) > 1:
         shown_levels = ", ".join(map(str, levels))
-        msg = f"the cells asked about are of the resolutions {shown_levels}; want one of them"
+        msg = f"the cells named are of the resolutions {shown_levels}; want one of them"
         raise UsageError(msg)
     return levels[0] if levels else None
 

@@ -50,7 +50,7 @@ from geoindex.storage.workspace import Workspace
 
 #: What may be asked for: no approximate index, one if the table is large, or one of a kind.
 KINDS = ("none", "auto", *BACKEND_OF)
-#: Where k-means may run; a GPU that is not there is told.
+#: Where k-means may run; a note says so where there is no GPU.
 DEVICES = ("auto", "cpu", "cuda")
 #: From this many rows on `auto` makes one: the exact search then takes some 30 ms.
 AUTO_ROWS = 5_000_000

@@ -9,7 +9,7 @@ the index found fewer rows than pass         exact
 else                                         the approximate index, and the answer says so
 ===========================================  ======================================================
 
-Whoever asks for a backend by its name and is answered by the exact search is told why.
+Where a backend is named and the exact search answers instead, a note says why.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Measure how much of the exact answer an approximate search finds, on held queries.
 
 Queries are rows of the table, chosen by a seed, that may not answer themselves: what `--like` asks.
-Those that settings are chosen by are not those that recall is told of.
+Settings are chosen by other queries than those whose recall is reported.
 """
 
 import numpy as np

@@ -7,7 +7,7 @@ places by heart (docs/decisions/0007). Closed form: nothing is drawn, nothing de
 
 No patch is covered less than not at all, nor more than wholly; a straight line does not know that.
 So what it tells is held within what was seen under patches, column by column, before it is
-averaged: a field that is told to be less than bare then hides no house beside it.
+averaged: a field that is predicted to be less than bare then hides no house beside it.
 
 The penalty is the largest that ground left out hardly tells from the best one: within a half of
 its standard error. That ground lies in the same places as what is learnt from, and a new place is

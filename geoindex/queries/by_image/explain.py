@@ -2,7 +2,7 @@
 
 The similarity is all of images: tags and geometry add nothing, and leaving them out changes
 nothing. It is that of two means, so no patch of the one belongs to a patch of the other; which are
-most alike is told beside it, on the same scale.
+most alike stands beside it, on the same scale.
 """
 
 from collections import Counter

@@ -87,7 +87,7 @@ class PatchGrid:
         ----------
         low, high
             West and south, east and north of each, shape ``(n, 2)``. What runs over the
-            antimeridian holds the points beyond it; no point is told twice.
+            antimeridian holds the points beyond it; no point counts twice.
         """
         box, west, east = _pieces(low[:, 0], high[:, 0])
         first, last = self._rows(low[box, 1]), self._rows(high[box, 1])

@@ -88,7 +88,7 @@ def columns_off_m(
     points, metres
         Shape ``(k, 2)``: points, and `metres_per_degree` there.
     of
-        Which point each place is told from, shape ``(n,)``.
+        Which point each place is measured from, shape ``(n,)``.
     """
     lon -= points[:, 0][of]
     lat -= points[:, 1][of]
