@@ -4,9 +4,8 @@ Queries and rows are multiplied block by block. A product in float32 finds every
 among a query's nearest, and these are measured again as `geoindex.search.similarity` does:
 the answers are those of one query at a time, bit by bit.
 
-What may be among the nearest is bounded by a floor for each query: the k-th similarity of a sample of
-the rows, raised while rows are found (`geoindex.search.exact_batch`). So no row of a block is
-ever sorted.
+What may be among the nearest is bounded by a floor for each query: the k-th similarity of a sample
+of the rows, raised while rows are found. So no row of a block is ever sorted.
 
 Which rows may be among the nearest to each query of a block? What was found above the floors.
 """
@@ -101,7 +100,7 @@ class Found:
                 self.floor[query] = rough[best].min()
         queries, rows, rough = (np.concatenate(part) for part in zip(*kept, strict=True))
         self._parts = [(queries, rows, rough)]
-        # ties with the last cannot be distinguished here: as many again may come before the next look
+        # ties with the last are kept here: as many again may come before the next look
         self._num_held = 0
 
 
