@@ -40,7 +40,12 @@ from geoindex.progress import Reporter, Silent
 from geoindex.search.ann_records import VECTORS
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
-from geoindex.storage.filesystem import exchange, give_back_memory, read_batches
+from geoindex.storage.filesystem import (
+    exchange,
+    give_back_memory,
+    large_blocks_apart,
+    read_batches,
+)
 from geoindex.storage.lance_tables import (
     cell_schema,
     entity_schema,
@@ -187,7 +192,7 @@ def _build(
             images, files, workspace.path(f"images-{key}"), reporter=reporter
         )
         seen_cells = seen_by(encoder, images, levels, files, settings["imagery"], reporter)
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), large_blocks_apart():
         embed(
             files, encoder, folder, rows,
             home=home, levels=levels, images=seen_cells, reporter=reporter,
@@ -202,7 +207,8 @@ def _build(
     del rows, levels, home, seen_cells
     give_back_memory()
     index = workspace.path(f"index-{key}")
-    _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
+    with large_blocks_apart():
+        _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
     with suppress(OSError):
         output.rmdir()  # an empty folder may be replaced; a full one is exchanged
     exchange(index, output)
