@@ -67,9 +67,9 @@ def measure(
     kinds = np.array(index.entities.table["kind"].to_pylist(), object)
     scores: dict[str, list[float]] = defaultdict(list)
     for row, key, a, b in triples:
-        has = index.tag_lists.code_by_row(key)
-        codes = index.tag_lists.key_codes(key)
-        code = codes.start + index.tag_lists.values(codes).index(b)
+        has = index.tag_index.code_by_row(key)
+        codes = index.tag_index.key_codes(key)
+        code = codes.start + index.tag_index.values(codes).index(b)
         wanted = np.flatnonzero((has == code) & (kinds == kinds[row]))
         own = unit(vectors[row])
         minus, plus = (unit(embed_tags(index.encoder, {key: value})) for value in (a, b))

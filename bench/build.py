@@ -78,7 +78,7 @@ def stages(file: Path, folder: Path) -> Callable[[], int]:
     from geoindex.progress import Silent
     from geoindex.storage.filesystem import read_batches
     from geoindex.storage.layout import ENTITIES, SearchFiles
-    from geoindex.storage.tag_index import write_tag_lists
+    from geoindex.storage.tag_index import write_tag_index
     from geoindex.storage.workspace import Workspace
 
     def run() -> int:
@@ -88,7 +88,7 @@ def stages(file: Path, folder: Path) -> Callable[[], int]:
         files = SearchFiles(workspace.path("search/-").parent)
         rows, scratch = files.rows(ENTITIES), workspace.path("scratch")
         num_rows, _ = order_rows(staged, rows, scratch=scratch, advance=lambda _: None)
-        write_tag_lists(read_batches(rows), files, advance=lambda _: None)
+        write_tag_index(read_batches(rows), files, advance=lambda _: None)
         return num_rows
 
     return run

@@ -131,7 +131,7 @@ def stage(name: str, rows: Path, folder: Path) -> float:
     from geoindex.sources.base import SourceInfo
     from geoindex.storage.filesystem import read_batches
     from geoindex.storage.layout import ENTITIES, SearchFiles
-    from geoindex.storage.tag_index import write_tag_lists
+    from geoindex.storage.tag_index import write_tag_index
 
     files = SearchFiles(folder)
     peaks = Peaks()
@@ -142,7 +142,7 @@ def stage(name: str, rows: Path, folder: Path) -> float:
             staged = [Staged(info, rows, Counter())]
             order_rows(staged, folder / "rows.arrow", scratch=folder / "s", advance=lambda _: None)
         elif name == "tags":
-            write_tag_lists(read_batches(rows), files, advance=lambda _: None)
+            write_tag_index(read_batches(rows), files, advance=lambda _: None)
         else:
             files.rows(ENTITIES).symlink_to(rows)
             home = np.concatenate([batch["cell"].to_numpy() for batch in read_batches(rows)])

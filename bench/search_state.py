@@ -19,7 +19,7 @@ from geoindex.search.base import Approximate, Exact
 from geoindex.search.pruning import make_codes
 from geoindex.search.recall import WANTED_RECALL, held_rows, recall_of, true_similarity
 from geoindex.storage.layout import ENTITIES
-from geoindex.storage.zone_map import Zones
+from geoindex.storage.zone_map import ZoneMap
 
 #: Of how many queries the similarity to all rows is known.
 MOST = 80
@@ -100,7 +100,7 @@ class Bench:
 
         rows = Rows()
         manifest = SimpleNamespace(resolutions=[RESOLUTION])
-        zones = Zones(self.world.lon, self.world.lat)
+        zones = ZoneMap(self.world.lon, self.world.lat)
         return SimpleNamespace(
             rows_of=lambda _table: rows,
             entities=rows,

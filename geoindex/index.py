@@ -24,8 +24,8 @@ from geoindex.storage.filesystem import identity, map_matrix
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.row_store import Rows
-from geoindex.storage.tag_index import TagLists
-from geoindex.storage.zone_map import Zones
+from geoindex.storage.tag_index import TagIndex
+from geoindex.storage.zone_map import ZoneMap
 from geoindex.types import check_backend, check_focus, check_table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class IndexReader:
         self.notes: tuple[str, ...] = ()
         self._identity = identity(self.files.folder)
         self._matrices: dict[tuple[str, str], NDArray[np.float32]] = {}
-        self._zones: dict[str, Zones] = {}
+        self._zones: dict[str, ZoneMap] = {}
         self._searchers: dict[tuple[str, str, str], Searcher] = {}
 
     def __repr__(self) -> str:
@@ -89,9 +89,9 @@ class IndexReader:
         return self._open_rows(CELLS)
 
     @cached_property
-    def tag_lists(self) -> TagLists:
+    def tag_index(self) -> TagIndex:
         """Which rows have which tags."""
-        return self._mapped(lambda: TagLists(self.files))
+        return self._mapped(lambda: TagIndex(self.files))
 
     def _open_rows(self, table: str) -> Rows:
         return self._mapped(lambda: Rows(self.files.rows(table)))
@@ -151,11 +151,11 @@ class IndexReader:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
 
-    def zones(self, table: str) -> Zones:
+    def zones(self, table: str) -> ZoneMap:
         """Return the points of a table's rows, in blocks; see `geoindex.storage.zone_map`."""
         if table not in self._zones:
             rows = self.rows_of(table)
-            self._zones[table] = Zones(rows.column("lon"), rows.column("lat"))
+            self._zones[table] = ZoneMap(rows.column("lon"), rows.column("lat"))
         return self._zones[table]
 
     def searcher(self, table: str, *, focus: str = "context", backend: str = "auto") -> Searcher:

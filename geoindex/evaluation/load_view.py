@@ -96,7 +96,7 @@ def make_view(
 
 def _part(index: IndexReader, name: str) -> _Part:
     table = index.entities.table
-    lists = index.tag_lists
+    lists = index.tag_index
     return _Part(
         name,
         content_fingerprint([*table["feature_id"].to_pylist(), *table["content_hash"].to_pylist()]),

@@ -156,7 +156,7 @@ def _unlabelled(
     if table == "cells":
         msg = "--where is for entities; cells have no tags. Leave it out, or label entities"
         raise UsageError(msg)
-    passing = rows_where(parse_where(where), index.tag_lists, num_rows=len(index.entities))
+    passing = rows_where(parse_where(where), index.tag_index, num_rows=len(index.entities))
     rows = np.intersect1d(rows, passing, assume_unique=True)
     if not rows.size:
         msg = f"no entity without a label passes --where {where!r}; nothing is left to predict"

@@ -34,7 +34,7 @@ def _where(selection: "Selection", where: Any) -> None:
     from geoindex.filters.tag_filter import rows_where
 
     index = selection.index
-    selection.keep(rows_where(where, index.tag_lists, num_rows=len(index.entities)))
+    selection.keep(rows_where(where, index.tag_index, num_rows=len(index.entities)))
 
 
 def _bbox(selection: "Selection", bbox: Any) -> None:
@@ -112,7 +112,7 @@ def _parse_name(value: Any) -> Any:
 def _name(selection: "Selection", pattern: Any) -> None:
     from geoindex.lookup.ids import rows_of_name
 
-    selection.keep(rows_of_name(selection.index.tag_lists, pattern))
+    selection.keep(rows_of_name(selection.index.tag_index, pattern))
 
 
 def _ids(selection: "Selection", ids: tuple[str, ...]) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geoindex.storage.tag_index import TagLists
+    from geoindex.storage.tag_index import TagIndex
 
 Operator: TypeAlias = Literal["<", "<=", ">", ">="]
 
@@ -260,12 +260,12 @@ def _grouped(part: Where) -> str:
     return f"({part})" if isinstance(part, And | Or) and part.parts else str(part)
 
 
-def rows_where(where: Where, tags: TagLists, *, num_rows: int) -> NDArray[np.int64]:
+def rows_where(where: Where, tags: TagIndex, *, num_rows: int) -> NDArray[np.int64]:
     """Return the rows whose tags match, ascending."""
     return np.flatnonzero(_mask(where, tags, num_rows))
 
 
-def _mask(where: Where, tags: TagLists, num_rows: int) -> NDArray[np.bool_]:
+def _mask(where: Where, tags: TagIndex, num_rows: int) -> NDArray[np.bool_]:
     match where:
         case And(parts):
             every = np.ones(num_rows, np.bool_)
@@ -285,7 +285,7 @@ def _mask(where: Where, tags: TagLists, num_rows: int) -> NDArray[np.bool_]:
     return found
 
 
-def _matching_codes(where: HasKey | KeyIn | KeyGlob | Compare, tags: TagLists) -> list[range]:
+def _matching_codes(where: HasKey | KeyIn | KeyGlob | Compare, tags: TagIndex) -> list[range]:
     """Return the codes of the key's tags that match, as runs: their rows lie end to end."""
     found: list[range] = []
     for key in forms_of(where.key):

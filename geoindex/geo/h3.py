@@ -64,6 +64,7 @@ def check_resolution(resolution: int) -> int:
 
 
 # more digits than a cell has in hexadecimal
+_FINEST_OF_FLOATS = 12
 _DECIMAL = re.compile(r"[0-9]{17,20}(\.0*)?|[0-9](\.[0-9]+)?e\+?1[6-9]", re.IGNORECASE)
 
 
@@ -71,7 +72,8 @@ def parse_cell(text: str) -> int:
     """Parse an H3 cell written as 15 or 16 hexadecimal digits, or as its 64-bit number.
 
     DuckDB, pandas and Arrow write the number, of 18 or 19 decimal digits, and as a float where a
-    column has gaps: a float64 rounds the ones in which a cell ends, which are put back.
+    column has gaps: a float64 rounds the ones in which a cell ends, which are put back, to
+    resolution 12; of finer cells it has lost which they were.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def parse_cell(text: str) -> int:
 
     stripped = text.strip()
     if _DECIMAL.fullmatch(stripped):
-        stripped = f"{_exact(stripped):x}"
+        stripped = f"{_exact(stripped):015x}"
     if not re.fullmatch(r"[0-9a-fA-F]{15,16}", stripped):
         msg = f"want an H3 cell of 15 hexadecimal digits, got {text!r}. Example: 891f1d48177ffff"
         raise InvalidIdError(msg)
@@ -96,22 +98,25 @@ def parse_cell(text: str) -> int:
 
 def is_decimal_cell(text: str) -> bool:
     """Whether a text is the 64-bit number of a valid cell."""
-    import h3.api.basic_int as h3
-
-    return _DECIMAL.fullmatch(text) is not None and h3.is_valid_cell(_exact(text))
+    return _DECIMAL.fullmatch(text) is not None and _exact(text) > 0
 
 
 def _exact(text: str) -> int:
-    """Return the cell of a decimal number that may have gone through a float64."""
+    """Return the cell of a decimal number; 0 where a float64 has lost which it was."""
     import h3.api.basic_int as h3
 
-    whole = text.partition(".")[0]
-    # cells end in ones, which a float64 rounds up to the next number
-    rounded = int(float(text))
-    for number in (int(whole) if whole.isdigit() else 0, rounded, rounded - 1):
-        if 0 < number < 1 << 63 and h3.is_valid_cell(number):
-            return number
-    return rounded
+    if text.isdigit() and _is_cell(int(text)):
+        return int(text)
+    # cells end in ones, three a resolution left out, which a float64 rounds up to the next number
+    cell = int(float(text)) - 1
+    is_whole = _is_cell(cell) and h3.get_resolution(cell) <= _FINEST_OF_FLOATS
+    return cell if is_whole else 0
+
+
+def _is_cell(number: int) -> bool:
+    import h3.api.basic_int as h3
+
+    return 0 < number < 1 << 63 and h3.is_valid_cell(number)
 
 
 def format_cell(cell: int | np.uint64) -> str:

@@ -18,7 +18,7 @@ from geoindex.lookup.tables import decode
 from geoindex.storage.arrow_buffers import text_column
 from geoindex.storage.layout import CELLS
 from geoindex.storage.row_store import Rows
-from geoindex.storage.tag_index import TagLists
+from geoindex.storage.tag_index import TagIndex
 
 _SHOWN = 3
 
@@ -69,7 +69,7 @@ def rows_of_kind(rows: Rows, kind: str) -> NDArray[np.int64]:
     return rows.where_equal("kind", kind)
 
 
-def rows_of_name(tags: TagLists, pattern: NamePattern) -> NDArray[np.int64]:
+def rows_of_name(tags: TagIndex, pattern: NamePattern) -> NDArray[np.int64]:
     """Return the entities whose ``name`` fits, ascending; each name is judged once."""
     codes = tags.key_codes("name")
     fits = np.array(pattern.fitting(tags.values(codes)), np.bool_)

@@ -60,13 +60,13 @@ def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
 def rows_named(index: IndexReader, text: str) -> NDArray[np.int64]:
     """Return the entities whose whole name is the text, whatever the case; ascending."""
     wanted = folded(text)
-    codes = index.tag_lists.key_codes("name")
+    codes = index.tag_index.key_codes("name")
     fitting = [
         code
-        for code, name in zip(codes, index.tag_lists.values(codes), strict=True)
+        for code, name in zip(codes, index.tag_index.values(codes), strict=True)
         if folded(name) == wanted
     ]
-    runs = [index.tag_lists.rows(range(code, code + 1)) for code in fitting]
+    runs = [index.tag_index.rows(range(code, code + 1)) for code in fitting]
     return np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
 
 
@@ -90,10 +90,10 @@ def _several_text(index: IndexReader, text: str, rows: NDArray[np.int64]) -> str
 
 def _missing_text(index: IndexReader, text: str) -> str:
     matcher = matcher_of(text)
-    codes = index.tag_lists.key_codes("name")
+    codes = index.tag_index.key_codes("name")
     names = {
         name: likeness(bare(name), matcher, _LEAST_LIKENESS)
-        for name in index.tag_lists.values(codes)
+        for name in index.tag_index.values(codes)
     }
     near = sorted(
         (name for name in names if names[name] >= _LEAST_LIKENESS),

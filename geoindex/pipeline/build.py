@@ -41,7 +41,12 @@ from geoindex.progress import Reporter, Silent
 from geoindex.search.ann_records import VECTORS
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
-from geoindex.storage.filesystem import exchange, give_back_memory, read_batches
+from geoindex.storage.filesystem import (
+    exchange,
+    give_back_memory,
+    large_blocks_apart,
+    read_batches,
+)
 from geoindex.storage.lance_tables import (
     cell_schema,
     entity_schema,
@@ -57,7 +62,7 @@ from geoindex.storage.layout import (
     search_files,
 )
 from geoindex.storage.manifest import Manifest
-from geoindex.storage.tag_index import write_tag_lists
+from geoindex.storage.tag_index import write_tag_index
 from geoindex.storage.workspace import Workspace, fingerprint
 
 if TYPE_CHECKING:
@@ -185,7 +190,7 @@ def _build(
         raise SourceError(_nothing_text(sources, staged))
     if not files.array("posting_offsets").exists():
         with reporter.stage("tags", len(home)) as advance:
-            write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=advance)
+            write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=advance)
     folder = workspace.path(f"tokens-{key}/tokens.json").parent
     # our products are narrow: a second thread of BLAS spins more than it helps, and one gives the
     # same bits whatever the number of cores
@@ -199,7 +204,7 @@ def _build(
             images, files, workspace.path(f"images-{key}"), reporter=reporter
         )
         seen_cells = encoder_patches(encoder, images, levels, files, settings["imagery"], reporter)
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), large_blocks_apart():
         embed(
             files, encoder, folder, rows,
             home=home, levels=levels, images=seen_cells, reporter=reporter,
@@ -214,7 +219,8 @@ def _build(
     del rows, levels, home, seen_cells
     give_back_memory()
     index = workspace.path(f"index-{key}")
-    _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
+    with large_blocks_apart():
+        _write_index(index, files, manifest, encoder, kind, vector_dtype, reporter)
     with suppress(OSError):
         output.rmdir()  # an empty folder may be replaced; a full one is exchanged
     exchange(index, output)

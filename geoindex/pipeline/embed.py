@@ -34,7 +34,7 @@ from geoindex.progress import Reporter
 from geoindex.storage.filesystem import read_batches, release, writing
 from geoindex.storage.lance_tables import CELL_SCHEMA
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
-from geoindex.storage.tag_index import TagLists
+from geoindex.storage.tag_index import TagIndex
 from geoindex.storage.workspace import Matrices
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def tokenise(
     folder
         For the tokens; its name holds the hash of all that decides them.
     """
-    tag_lists = TagLists(files)
+    tag_index = TagIndex(files)
     dims = _token_dims(encoder)
     paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes", "words")]
     shapes: dict[Path, tuple[int, ...]] = {
@@ -84,7 +84,7 @@ def tokenise(
         advance(min(done * SEARCH_BATCH_ROWS, num_rows))
         batches = islice(enumerate(read_batches(files.rows(ENTITIES))), done, None)
         # GEOS works without the GIL: a second thread tokenises while this one finds cells
-        for batch in one_ahead(partial(_tokenised, encoder, tag_lists), batches):
+        for batch in one_ahead(partial(_tokenised, encoder, tag_index), batches):
             rows = batch.rows
             tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
             salience[rows], boxes[rows] = batch.tokens.tag_weight, batch.tokens.boxes
@@ -111,11 +111,11 @@ def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
     return [part.shape[1:] for part in parts]
 
 
-def _codes(tag_lists: TagLists, rows: slice) -> TagCodes:
-    offsets = tag_lists.offsets[rows.start : rows.stop + 1]
-    codes = tag_lists.codes[offsets[0] : offsets[-1]]
+def _codes(tag_index: TagIndex, rows: slice) -> TagCodes:
+    offsets = tag_index.offsets[rows.start : rows.stop + 1]
+    codes = tag_index.codes[offsets[0] : offsets[-1]]
     unique, local = np.unique(codes, return_inverse=True)
-    return TagCodes(tag_lists.texts(unique), local.astype(np.int32), offsets - offsets[0])
+    return TagCodes(tag_index.texts(unique), local.astype(np.int32), offsets - offsets[0])
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class _Tokenised:
 
 
 def _tokenised(
-    encoder: "Embedder", tag_lists: TagLists, item: tuple[int, pa.RecordBatch]
+    encoder: "Embedder", tag_index: TagIndex, item: tuple[int, pa.RecordBatch]
 ) -> _Tokenised:
     place, batch = item
     rows = slice(place * SEARCH_BATCH_ROWS, place * SEARCH_BATCH_ROWS + batch.num_rows)
     geometries = shapely.from_wkb(batch["geometry"].to_numpy(zero_copy_only=False))
-    tokens = encoder.tokens(_codes(tag_lists, rows), geometries)
+    tokens = encoder.tokens(_codes(tag_index, rows), geometries)
     return _Tokenised(place, rows, geometries, batch["cell"].to_numpy(), tokens)
 
 

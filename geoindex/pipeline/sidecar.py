@@ -61,7 +61,7 @@ from geoindex.storage.lance_tables import (
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles, search_files
 from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.row_store import Rows, write_in_order
-from geoindex.storage.tag_index import TagLists, write_tag_lists
+from geoindex.storage.tag_index import TagIndex, write_tag_index
 
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
 # read at a time: rows, and bytes of vectors; Lance holds some copies of them
@@ -97,7 +97,7 @@ def write_sidecar(
         versions[table] = source.version
         source.write(files, is_ours=is_ours)
         give_back_memory()
-    write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
+    write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
     for table, name in VECTORS:
         vectors = map_matrix(files.vectors(table, name))
         if len(vectors) >= MIN_ROWS:
@@ -299,7 +299,7 @@ def counts_of(files: SearchFiles, resolutions: Sequence[int]) -> dict[str, Any]:
     return {
         "entities": sum(types.values()),
         **{f"{name}s": types[name] for name in ("node", "way", "relation")},
-        "tags": TagLists(files).num_tags,
+        "tags": TagIndex(files).num_tags,
         "cells": {str(resolution): cells[resolution] for resolution in resolutions},
     }
 

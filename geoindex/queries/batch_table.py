@@ -33,6 +33,8 @@ from geoindex.queries.query import ExampleOptions, Query, parse_tags
 
 _IDS = ("like", "feature_id", "region_id")
 _ASKING = (*_IDS, "lon", "tags", "embedding", "image")
+# what frames of Arrow, polars and pandas have
+_FRAME = ("to_pylist", "__arrow_c_stream__", "to_dict")
 _EXAMPLE = "Example: a CSV file with the header query,like and the row 1,way/1234"
 
 
@@ -94,6 +96,9 @@ def _records(source: Any) -> Iterable[Mapping[str, Any]]:
             return _parquet_records(path)
     elif isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
         return source
+    elif not any(hasattr(source, name) for name in _FRAME):
+        msg = f"queries are a {type(source).__name__}; want a file, a table or dicts. {_EXAMPLE}"
+        raise UsageError(msg)
     return read_table(source, nested=True, example=_EXAMPLE).records()
 
 

@@ -138,7 +138,7 @@ class Explainer:
             name = format_cell(int(self._rows.column("cell")[row]))
             return Thing(name, vectors, None, around=around)
         found = self._rows.take([row])
-        lists = self._index.tag_lists
+        lists = self._index.tag_index
         tags = lists.texts(lists.codes[lists.offsets[row] : lists.offsets[row + 1]])
         own = unit(self._index.vectors(ENTITIES, focus="own")[row])
         name, geometry = found["feature_id"][0].as_py(), found["geometry"][0].as_py()

@@ -598,7 +598,7 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "negative_weight", "focus", "own_weight"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "

@@ -91,7 +91,7 @@ def _is_too_wide(
 
 def _codes(index: IndexReader, rows: NDArray[np.int64]) -> Any:
     """Return the tags of some rows as the encoder reads them."""
-    lists = index.tag_lists
+    lists = index.tag_index
     runs = [lists.codes[lists.offsets[row] : lists.offsets[row + 1]] for row in rows.tolist()]
     sizes = np.array([len(run) for run in runs], np.int64)
     unique, local = np.unique(np.concatenate([np.zeros(0, np.int32), *runs]), return_inverse=True)

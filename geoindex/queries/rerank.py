@@ -133,9 +133,9 @@ def _texts(index: IndexReader, one_per: str) -> tuple[list[str], NDArray[np.int6
         encoded = index.entities.table["kind"].combine_chunks().dictionary_encode()
         places = [-1 if code is None else code for code in encoded.indices.to_pylist()]
         return encoded.dictionary.to_pylist(), np.array(places, np.int64)
-    key_codes = index.tag_lists.key_codes(one_per)
-    codes = index.tag_lists.code_by_row(one_per)
-    return index.tag_lists.values(key_codes), np.where(codes < 0, -1, codes - key_codes.start)
+    key_codes = index.tag_index.key_codes(one_per)
+    codes = index.tag_index.code_by_row(one_per)
+    return index.tag_index.values(key_codes), np.where(codes < 0, -1, codes - key_codes.start)
 
 
 def _resolution(one_per: str, *, finest: int) -> int:

@@ -141,6 +141,23 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+@contextmanager
+def large_blocks_apart() -> Iterator[None]:
+    """Meanwhile, have glibc give blocks of some MB back as soon as they are freed.
+
+    By itself it keeps more and more of them, the larger they are, in each thread's own heap.
+    """
+    set_threshold, threshold, largest = -3, 4 << 20, 32 << 20
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(set_threshold, threshold)
+    try:
+        yield
+    finally:
+        with suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).mallopt(set_threshold, largest)
+        give_back_memory()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that the file is either whole or not there."""
     with writing(path) as unfinished:

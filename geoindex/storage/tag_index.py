@@ -46,7 +46,7 @@ _BATCH_TAGS = 1 << 16
 _RUN_TEXTS = 1024
 
 
-def write_tag_lists(
+def write_tag_index(
     batches: Iterable[pa.RecordBatch], files: SearchFiles, *, advance: Callable[[int], None]
 ) -> None:
     """Write the tag lists of all rows.
@@ -173,7 +173,7 @@ def _write_lists(runs: _Runs, files: SearchFiles, num_tags: int) -> None:
         np.save(file, starts)
 
 
-class TagLists:
+class TagIndex:
     """The tag lists of an index, memory-mapped.
 
     Parameters

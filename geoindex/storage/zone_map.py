@@ -45,7 +45,7 @@ class Sorted(NamedTuple):
     must: NDArray[np.bool_]
 
 
-class Zones:
+class ZoneMap:
     """The points of rows, and the box round each block of them.
 
     Parameters
@@ -112,7 +112,7 @@ class Zones:
 class Place(Protocol):
     """Tells which points lie in it, and of blocks of points what can be told at once."""
 
-    def sort(self, zones: Zones) -> Sorted:
+    def sort(self, zones: ZoneMap) -> Sorted:
         """Tell of each block what can be told by its box."""
 
     def judge(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -125,7 +125,7 @@ class InBBox:
 
     bbox: BBox
 
-    def sort(self, zones: Zones) -> Sorted:
+    def sort(self, zones: ZoneMap) -> Sorted:
         """Tell of each block what can be told by its box."""
         west, south, east, north = self.bbox
         if self.bbox.crosses_antimeridian:
@@ -153,7 +153,7 @@ class InRadius:
     centre: LonLat
     radius_m: float
 
-    def sort(self, zones: Zones) -> Sorted:
+    def sort(self, zones: ZoneMap) -> Sorted:
         """Tell of each block what can be told by the distance of its middle on the sphere.
 
         No point of a box is farther from its middle than half its height and half its width.
@@ -181,7 +181,7 @@ class InGeometry:
 
     geometry: object
 
-    def sort(self, zones: Zones) -> Sorted:
+    def sort(self, zones: ZoneMap) -> Sorted:
         """Tell of each block what shapely tells of its box."""
         import shapely
 

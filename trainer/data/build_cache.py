@@ -32,7 +32,7 @@ from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
 from geoindex.storage.filesystem import exchange, read_batches, write_json
 from geoindex.storage.layout import ENTITIES, SCHEMA_VERSION, search_files
-from geoindex.storage.tag_index import TagLists, write_tag_lists
+from geoindex.storage.tag_index import TagIndex, write_tag_index
 from geoindex.storage.workspace import Workspace, fingerprint
 from trainer.data.cache import CACHE_VERSION, META, TokenCache
 from trainer.data.duplicates import group_duplicates
@@ -120,11 +120,11 @@ def _make(
         msg = f"{', '.join(path.name for path in paths)}: no entity to train on"
         raise SourceError(msg)
     with reporter.stage("tags", num_rows) as advance:
-        write_tag_lists(read_batches(files.rows(ENTITIES)), files, advance=advance)
+        write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=advance)
     made = workspace.path("made")
     made.mkdir()
     with reporter.stage("tag vectors", None) as advance:
-        lists = TagLists(files)
+        lists = TagIndex(files)
         _write_tags(lists, files.tags, made, table)
         advance(lists.num_tags)
     rows = _Rows(files.rows(ENTITIES), num_rows)
@@ -148,7 +148,7 @@ def _make(
     exchange(made, place)
 
 
-def _write_tags(lists: TagLists, tags: Path, made: Path, table: TagVectors) -> None:
+def _write_tags(lists: TagIndex, tags: Path, made: Path, table: TagVectors) -> None:
     """Write every tag's vector, weight and key."""
     texts = lists.texts()
     vectors = np.lib.format.open_memmap(

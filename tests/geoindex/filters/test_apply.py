@@ -23,7 +23,7 @@ from geoindex.geo.distance import BBox, LonLat
 from geoindex.geo.h3 import parse_cell
 from geoindex.lookup.name_match import NamePattern
 from geoindex.queries.query import OPTIONS
-from geoindex.storage.zone_map import Zones
+from geoindex.storage.zone_map import ZoneMap
 
 GEOD = Geod(ellps="WGS84")
 SAMPLE_ROWS = 60
@@ -40,7 +40,7 @@ def small_blocks(small_index):
     with pytest.MonkeyPatch.context() as patch:
         for table in ("entities", "cells"):
             rows = small_index.rows_of(table)
-            zones = Zones(rows.column("lon"), rows.column("lat"), block_rows=3)
+            zones = ZoneMap(rows.column("lon"), rows.column("lat"), block_rows=3)
             patch.setitem(small_index._zones, table, zones)
         yield
 

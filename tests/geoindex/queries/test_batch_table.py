@@ -210,9 +210,9 @@ def test_queries_that_cannot_be_answered_leave_no_gap_in_the_explanations(small_
         ([{"lon": 1.0}], "want like, lon and lat"),
         (5, "want a file, a table or dicts"),
         (["way/1"], "want a file, a table or dicts"),
-        ("queries.txt", "ends in none of"),
-        ("none.csv", "cannot read"),
-        ("none.parquet", "cannot read"),
+        ("queries.xyz", "want one of"),
+        ("none.csv", "there is no file"),
+        ("none.parquet", "there is no file"),
     ],
 )
 def test_what_is_no_table_of_queries_is_refused(small_index, source, said):

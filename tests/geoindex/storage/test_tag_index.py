@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from geoindex.features.tags import tag_map_of
 from geoindex.storage.layout import SearchFiles
-from geoindex.storage.tag_index import TagLists, write_tag_lists
+from geoindex.storage.tag_index import TagIndex, write_tag_index
 
 # separators, control characters, and letters whose order in UTF-16 is another
 TEXTS = st.text("a=b\x01\x1f\x7fé\uffee😀", max_size=3)
 ROWS = st.lists(st.dictionaries(TEXTS, TEXTS, max_size=4), max_size=9)
 
 
-def lists_of(folder: Path, rows: list[dict[str, str]], batch_rows: int = 4) -> TagLists:
+def lists_of(folder: Path, rows: list[dict[str, str]], batch_rows: int = 4) -> TagIndex:
     table = pa.record_batch({"tags": tag_map_of(rows)})
     batches = [table.slice(start, batch_rows) for start in range(0, len(rows), batch_rows)]
     files = SearchFiles(folder)
-    write_tag_lists(batches, files, advance=lambda _: None)
-    return TagLists(files)
+    write_tag_index(batches, files, advance=lambda _: None)
+    return TagIndex(files)
 
 
 @settings(deadline=None)

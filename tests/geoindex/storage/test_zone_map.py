@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from geoindex.geo.distance import BBox, LonLat
-from geoindex.storage.zone_map import InBBox, InGeometry, InRadius, Zones
+from geoindex.storage.zone_map import InBBox, InGeometry, InRadius, ZoneMap
 
 POLES = [(0.0, 90.0), (180.0, -90.0), (-180.0, 10.0), (180.0, -16.8), (0.0, 0.0)]
 points = st.tuples(st.floats(-180, 180), st.floats(-90, 90)) | st.sampled_from(POLES)
@@ -29,7 +29,7 @@ def cloud(centre, spread, seed, n=200):
 
 
 def check(lon, lat, block_rows, *places):
-    found = Zones(lon, lat, block_rows=block_rows).rows_in(places)
+    found = ZoneMap(lon, lat, block_rows=block_rows).rows_in(places)
     expected = np.all([place.judge(lon, lat) for place in places], axis=0)
     assert found.tolist() == np.flatnonzero(expected).tolist()
     assert found.dtype == np.int64
@@ -80,7 +80,7 @@ def test_of_several_at_once(point, spread, seed, block_rows):
 
 @pytest.mark.parametrize("place", [InBBox(BBox(0, 0, 1, 1)), InRadius(LonLat(0, 0), 5.0)])
 def test_no_rows_are_nowhere(place):
-    assert Zones(np.zeros(0), np.zeros(0)).rows_in([place]).tolist() == []
+    assert ZoneMap(np.zeros(0), np.zeros(0)).rows_in([place]).tolist() == []
 
 
 def test_few_points_of_a_large_place_are_judged():
@@ -93,6 +93,6 @@ def test_few_points_of_a_large_place_are_judged():
             judged.append(len(lon))
             return super().judge(lon, lat)
 
-    found = Zones(lon, lat).rows_in([Counting(BBox(-1, 0.2, 2, 0.8))])
+    found = ZoneMap(lon, lat).rows_in([Counting(BBox(-1, 0.2, 2, 0.8))])
     assert len(found) == int(((lat >= 0.2) & (lat <= 0.8)).sum())
     assert judged[0] < 0.05 * len(lon)
