@@ -7,17 +7,17 @@ import lance
 import pytest
 
 import geoindex
-from geoindex.api import GeoIndex
+from geoindex.api import Index
 from geoindex.errors import UsageError
 from geoindex.imagery.patch_store import Images
 from geoindex.storage.layout import table_path
 
 
-def images_of(index: GeoIndex) -> dict[str, bytes]:
+def images_of(index: Index) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in index.files.folder.glob("image*.npy")}
 
 
-def test_imagery_is_kept_with_the_cells_and_left_out_without(index: GeoIndex, tmp_path: Path):
+def test_imagery_is_kept_with_the_cells_and_left_out_without(index: Index, tmp_path: Path):
     copy = shutil.copytree(index.path, tmp_path / "copy.geoindex")
     lance.dataset(str(table_path(copy, "entities"))).delete("osm_id = 7")
     with pytest.warns(UserWarning, match="search files made anew, 120 rows$"):
