@@ -44,8 +44,9 @@ import shapely
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from geoindex.geo.antimeridian import in_one_piece
 from geoindex.geo.ecef import bounding_spheres, distances, distances_to_box, earth_centred
-from geoindex.geo.outlines import counted, in_one_piece, outlines_of
+from geoindex.geo.outlines import counted, outlines_of
 
 SPACING_M = 20.0
 _MM = 1000

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoindex.geo.antimeridian import crossing, unwrapped
+from geoindex.geo.antimeridian import in_one_piece
 from geoindex.geo.ecef import distances_to_box, earth_centred
 
 #: OpenStreetMap stores degrees in steps of 1e-7, about 1 cm
@@ -183,16 +183,6 @@ def outlines_of(geometries: NDArray[np.object_]) -> Outlines:
     first, last = offsets[:-1], offsets[1:] - 1
     is_ring = (lon[first] == lon[last]) & (lat[first] == lat[last]) & (last > first)
     return Outlines(lon, lat, offsets, owner, is_ring)
-
-
-def in_one_piece(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return the geometries, those that cross the antimeridian with longitudes in 0 to 360."""
-    rows = crossing(geometries)
-    if not rows.size:
-        return geometries
-    whole = geometries.copy()
-    whole[rows] = unwrapped(geometries[rows])
-    return whole
 
 
 def counted(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -20,9 +20,9 @@ from geoindex.features.relations import (
     relate,
     row_keys,
 )
-from geoindex.geo.antimeridian import bboxes
+from geoindex.geo.antimeridian import bboxes, in_one_piece
 from geoindex.geo.ecef import earth_centred
-from geoindex.geo.outlines import in_one_piece, outlines_of
+from geoindex.geo.outlines import outlines_of
 
 # few rows in a list, so that lists are full; and a short reach, so that things lie beyond it
 _SMALL = Limits(
