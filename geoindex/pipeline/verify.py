@@ -88,8 +88,11 @@ def check_index(
         ("recall", {_TABLES, _ROWS, _ARRAYS}, lambda: _recall(index, seed)),
     ]
     with reporter.stage("check", len(checks) + 1) as advance:
-        damaged, files = _files(index)
-        findings = [files]
+        damaged: set[str] = set()
+        findings = [_guarded("files", lambda: _files(index, damaged))]
+        if not findings[0].is_ok and not damaged:
+            # a file could not even be read
+            damaged = {_TABLES, _ROWS, _ARRAYS}
         advance(1)
         for name, reads, check in checks:
             if reads & damaged:
@@ -114,10 +117,10 @@ def _guarded(name: str, check: "Callable[[], Finding]") -> Finding:
         return Finding(name, "", f"{type(error).__name__} while it was checked: {text}")
 
 
-def _files(index: IndexReader) -> tuple[set[str], Finding]:
-    """Hold files against their checksums, and validate rows; return what not to read, too."""
+def _files(index: IndexReader, damaged: set[str]) -> Finding:
+    """Hold files against their checksums, and validate rows; add what is not to be read."""
     faults = damaged_files(index.path, index.files)
-    damaged = {_kind(name) for name in faults}
+    damaged.update(_kind(name) for name in faults)
     if _ROWS not in damaged:
         for table in (ENTITIES, CELLS):
             try:
@@ -125,7 +128,7 @@ def _files(index: IndexReader) -> tuple[set[str], Finding]:
             except (IndexDamagedError, pa.ArrowException) as error:
                 faults[f"search/{index.files.rows(table).name}"] = f"is damaged ({error})"
                 damaged.add(_ROWS)
-    return damaged, Finding("files", "every file equals its checksum", described(faults))
+    return Finding("files", "every file equals its checksum", described(faults))
 
 
 def _kind(name: str) -> str:
