@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # kinds of files
-_TABLES, _ROWS, _ARRAYS, _JSON = "tables", "rows", "arrays", "json"
+_TABLES, _ROWS, _ARRAYS, _JSON, _INDEXES = "tables", "rows", "arrays", "json", "indexes"
 _K = 10
 # a product in float32 against ours in float64, rounded to six digits
 _SIMILARITY_SLACK = 1e-5
@@ -76,6 +76,7 @@ def check_index(
     reporter = reporter or Silent()
     remade = _Remade(index)
     # with what each reads through native code, which damage can end
+    damaged: set[str] = set()
     checks: list[tuple[str, set[str], Callable[[], Finding]]] = [
         ("schema", {_TABLES}, lambda: _schema(index)),
         ("counts", {_TABLES, _ROWS}, lambda: _counts(index)),
@@ -85,14 +86,13 @@ def check_index(
         ("vectors", {_TABLES}, lambda: _vectors(remade)),
         ("encoder", set(), lambda: _encoder(index)),
         ("queries", {_TABLES, _ROWS, _ARRAYS}, lambda: _queries(index, num_queries, seed)),
-        ("recall", {_TABLES, _ROWS, _ARRAYS}, lambda: _recall(index, seed)),
+        ("recall", {_TABLES, _ROWS, _ARRAYS}, lambda: _recall(index, seed, damaged)),
     ]
     with reporter.stage("check", len(checks) + 1) as advance:
-        damaged: set[str] = set()
         findings = [_guarded("files", lambda: _files(index, damaged))]
         if not findings[0].is_ok and not damaged:
             # a file could not even be read
-            damaged = {_TABLES, _ROWS, _ARRAYS}
+            damaged.update({_TABLES, _ROWS, _ARRAYS, _INDEXES})
         advance(1)
         for name, reads, check in checks:
             if reads & damaged:
@@ -134,6 +134,8 @@ def _files(index: IndexReader, damaged: set[str]) -> Finding:
 def _kind(name: str) -> str:
     if is_of_table(name):
         return _TABLES
+    if name.startswith("indexes/"):
+        return _INDEXES
     # the manifest and the records are read as JSON, which ends no process
     return {".arrow": _ROWS, ".json": _JSON}.get(Path(name).suffix, _ARRAYS)
 
@@ -283,7 +285,7 @@ def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
     return Finding("queries", f"{asked} queries equal brute force", fault)
 
 
-def _recall(index: IndexReader, seed: int) -> Finding:
+def _recall(index: IndexReader, seed: int, damaged: set[str]) -> Finding:
     """Hold what speeds the search against its table, and measure recall again."""
     found: list[str] = []
     faults: list[str] = []
@@ -292,7 +294,7 @@ def _recall(index: IndexReader, seed: int) -> Finding:
         focus = "own" if name == "own" else "context"
         searcher = index.searcher(table, focus=focus)
         faults += searcher.notes
-        if searcher.notes or "approximate" not in record:
+        if searcher.notes or "approximate" not in record or _INDEXES in damaged:
             continue
         told = record["approximate"]["recall"]
         measured = measured_recall(
