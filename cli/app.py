@@ -13,7 +13,7 @@ import typer
 
 from cli.progress import print_error
 from geoindex import __version__
-from geoindex.errors import GeoindexError
+from geoindex.errors import GeoindexError, IndexDamagedError
 
 INTERRUPTED = 130
 
@@ -84,6 +84,21 @@ def run() -> None:
         raise
     except OSError as error:
         _end_with(error)
+    except Exception as error:
+        _end_if_damaged(error)
+        raise
+
+
+def _end_if_damaged(error: Exception) -> None:
+    """End with one line where an index that the command names is damaged: that explains a fault."""
+    from geoindex.storage.checksums import damaged_files, described
+    from geoindex.storage.consistency import current_files
+    from geoindex.storage.manifest import is_index
+
+    for path in map(Path, sys.argv[1:]):
+        if is_index(path) and (faults := damaged_files(path, current_files(path))):
+            print_error(f"error: {path} is damaged: {described(faults)} ({type(error).__name__})")
+            sys.exit(IndexDamagedError.exit_code)
 
 
 def _end_with(error: OSError) -> None:

@@ -248,12 +248,12 @@ def _write_index(
         write_sidecar(index, search, manifest, is_ours=True)
         carry_images(files, search)
         manifest.indexes.update(add_indexes(index, kind, reporter=reporter))
-        write_record(search, table_versions(index))
         if dtype != DTYPES[0]:
             recall = measure_recall(index, files, search)
             manifest.settings.update(vector_dtype=dtype, vector_recall=recall)
         advance(len(VECTORS))
     manifest.write(index)
+    write_record(index, search, table_versions(index))
 
 
 def _order(

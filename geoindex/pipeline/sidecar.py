@@ -30,6 +30,7 @@ from geoindex.geo.h3 import format_cell, resolution_of
 from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, records_of
 from geoindex.search.pruning import MIN_ROWS, make_codes
 from geoindex.search.similarity import unit_slack
+from geoindex.storage.checksums import check_changed_tables
 from geoindex.storage.consistency import (
     TablesChangedError,
     Versions,
@@ -355,11 +356,12 @@ def _remake(index: Path, files: SearchFiles, manifest: Manifest) -> str:
     """Make search files and put them in their place; return what is worth saying."""
     old = search_files(index)
     record = read_record(index, old)
+    check_changed_tables(index, old)
     with new_folder(files.folder) as folder:
         new = SearchFiles(folder)
         versions = write_sidecar(index, new, manifest)
         changed, dropped = _changed(index, manifest, old, record, new, versions)
-        write_record(new, versions, changed)
+        write_record(index, new, versions, changed)
         exchange(folder, files.folder)
     moved = ", ".join(
         f"{table} version {record['tables'][table].get('version')} -> {found['version']}"

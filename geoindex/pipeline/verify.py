@@ -1,21 +1,24 @@
 """Check that an index is whole, and that its answers agree with brute force.
 
-The search files are made anew from the Lance tables, beside the others, and every byte is compared;
-the manifest and the answers are held against the tables. Memory is one vector column of the
-entities.
+Every file is compared with its checksum first; a check that reads a damaged file through native
+code, which could end the process, is left out. Then the search files are made anew from the Lance
+tables, beside the others, and every byte is compared; the manifest and the answers are held against
+the tables. Memory is one vector column of the entities.
 """
 
 import filecmp
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import shapely
 
 from geoindex.encoders import load_encoder
-from geoindex.errors import IndexDamagedError
+from geoindex.errors import GeoindexError, IndexDamagedError
 from geoindex.features.schema import content_hash
 from geoindex.geo.h3 import cells_at
 from geoindex.index import IndexReader
@@ -25,6 +28,7 @@ from geoindex.progress import Reporter, Silent
 from geoindex.queries.execute import execute
 from geoindex.queries.query import Query
 from geoindex.search.build_ann import measured_recall
+from geoindex.storage.checksums import damaged_files, described, is_of_table
 from geoindex.storage.consistency import cached_files
 from geoindex.storage.filesystem import new_folder
 from geoindex.storage.lance_tables import cell_schema, entity_schema, open_table, vector_matrix
@@ -34,6 +38,8 @@ from geoindex.types import FOCUSES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# kinds of files
+_TABLES, _ROWS, _ARRAYS, _JSON, _INDEXES = "tables", "rows", "arrays", "json", "indexes"
 _K = 10
 # a product in float32 against ours in float64, rounded to six digits
 _SIMILARITY_SLACK = 1e-5
@@ -69,23 +75,69 @@ def check_index(
     """
     reporter = reporter or Silent()
     remade = _Remade(index)
-    checks: list[Callable[[], Finding]] = [
-        lambda: _schema(index),
-        lambda: _counts(index),
-        lambda: _rows(remade),
-        lambda: _order(index),
-        lambda: _hashes(index),
-        lambda: _vectors(remade),
-        lambda: _encoder(index),
-        lambda: _queries(index, num_queries, seed),
-        lambda: _recall(index, seed),
+    # with what each reads through native code, which damage can end
+    damaged: set[str] = set()
+    checks: list[tuple[str, set[str], Callable[[], Finding]]] = [
+        ("schema", {_TABLES}, lambda: _schema(index)),
+        ("counts", {_TABLES, _ROWS}, lambda: _counts(index)),
+        ("rows", {_TABLES}, lambda: _rows(remade)),
+        ("order", {_ROWS}, lambda: _order(index)),
+        ("hashes", {_ROWS}, lambda: _hashes(index)),
+        ("vectors", {_TABLES}, lambda: _vectors(remade)),
+        ("encoder", set(), lambda: _encoder(index)),
+        ("queries", {_TABLES, _ROWS, _ARRAYS}, lambda: _queries(index, num_queries, seed)),
+        ("recall", {_TABLES, _ROWS, _ARRAYS}, lambda: _recall(index, seed, damaged)),
     ]
-    findings = []
-    with reporter.stage("check", len(checks)) as advance:
-        for check in checks:
-            findings.append(check())
+    with reporter.stage("check", len(checks) + 1) as advance:
+        findings = [_guarded("files", lambda: _files(index, damaged))]
+        if not findings[0].is_ok and not damaged:
+            # a file could not even be read
+            damaged.update({_TABLES, _ROWS, _ARRAYS, _INDEXES})
+        advance(1)
+        for name, reads, check in checks:
+            if reads & damaged:
+                skipped = Finding(name, "", "not checked: what it reads is damaged")
+                findings.append(skipped)
+            else:
+                findings.append(_guarded(name, check))
             advance(1)
     return findings
+
+
+def _guarded(name: str, check: "Callable[[], Finding]") -> Finding:
+    """Run a check; whatever it raises is a finding."""
+    try:
+        return check()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except GeoindexError as error:
+        return Finding(name, "", str(error))
+    except BaseException as error:  # noqa: BLE001 - a panic of Rust is no Exception
+        text = " ".join(str(error).split())
+        return Finding(name, "", f"{type(error).__name__} while it was checked: {text}")
+
+
+def _files(index: IndexReader, damaged: set[str]) -> Finding:
+    """Hold files against their checksums, and validate rows; add what is not to be read."""
+    faults = damaged_files(index.path, index.files)
+    damaged.update(_kind(name) for name in faults)
+    if _ROWS not in damaged:
+        for table in (ENTITIES, CELLS):
+            try:
+                index.rows_of(table).table.validate(full=True)
+            except (IndexDamagedError, pa.ArrowException) as error:
+                faults[f"search/{index.files.rows(table).name}"] = f"is damaged ({error})"
+                damaged.add(_ROWS)
+    return Finding("files", "every file equals its checksum", described(faults))
+
+
+def _kind(name: str) -> str:
+    if is_of_table(name):
+        return _TABLES
+    if name.startswith("indexes/"):
+        return _INDEXES
+    # the manifest and the records are read as JSON, which ends no process
+    return {".arrow": _ROWS, ".json": _JSON}.get(Path(name).suffix, _ARRAYS)
 
 
 class _Remade:
@@ -109,7 +161,7 @@ class _Remade:
             here = {
                 path.name
                 for path in held.folder.iterdir()
-                if path != held.record and not path.name.startswith("image")
+                if path not in {held.record, held.checksums} and not path.name.startswith("image")
             }
             same = filecmp.cmpfiles(folder, held.folder, made & here, shallow=False)[0]
             return sorted((made | here) - set(same))
@@ -150,10 +202,7 @@ def _counts(index: IndexReader) -> Finding:
 
 def _rows(remade: _Remade) -> Finding:
     """Hold rows and tags of the search files against the tables."""
-    try:
-        names = remade.differing(vectors=False)
-    except IndexDamagedError as error:
-        return Finding("rows", "", str(error))
+    names = remade.differing(vectors=False)
     faults = [f"search/{name} differs from the table" for name in names]
     return Finding("rows", "search files equal the tables; ids are unique", "; ".join(faults))
 
@@ -181,10 +230,7 @@ def _hashes(index: IndexReader) -> Finding:
 
 def _vectors(remade: _Remade) -> Finding:
     """Hold vectors, their bounds and the tag lists of the search files against the tables."""
-    try:
-        names = remade.differing(vectors=True)
-    except IndexDamagedError as error:
-        return Finding("vectors", "", str(error))
+    names = remade.differing(vectors=True)
     faults = [f"search/{name} differs from the table" for name in names]
     return Finding(
         "vectors", "finite, of unit length, equal in tables and search files", "; ".join(faults)
@@ -239,7 +285,7 @@ def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
     return Finding("queries", f"{asked} queries equal brute force", fault)
 
 
-def _recall(index: IndexReader, seed: int) -> Finding:
+def _recall(index: IndexReader, seed: int, damaged: set[str]) -> Finding:
     """Hold what speeds the search against its table, and measure recall again."""
     found: list[str] = []
     faults: list[str] = []
@@ -248,7 +294,7 @@ def _recall(index: IndexReader, seed: int) -> Finding:
         focus = "own" if name == "own" else "context"
         searcher = index.searcher(table, focus=focus)
         faults += searcher.notes
-        if searcher.notes or "approximate" not in record:
+        if searcher.notes or "approximate" not in record or _INDEXES in damaged:
             continue
         told = record["approximate"]["recall"]
         measured = measured_recall(

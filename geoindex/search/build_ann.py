@@ -35,6 +35,7 @@ from geoindex.search.recall import (
     recall_of,
     true_similarity,
 )
+from geoindex.storage.checksums import damaged_files, raise_damaged
 from geoindex.storage.consistency import find_sidecar, table_versions, write_record
 from geoindex.storage.filesystem import exchange, link, map_matrix
 from geoindex.storage.layout import (
@@ -158,6 +159,10 @@ def reindex(
     manifest = sidecar.applied(read_manifest(path))
     workspace = Workspace(path)
     with workspace.locked():
+        # what is damaged and stays would have a right checksum after
+        faults = damaged_files(path, sidecar.files)
+        remade = ("indexes/", MANIFEST)
+        raise_damaged(path, {k: v for k, v in faults.items() if not k.startswith(remade)})
         copy = workspace.path("reindexed")
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(path, copy, copy_function=_linked)
@@ -171,9 +176,9 @@ def reindex(
         with (reporter or Silent()).stage("indexes", len(VECTORS)) as advance:
             records = add_indexes(copy, kind, device=device, reporter=reporter)
             advance(len(VECTORS))
-        write_record(search_files(copy), table_versions(copy))
         # not through the link, which is the other's file too: written beside it and renamed
         replace(manifest, indexes=records).write(copy)
+        write_record(copy, search_files(copy), table_versions(copy))
         exchange(copy, path)
         shutil.rmtree(copy, ignore_errors=True)
     return records

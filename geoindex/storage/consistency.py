@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from geoindex.errors import IndexDamagedError
+from geoindex.storage.checksums import write_checksums
 from geoindex.storage.filesystem import cache_folder, sizes, write_json
 from geoindex.storage.layout import CELLS, ENTITIES, SearchFiles, search_files, table_path
 from geoindex.storage.manifest import Manifest
 from geoindex.storage.workspace import fingerprint
 
 #: Of the sidecar: one that was made by another is made anew.
-SIDECAR_FORMAT = 1
+SIDECAR_FORMAT = 2
 # Lance names the manifest of version v "v.manifest" or, newer, "(2**64 - 1 - v).manifest"
 _VERSION_NAME = re.compile(r"(\d+)\.manifest")
 _NEWEST_FIRST, _NEWEST_FIRST_DIGITS = 2**64 - 1, 20
@@ -97,20 +98,24 @@ def _number(name: str) -> int | None:
 
 
 def write_record(
-    files: SearchFiles, tables: Versions, changed: Mapping[str, Any] | None = None
+    index: Path, files: SearchFiles, tables: Versions, changed: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the record of search files that are complete.
+    """Write the record of search files, and the checksums of an index, that are complete.
 
     Parameters
     ----------
+    index
+        With its manifest.
     tables
         The versions that they were made from.
     changed
         As of `Sidecar`.
     """
-    found = {name: size for name, size in sizes(files.folder).items() if name != files.record.name}
+    records = {files.record.name, files.checksums.name}
+    found = {name: size for name, size in sizes(files.folder).items() if name not in records}
     content = {"format": SIDECAR_FORMAT, "tables": tables, "files": found}
     write_json(files.record, {**content, "changed": dict(changed or {})})
+    write_checksums(index, files)
 
 
 def find_sidecar(index: Path) -> Sidecar:

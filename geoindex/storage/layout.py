@@ -8,6 +8,7 @@
     ├── cells.lance/
     ├── search/              the sidecar: made from the tables, laid out for memory mapping
     │   ├── sidecar.json         the versions of the tables, the sizes of the files below
+    │   ├── checksums.txt        a digest of every other file: `geoindex.storage.checksums`
     │   ├── entities.arrow       all columns but the vectors, in uncompressed batches
     │   ├── entities.embedding.npy, entities.own.npy
     │   ├── entities.embedding.codes.npy, ...axes.npy    short rows: `geoindex.search.pruning`
@@ -44,6 +45,11 @@ class SearchFiles(NamedTuple):
     def record(self) -> Path:
         """What the files were made from, and their sizes; see `geoindex.storage.consistency`."""
         return self.folder / "sidecar.json"
+
+    @property
+    def checksums(self) -> Path:
+        """The digests of all files of the index; see `geoindex.storage.checksums`."""
+        return self.folder / "checksums.txt"
 
     def rows(self, table: str) -> Path:
         """All columns but the vectors."""

@@ -25,7 +25,9 @@ def content(index: Path) -> dict[str, bytes]:
     """Return the bytes of the search files: rows, vectors and tags."""
     folder = search_files(index).folder
     return {
-        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "sidecar.json"
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name not in {"sidecar.json", "checksums.txt"}
     }
 
 

@@ -96,7 +96,7 @@ def test_an_index_older_than_its_table_is_noticed_and_not_used(copy):
     table = lance.dataset(str(copy / "entities.lance"))
     table.update({"name": "'changed'"}, where="osm_id = 1")
     write_record(
-        search_files(copy), table_versions(copy)
+        copy, search_files(copy), table_versions(copy)
     )  # as whoever writes the search files anew would
     index = geoindex.open(copy)
     hits = index.query("node/7", k=5)
