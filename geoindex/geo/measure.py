@@ -60,9 +60,6 @@ class Range:
         return inside
 
 
-ANY_AREA, ANY_LENGTH = Range("area"), Range("length")
-
-
 def parse_area(text: str) -> float:
     """Parse an area, ``500``, ``500m2``, ``2ha`` or ``1.5km2``, to m².
 

@@ -68,7 +68,6 @@ _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
 # read at a time: rows, and bytes of vectors; Lance holds some copies of them
 _SCAN_ROWS, _SCAN_BYTES = 8192, 4 << 20
 _ADDRESS = "_rowaddr"
-_OFFSET_BITS = 32
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 

@@ -211,11 +211,12 @@ def _answers(
                 if not keep_faults:
                     raise
                 faults[number] = fault
-        for some in _alike(list(resolved.values()), _passes):
-            group = [list(resolved.values())[i] for i in some]
+        places, found_examples = list(resolved), list(resolved.values())
+        for some in _alike(found_examples, _passes):
+            group = [found_examples[i] for i in some]
             found = _searched(indexes, fields, group, is_blocked=is_blocked)
             for i, answer in zip(some, found, strict=True):
-                answers[list(resolved)[i]] = answer
+                answers[places[i]] = answer
     return [answers[number] for number in sorted(answers)], faults
 
 
