@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geoindex.queries.query import Query
 
 OwnWeight = Annotated[
-    float, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help, show_default=True)
+    float | None, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help)
 ]
 _TARGET = "target"
 # the options that were called otherwise before: still read, no longer shown

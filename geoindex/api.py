@@ -18,6 +18,7 @@ from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
 from geoindex.queries.query import Query, QueryOptions
 from geoindex.storage.consistency import TablesChangedError
+from geoindex.types import WHOLE
 
 if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
@@ -118,8 +119,8 @@ class Index(IndexReader):
         first: str,
         second: str,
         *,
-        focus: str = "context",
-        own_weight: float = 0.5,
+        focus: str | None = None,
+        own_weight: float | None = None,
         target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
         """Return the similarity of two places, -1 to 1, and why.
@@ -131,6 +132,7 @@ class Index(IndexReader):
             area, the other is the cell that holds it.
         focus, own_weight
             ``"context"``: in their surroundings; ``"own"``: alone; ``"both"``: the weighted sum.
+            By default both, or context where the encoder makes two vectors of an entity.
         target
             Another index, made by the same encoder, that holds the second.
 
@@ -142,7 +144,9 @@ class Index(IndexReader):
         from geoindex.queries.explain import explain_pair
 
         other = None if target is None else _opened(target)
-        why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, target=other)
+        why = explain_pair(
+            self, first, second, focus=focus or WHOLE, own_weight=own_weight, target=other
+        )
         return why.similarity, why
 
     def write_page(

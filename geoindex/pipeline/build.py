@@ -38,7 +38,7 @@ from geoindex.pipeline.sidecar import carry_images, write_sidecar
 from geoindex.pipeline.sort import order_rows
 from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
-from geoindex.search.ann_records import VECTORS
+from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
 from geoindex.storage.filesystem import (
@@ -276,12 +276,11 @@ def _column(files: SearchFiles, name: str) -> NDArray[Any]:
 def _write_tables(
     index: Path, files: SearchFiles, encoder: "Embedder", dtype: str, reporter: Reporter
 ) -> None:
-    columns = {
-        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
-        CELLS: {"embedding": "embedding"},
-    }
+    columns: dict[str, dict[str, str]] = {ENTITIES: {}, CELLS: {}}
+    for table, name in held_vectors(files):
+        columns[table][TABLE_COLUMNS[name]] = name
     schemas = {
-        ENTITIES: entity_schema(encoder.dim, dtype),
+        ENTITIES: entity_schema(encoder.dim, dtype, columns=list(columns[ENTITIES])),
         CELLS: cell_schema(encoder.region_dim, dtype),
     }
     with reporter.stage("tables", None):

@@ -256,8 +256,9 @@ def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
     chosen = rng.choice(n, min(num_queries, n), replace=False)
     ids = index.entities.table["feature_id"].to_pylist()
     asked, faults = 0, []
-    for focus in FOCUSES:
-        column = {"context": "embedding", "own": "embedding_own"}[focus]
+    has_one = index.manifest.has_one_vector
+    for focus in ("both",) if has_one else FOCUSES:
+        column = "embedding_own" if focus == "own" else "embedding"
         table = open_table(index.path, ENTITIES).to_table(columns=["feature_id", column])
         place = {name: row for row, name in enumerate(table["feature_id"].to_pylist())}
         parts = [vector_matrix(chunk) for chunk in table[column].chunks]

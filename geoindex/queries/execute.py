@@ -323,7 +323,8 @@ def _searched(
 
 def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
     resolved = answer.resolved
-    query = resolved.query.resolved_dict()
+    has_one_vector = resolved.index.manifest.has_one_vector
+    query = resolved.query.resolved_dict(has_one_vector=has_one_vector)
     return Hits(
         answer.indexes.hits(answer.found, answer.place),
         query={**query, "index": str(resolved.index.path)} if is_elsewhere else query,
