@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from geoindex.queries.hits import Hits
     from geoindex.queries.query import Query
 
-OwnWeight = Annotated[
-    float | None, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help)
-]
+OwnWeight = Annotated[float | None, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help)]
 _TARGET = "target"
 # the options that were called otherwise before: still read, no longer shown
 _ALIASES = {option.alias: name for name, option in OPTIONS.items() if option.alias}

@@ -260,9 +260,7 @@ class RelationEmbedder(Embedder, Protocol):
         """Return the relations of entities that have none."""
         ...
 
-    def vectors(
-        self, tokens: EntityTokens, latents: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def vectors(self, tokens: EntityTokens, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the vectors of some entities, shape ``(n, D)``."""
         ...
 

@@ -175,7 +175,7 @@ def build(
     imagery: "PathLike | ImageryRequest | None" = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = "float32",
+    vector_dtype: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -197,7 +197,8 @@ def build(
     licence, attribution
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
-        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
+        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``; None for what suits the
+        encoder.
     """
     # reading maps needs libraries that queries do not
     from geoindex.imagery.request import ImageryRequest

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from encoder.tags.text_models import HuggingFaceText
 
+
 def load_encoder(name: str = "default") -> "Embedder":
     """Open an encoder.
 

@@ -79,9 +79,7 @@ class LayoutConfig:
     )
     region_columns: int = 64
     counted: Sequence[int] = ()
-    region_shares: Mapping[str, float] = field(
-        default_factory=lambda: {"mean": 0.3, "counts": 0.5}
-    )
+    region_shares: Mapping[str, float] = field(default_factory=lambda: {"mean": 0.3, "counts": 0.5})
 
 
 @dataclass(frozen=True)
@@ -150,9 +148,7 @@ class Settings:
         ):
             msg = f"{len(self.tokens)} tokens, want {self.shape.num_tokens} texts"
             raise ValueError(msg)
-        if not all(
-            type(i) is int and 0 <= i < self.shape.num_tokens for i in self.layout.counted
-        ):
+        if not all(type(i) is int and 0 <= i < self.shape.num_tokens for i in self.layout.counted):
             msg = "counted tokens are not places in the vocabulary"
             raise ValueError(msg)
         if sum(self.shapes().values(), start=0) * 4 > _MOST_BYTES:
@@ -176,7 +172,9 @@ def is_relational(folder: Path) -> bool:
         found = json.loads((folder / CONFIG_NAME).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and str(found.get("schema", "")).startswith("geoindex relational")
+    return isinstance(found, dict) and str(found.get("schema", "")).startswith(
+        "geoindex relational"
+    )
 
 
 #: columns of an entity's size: sine and cosine at two frequencies of two logarithms

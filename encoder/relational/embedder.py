@@ -213,9 +213,7 @@ class RelationalEmbedder:
             degrees=torch.from_numpy(np.log1p(counts).astype(np.float32)),
         )
 
-    def vectors(
-        self, tokens: EntityTokens, latents: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def vectors(self, tokens: EntityTokens, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the vectors of some entities, shape ``(n, D)``."""
         notable = [i for i, token in enumerate(self.settings.tokens) if token in _NOTABLE]
         is_notable = np.isin(tokens.tag_ids, notable).any(axis=1)

@@ -149,4 +149,3 @@ class SearchLayout(nn.Module):
         found[counts[:, -1] == 0] = 0
         assert found.shape[1] == region_part_columns(self.config)["rest"].stop  # noqa: S101
         return found
-

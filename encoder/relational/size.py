@@ -14,9 +14,7 @@ _EXTENT_TURN, _HEIGHT_TURN = np.pi / np.log(1e9), np.pi / np.log(1e3)
 _FINER = 3
 
 
-def logarithms(
-    geometry: NDArray[np.float32], numbers: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def logarithms(geometry: NDArray[np.float32], numbers: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the logarithms of extent and height of entities, shape ``(n, 2)``.
 
     Extent is area, m², plus length of the outline, m; of points it is NaN: how large a thing is
@@ -38,14 +36,10 @@ def logarithms(
     for channel, scale in ((_LEVELS, _LEVEL_M), (_HEIGHT, 1.0)):
         has = numbers[:, num + channel] > 0
         metres[has] = scale * np.sinh(3 * numbers[has, channel].astype(np.float64))
-    return np.stack(
-        (np.where(is_extended, extent, np.nan), np.log(np.maximum(metres, 1))), axis=1
-    )
+    return np.stack((np.where(is_extended, extent, np.nan), np.log(np.maximum(metres, 1))), axis=1)
 
 
-def size_columns(
-    known: NDArray[np.float64], expected: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def size_columns(known: NDArray[np.float64], expected: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the size of entities, unit rows of shape ``(n, 8)``.
 
     Parameters

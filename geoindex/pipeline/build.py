@@ -32,7 +32,12 @@ from geoindex.imagery.cell_patches import encoder_patches
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
-from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request, check_vector_dtype
+from geoindex.pipeline.plan import (
+    DEFAULT_RESOLUTION,
+    check_request,
+    check_vector_dtype,
+    vector_dtype_of,
+)
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, write_sidecar
 from geoindex.pipeline.sort import order_rows
@@ -83,7 +88,7 @@ def build_index(
     imagery: ImageryRequest | None = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = DTYPES[0],
+    vector_dtype: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -110,7 +115,8 @@ def build_index(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
-        large; what that costs is measured.
+        large; what that costs is measured. By default float16 of an encoder that gives entities
+        one vector, else float32.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -168,10 +174,11 @@ def _build(
     kind: str,
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
-    vector_dtype: str,
+    vector_dtype: str | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
+    vector_dtype = vector_dtype or vector_dtype_of(encoder)
     staged = stage_sources(
         sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
     )

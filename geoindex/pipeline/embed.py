@@ -39,9 +39,9 @@ from geoindex.geo.cell_members import (
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.progress import Reporter
+from geoindex.storage.entity_rows import stored_map_rows
 from geoindex.storage.filesystem import new_matrix, read_batches, release, writing
 from geoindex.storage.lance_tables import CELL_SCHEMA
-from geoindex.storage.entity_rows import stored_map_rows
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
 from geoindex.storage.row_store import Rows
 from geoindex.storage.tag_index import TagIndex

@@ -27,6 +27,7 @@ from geoindex.pipeline.vector_recall import recall_again
 from geoindex.progress import Reporter, Silent
 from geoindex.queries.execute import execute
 from geoindex.queries.query import Query
+from geoindex.search.ann_records import TABLE_COLUMNS, held_vectors
 from geoindex.search.build_ann import measured_recall
 from geoindex.storage.checksums import damaged_files, described, is_of_table
 from geoindex.storage.consistency import cached_files
@@ -170,8 +171,11 @@ class _Remade:
 def _schema(index: IndexReader) -> Finding:
     encoder = index.manifest.encoder
     dtype = index.manifest.settings.get("vector_dtype", DTYPES[0])
+    columns = [
+        TABLE_COLUMNS[name] for table, name in held_vectors(index.files) if table == ENTITIES
+    ]
     expected = {
-        ENTITIES: entity_schema(encoder["dim"], dtype),
+        ENTITIES: entity_schema(encoder["dim"], dtype, columns=columns),
         CELLS: cell_schema(encoder["region_dim"], dtype),
     }
     faults = []

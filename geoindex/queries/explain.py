@@ -194,7 +194,9 @@ class Explainer:
         """Return the similarity without each part; None where one has nothing else."""
         compared = {name for parts in self._parts_of[: len(first.vectors)] for name in parts}
         found = {
-            name: self._left_without(first, second, name) for name in self._parts if name in compared
+            name: self._left_without(first, second, name)
+            for name in self._parts
+            if name in compared
         }
         if "context" in self.field.focuses and first.own is not None and second.own is not None:
             found[SURROUNDINGS] = _cosine(first.own, second.own)
@@ -202,9 +204,7 @@ class Explainer:
 
     def _left_without(self, first: Thing, second: Thing, name: str) -> float | None:
         total = 0.0
-        pairs = zip(
-            first.vectors, second.vectors, self.field.weights, self._parts_of, strict=False
-        )
+        pairs = zip(first.vectors, second.vectors, self.field.weights, self._parts_of, strict=False)
         for ours, theirs, weight, parts in pairs:
             kept = np.ones(len(ours), np.float64)
             if name in parts:

@@ -24,8 +24,8 @@ from geoindex.search.ann_records import (
     MIN_APPROXIMATE_ROWS,
     TABLE_COLUMNS,
     VECTORS,
-    held_vectors,
     codes_of,
+    held_vectors,
     open_proposer,
     records_of,
 )

@@ -4,7 +4,7 @@ Tables are written and read with pylance: LanceDB opens the same folders, and ta
 long to import (docs/decisions/0002-lance-without-lancedb.md).
 """
 
-from collections.abc import Iterable, Sequence, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 

@@ -170,7 +170,10 @@ def _seen(
             expected = torch.sigmoid(latents @ logits[0].T + logits[1])
         rows = latents.numpy()
         lon, lat = np.asarray(place.lon_lat).T
-        cells = [h3.str_to_int(h3.latlng_to_cell(y, x, _RESOLUTION)) for x, y in zip(lon, lat, strict=True)]
+        cells = [
+            h3.str_to_int(h3.latlng_to_cell(y, x, _RESOLUTION))
+            for x, y in zip(lon, lat, strict=True)
+        ]
         cell = np.unique(cells, return_inverse=True)[1]
         sums = np.zeros((cell.max() + 1, rows.shape[1] + expected.shape[1] + 1))
         ones = np.ones((len(rows), 1))
