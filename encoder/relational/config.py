@@ -119,13 +119,7 @@ class Settings:
         """
         path = folder / CONFIG_NAME
         try:
-            found = json.loads(path.read_text("utf-8"))
-            if found.pop("schema") != SCHEMA:
-                msg = f"its schema is not {SCHEMA!r}"
-                raise ValueError(msg)
-            shape = RelationalConfig(**found.pop("shape"))
-            layout = LayoutConfig(**found.pop("layout"))
-            settings = cls(shape, layout, **found)
+            settings = cls._of(json.loads(path.read_text("utf-8")))
             settings.check()
         except OSError as error:
             msg = f"{folder} has no {CONFIG_NAME}; {_WANTED}"
@@ -134,6 +128,14 @@ class Settings:
             msg = f"cannot read {path}: {error}; {_WANTED}"
             raise CheckpointError(msg) from error
         return settings
+
+    @classmethod
+    def _of(cls, found: dict[str, Any]) -> "Settings":
+        if found.pop("schema") != SCHEMA:
+            msg = f"its schema is not {SCHEMA!r}"
+            raise ValueError(msg)
+        shape = RelationalConfig(**found.pop("shape"))
+        return cls(shape, LayoutConfig(**found.pop("layout")), **found)
 
     def check(self) -> None:
         """Raise ValueError if parts do not fit together, or would be too large."""

@@ -216,7 +216,7 @@ class RelationalEmbedder:
     def vectors(self, tokens: EntityTokens, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the vectors of some entities, shape ``(n, D)``."""
         notable = [i for i, token in enumerate(self.settings.tokens) if token in _NOTABLE]
-        is_notable = np.isin(tokens.tag_ids, notable).any(axis=1)
+        is_notable: NDArray[np.bool_] = np.any(np.isin(tokens.tag_ids, notable), axis=1)
         found = self._opened[1].entities(latents, tokens, is_notable)
         if self._is_untrained:
             at = self.parts["tags"]

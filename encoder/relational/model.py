@@ -188,7 +188,7 @@ class RelationalNet(nn.Module):
             Makes a matrix of n rows, of a name and a width; by default in memory.
         """
         num_rows = len(own)
-        new = new or (lambda name, width: torch.empty(num_rows, width))
+        new = new or (lambda _, width: torch.empty(num_rows, width))
         state = new("state", own.shape[1])
         state[:] = own
         said = new("said", own.shape[1])

@@ -133,7 +133,11 @@ def calibrate(
         _set(layout.context, rotation, -rotation @ centre)
         sizes = np.concatenate([part.sizes for part in seen])
         slopes = [_ridge(latents, size, weights) for size in sizes.T]
-        _set(layout.size, np.stack([slope for slope, _ in slopes]), [bias for _, bias in slopes])
+        _set(
+            layout.size,
+            np.stack([slope for slope, _ in slopes]),
+            np.array([bias for _, bias in slopes]),
+        )
         if is_trained:
             _set(layout.importance, logits[0][notable][None].numpy(), logits[1][[notable]].numpy())
             _set(layout.counted, *(part.numpy() for part in counted_logits))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,7 +124,8 @@ class _Progress:
         optimiser: Optimiser,
         config: TrainConfig,
     ) -> None:
-        self._path, self._parts = path, {"net": net, "heads": objective, "optimiser": optimiser}
+        self._path = path
+        self._parts: dict[str, Any] = {"net": net, "heads": objective, "optimiser": optimiser}
         # another setting is another run
         self._settings = json.dumps(asdict(config), sort_keys=True)
 
