@@ -247,6 +247,10 @@ class RankingOptions(TypedDict, total=False):
         ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
     diversity
         0 to 1: how much hits should differ from each other; see `geoindex.queries.rerank`.
+    parts
+        Return parts of the examples too: what touches them, lies in them, or has their name
+        nearby; see `geoindex.queries.parts`. By default they are left out, and the notes say how
+        many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
     cells
@@ -254,7 +258,8 @@ class RankingOptions(TypedDict, total=False):
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings, else context.
+        surroundings; both where every example is one entity, unless an approximate index is to
+        answer, which has context alone; else context.
     own_weight
         Of ``"both"``: the share of own, 0 to 1.
     """
@@ -287,6 +292,16 @@ class RankingOptions(TypedDict, total=False):
             default=0.0,
         ),
     ]
+    parts: Annotated[
+        bool,
+        Option(
+            help="Return parts of the example too: what touches it or has its name nearby.",
+            cli_type=bool,
+            parse=bool,
+            plain=lambda is_wanted: is_wanted or None,
+            default=False,
+        ),
+    ]
     k: Annotated[
         int,
         Option(
@@ -311,7 +326,7 @@ class RankingOptions(TypedDict, total=False):
         str | None,
         Option(
             help="Compare entities alone, in their surroundings, or by both similarities, weighed. "
-            "[default: context; own for --tags alone]",
+            "[default: both for one or more entities, own for --tags alone, else context]",
             metavar="own|context|both",
             parse=_focus,
         ),
@@ -465,8 +480,18 @@ class Query:
             return "context"
         if self.focus is not None:
             return str(self.focus)
-        has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
-        return "context" if has_place else "own"
+        if any(name in self._given for name in ("cell", "vector")):
+            return "context"
+        named = [*(self.like or ()), *(self.unlike or ())]
+        if "at" in self._given or named:
+            return BOTH if all(map(_is_entity, named)) else "context"
+        return "own"
+
+    def with_focus(self, focus: str) -> Self:
+        """Return the same query with what it compares decided."""
+        query = type(self).__new__(type(self))
+        query._freeze({**self._given, "focus": focus}, self.notes)
+        return query
 
     @property
     def vectors(self) -> "Sequence[NDArray[Any]]":
@@ -558,6 +583,14 @@ class Query:
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+def _is_entity(text: str) -> bool:
+    """Tell whether a text means one entity: no cell, no area."""
+    from geoindex.geo.distance import LonLat
+    from geoindex.lookup.reference import parse_place
+
+    return isinstance(parse_place(text), (str, LonLat))
 
 
 def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
