@@ -46,9 +46,22 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
+    from cli import (
+        build,
+        check,
+        evaluate,
+        export,
+        find,
+        index,
+        info,
+        knn,
+        query,
+        similar,
+        train,
+    )
 
-    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
+    verbs = (build, index, find, query, similar, knn, evaluate, train, export, info, check)
+    for module in verbs:
         module.register(app)
 
 

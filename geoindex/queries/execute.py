@@ -7,6 +7,7 @@ by one go also what an approximate index is asked, and the few rankings that mus
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
 from geoindex.geo.distance import LonLat, distances_m
 from geoindex.index import IndexReader
+from geoindex.lookup.places import point_of
 from geoindex.queries.hits import Hits
 from geoindex.queries.multi_index import MultiIndex, multi_index_of
 from geoindex.queries.query import Query
@@ -26,7 +28,7 @@ from geoindex.queries.resolve import ResolvedQuery, resolve
 from geoindex.queries.vector_field import VectorField, open_field
 from geoindex.search.similarity import Neighbours
 from geoindex.storage.arrow_buffers import text_column
-from geoindex.types import check_backend
+from geoindex.types import BOTH, check_backend
 
 if TYPE_CHECKING:
     from geoindex.queries.batch_table import BatchRow
@@ -61,9 +63,14 @@ class Answer:
     @property
     def place(self) -> LonLat | None:
         """Where distances are measured from."""
-        places = self.resolved.places
-        near: LonLat | None = self.resolved.query.near
-        return places[0] if places else near
+        if self.resolved.places:
+            return self.resolved.places[0]
+        near = self.resolved.query.near
+        for index in () if near is None else self.indexes.indexes:
+            # an index without what has this name has no answer either
+            with suppress(GeoindexError):
+                return point_of(index, near)[0]
+        return None
 
     def explain(self) -> "tuple[Explanation, ...]":
         """Return why each hit is similar."""
@@ -182,6 +189,7 @@ def _answers(
 ) -> tuple[list[Answer], dict[int, GeoindexError]]:
     """Answer queries, in their order; return also the faults of those that cannot be answered."""
     check_backend(backend)
+    queries = [_decided(query, index, target, backend) for query in queries]
     known = _ids_of(index, queries) if is_table else None
     # another backend answers by itself
     is_blocked = is_table and backend in {"auto", "exact"}
@@ -220,6 +228,25 @@ def _answers(
     return [answers[number] for number in sorted(answers)], faults
 
 
+def _decided(
+    query: Query,
+    index: IndexReader,
+    target: IndexReader | Sequence[IndexReader] | None,
+    backend: str,
+) -> Query:
+    """Return a query that compares context alone where an approximate index is to answer it.
+
+    Only where the query leaves it open, and would compare both vectors, which no such index has.
+    """
+    is_open = query.focus is None and query.vector_field == BOTH and backend != "exact"
+    if not is_open or index.manifest.has_one_vector:
+        return query
+    several = [index] if target is None else [target] if isinstance(target, IndexReader) else target
+    records = [each.manifest.indexes.get("entities.embedding", {}) for each in several]
+    is_made = any("approximate" in record for record in records)
+    return query.with_focus("context") if is_made or backend != "auto" else query
+
+
 def _alike(items: Sequence[Any], key: Any) -> Iterator[list[int]]:
     """Yield the places of items of one key, in the order in which the keys come."""
     groups: dict[Hashable, list[int]] = {}
@@ -239,7 +266,7 @@ def _passes(resolved: ResolvedQuery) -> Hashable:
     filters = tuple((name, id(value)) for name, value in query.filters.items())
     # where a distance is kept from the examples, their places decide
     apart = tuple(resolved.places) if query.not_within is not None else ()
-    ranking = (query.k, query.min_similarity, query.one_per, query.diversity)
+    ranking = (query.k, query.min_similarity, query.one_per, query.diversity, query.parts)
     return (filters, apart, resolved.resolution, ranking)
 
 
@@ -276,7 +303,11 @@ def _searched(
 ) -> list[Answer]:
     """Answer queries that let the same rows through, in their order."""
     passing, filter_notes = indexes.passing(group[0])
-    unwanted = indexes.excluded(group)
+    parts = indexes.parts(group)
+    unwanted = [
+        [np.union1d(rows, other) if other.size else rows for rows, other in zip(*pair, strict=True)]
+        for pair in zip(indexes.excluded(group), parts, strict=True)
+    ]
     query = group[0].query
     # a picture is read on the scale of each index
     of_fields = [
@@ -284,7 +315,7 @@ def _searched(
     ]
 
     # what was found in each index, by number of the query
-    parts: dict[int, tuple[Neighbours, ...]] = {}
+    of_each: dict[int, tuple[Neighbours, ...]] = {}
 
     def joined(number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return indexes.joined(fields, rows, of_fields[number])
@@ -302,8 +333,17 @@ def _searched(
                     for one, out in zip(vectors, exclude, strict=True)
                 ]
             found.append(some)
-        parts.update(zip(numbers, zip(*found, strict=True), strict=True))
-        return [indexes.merged(parts[number], reach) for number in numbers]
+        of_each.update(zip(numbers, zip(*found, strict=True), strict=True))
+        return [indexes.merged(of_each[number], reach) for number in numbers]
+
+    def left_out(number: int, found: Neighbours) -> list[str]:
+        if not any(rows.size for rows in parts[number]):
+            return []
+        least = -np.inf if query.min_similarity is None else query.min_similarity
+        if len(found.rows) >= query.k:
+            least = max(least, float(found.similarity.min()))
+        near = indexes.num_parts_near(fields, of_fields[number], parts[number], passing, least)
+        return [_parts_text(near)] if near else []
 
     if query.is_reranked:
         groups = indexes.groups(query.one_per)
@@ -315,10 +355,20 @@ def _searched(
             resolved,
             found,
             indexes,
-            (*filter_notes, *indexes.notes_on(fields, parts[number], passing)),
+            (
+                *filter_notes,
+                *indexes.notes_on(fields, of_each[number], passing),
+                *left_out(number, found),
+                *(() if found.num_passing else indexes.why_nothing_passes(resolved)),
+            ),
         )
         for number, (resolved, found) in enumerate(zip(group, ranked, strict=True))
     ]
+
+
+def _parts_text(number: int) -> str:
+    what = "part of the example" if number == 1 else "parts of the example"
+    return f"{number:,} {what} left out; --parts shows them"
 
 
 def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:

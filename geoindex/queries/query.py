@@ -125,10 +125,10 @@ class ExampleOptions(TypedDict, total=False):
     ----------
     like, unlike
         One or several of: an id in any form (``"way/1234"``, ``"w1234"``, an openstreetmap.org
-        address), the whole name of one entity, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
+        address), a name, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
         polygons, shapely, GeoJSON). See `geoindex.queries.examples` for what each stands for.
     at
-        ``(lon, lat)`` or ``"LON,LAT"``: what lies there.
+        ``(lon, lat)`` or ``"LON,LAT"``: what lies there; or a name.
     cell
         An H3 cell.
     tags
@@ -170,10 +170,10 @@ class ExampleOptions(TypedDict, total=False):
     at: Annotated[
         PointLike | None,
         Option(
-            help="Example: what lies at this point.",
-            metavar="LON,LAT",
-            parse=lambda value: coerce.point(value, "at"),
-            plain=list,
+            help="Example: what lies at this point, or has this name.",
+            metavar="LON,LAT|NAME",
+            parse=lambda value: coerce.place(value, "at"),
+            plain=coerce.place_plain,
             is_parsed_early=True,
         ),
     ]
@@ -247,6 +247,10 @@ class RankingOptions(TypedDict, total=False):
         ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
     diversity
         0 to 1: how much hits should differ from each other; see `geoindex.queries.rerank`.
+    parts
+        Return parts of the examples too: what touches them, lies in them, or has their name
+        nearby; see `geoindex.queries.parts`. By default they are left out, and the notes say how
+        many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
     cells
@@ -254,7 +258,9 @@ class RankingOptions(TypedDict, total=False):
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings; else both, or context where the encoder makes two vectors of an entity.
+        surroundings; both where entities have one vector; of two vectors both where every example
+        is one entity, unless an approximate index is to answer, which has context alone, else
+        context.
     own_weight
         Of ``"both"``: the share of own, 0 to 1. By default what the vector has, and 0.5 where the
         encoder makes two.
@@ -288,6 +294,16 @@ class RankingOptions(TypedDict, total=False):
             default=0.0,
         ),
     ]
+    parts: Annotated[
+        bool,
+        Option(
+            help="Return parts of the example too: what touches it or has its name nearby.",
+            cli_type=bool,
+            parse=bool,
+            plain=lambda is_wanted: is_wanted or None,
+            default=False,
+        ),
+    ]
     k: Annotated[
         int,
         Option(
@@ -312,7 +328,8 @@ class RankingOptions(TypedDict, total=False):
         str | None,
         Option(
             help="Compare entities alone, in their surroundings, or by both, weighed. "
-            "[default: both; own for --tags alone; context where an encoder makes two vectors]",
+            "[default: both; own for --tags alone; of an encoder that makes two vectors context for "
+            "cells and areas]",
             metavar="own|context|both",
             parse=_focus,
         ),
@@ -466,8 +483,18 @@ class Query:
             return WHOLE
         if self.focus is not None:
             return str(self.focus)
-        has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
-        return WHOLE if has_place else "own"
+        if any(name in self._given for name in ("cell", "vector")):
+            return WHOLE
+        named = [*(self.like or ()), *(self.unlike or ())]
+        if "at" in self._given or named:
+            return BOTH if all(map(_is_entity, named)) else WHOLE
+        return "own"
+
+    def with_focus(self, focus: str) -> Self:
+        """Return the same query with what it compares decided."""
+        query = type(self).__new__(type(self))
+        query._freeze({**self._given, "focus": focus}, self.notes)
+        return query
 
     @property
     def vectors(self) -> "Sequence[NDArray[Any]]":
@@ -567,6 +594,14 @@ class Query:
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+def _is_entity(text: str) -> bool:
+    """Tell whether a text means one entity: no cell, no area."""
+    from geoindex.geo.distance import LonLat
+    from geoindex.lookup.reference import parse_place
+
+    return isinstance(parse_place(text), (str, LonLat))
 
 
 def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
