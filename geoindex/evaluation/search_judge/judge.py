@@ -45,6 +45,8 @@ class SearchJudge:
         Names; None is all. Maskings that no measure needs are not made.
     seeds
         How many times entities to hide and to ask with are drawn anew; at least 3 for a claim.
+    attributions
+        Of the places' data.
 
     Raises
     ------
@@ -58,11 +60,13 @@ class SearchJudge:
         *,
         measures: Iterable[str] | None = None,
         seeds: int = DEFAULT_SEEDS,
+        attributions: Sequence[str] = (),
     ) -> None:
         if seeds < 1:
             msg = f"seeds is {seeds}; want 1 or more, 3 for a claim. Example: 3"
             raise UsageError(msg)
         self.view = view
+        self.attributions = tuple(attributions) or ("",) * len(view.places)
         self.rows = JudgedRows(view)
         self.seeds = seeds
         wanted = _named(measures)
@@ -86,7 +90,12 @@ class SearchJudge:
     ) -> "SearchJudge":
         """Read the entities of indexes, each a place; see `geoindex.evaluation.load_view`."""
         opened = [x if isinstance(x, IndexReader) else IndexReader(Path(x)) for x in indexes]
-        return cls(load_view(opened, resolution=resolution), measures=measures, seeds=seeds)
+        return cls(
+            load_view(opened, resolution=resolution),
+            measures=measures,
+            seeds=seeds,
+            attributions=[index.manifest.attribution for index in opened],
+        )
 
     @classmethod
     def of_tables(
