@@ -46,9 +46,11 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
+    from cli import build, check, evaluate, export, guess, index, info, knn, query, similar, train
 
-    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
+    for module in (
+        build, index, query, similar, guess, knn, evaluate, train, export, info, check,
+    ):  # fmt: skip
         module.register(app)
 
 

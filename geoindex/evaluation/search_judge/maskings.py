@@ -101,7 +101,7 @@ def make_masking(rows: JudgedRows, name: str, seed: int, labels: dict[str, Label
     if name == KIND:
         is_untagged = (draw >= HIDDEN_SHARE) & (draw < 2 * HIDDEN_SHARE)
         is_masked = draw < 2 * HIDDEN_SHARE
-        hidden = is_masked[view.tag_row] & (is_untagged[view.tag_row] | _tells_kind(view))
+        hidden = is_masked[view.tag_row] & (is_untagged[view.tag_row] | tells_kind(view))
     elif name == LANDMARK:
         hidden = view.matching(_LANDMARK_TAGS)[view.codes]
     elif name == BRAND:
@@ -117,7 +117,7 @@ def make_masking(rows: JudgedRows, name: str, seed: int, labels: dict[str, Label
     return Masking(name, seed, hidden, is_masked, is_untagged)
 
 
-def _tells_kind(view: MapView) -> NDArray[np.bool_]:
+def tells_kind(view: MapView) -> NDArray[np.bool_]:
     """Say which tags tell the kind of their entity, shape ``(m,)``."""
     is_road = view.has(*ROAD_CLASS.of) & (view.osm_type != "node")
     is_building = np.char.startswith(np.array(view.kinds, str), "building")
