@@ -5,6 +5,7 @@ Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 1
 
 import os
 import sys
+from importlib import import_module
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -46,23 +47,22 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import (
-        build,
-        check,
-        evaluate,
-        export,
-        find,
-        index,
-        info,
-        knn,
-        query,
-        similar,
-        train,
-    )
-
-    verbs = (build, index, find, query, similar, knn, evaluate, train, export, info, check)
-    for module in verbs:
-        module.register(app)
+    # in the order of the help
+    for name in (
+        "build",
+        "index",
+        "find",
+        "query",
+        "similar",
+        "guess",
+        "knn",
+        "evaluate",
+        "train",
+        "export",
+        "info",
+        "check",
+    ):
+        import_module(f"cli.{name}").register(app)
 
 
 _add_commands()

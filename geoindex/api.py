@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
+import numpy as np
+
+from geoindex.errors import UsageError
 from geoindex.filters import coerce
 from geoindex.filters.coerce import BBoxLike, PathLike
 from geoindex.index import IndexReader
@@ -21,6 +24,7 @@ from geoindex.storage.consistency import TablesChangedError
 from geoindex.types import WHOLE
 
 if TYPE_CHECKING:
+    from geoindex.evaluation.guess import Guesses
     from geoindex.evaluation.knn import LabelReport
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
@@ -169,6 +173,63 @@ class Index(IndexReader):
             self, first, second, focus=focus or WHOLE, own_weight=own_weight, target=other
         )
         return why.similarity, why
+
+    def guess(
+        self,
+        *,
+        learn_from: "IndexReader | PathLike | Sequence[IndexReader | PathLike]" = (),
+        k: int = 3,
+        reporter: Reporter | None = None,
+        **filters: Any,
+    ) -> "Guesses":
+        """Guess the main tags of entities, from their shape and surroundings.
+
+        What tells their kind is hidden, and the entities nearest to them answer, whose own kind is
+        hidden alike; see `geoindex.evaluation.guess`. The index's encoder embeds the map anew: some
+        seconds for ten thousand entities.
+
+        Parameters
+        ----------
+        learn_from
+            Other indexes whose entities answer, too.
+        k
+            Guesses for each entity, at most.
+        reporter
+            Receives the progress.
+        **filters
+            Which entities: `ids`, `where`, `near` and `radius`, and the other filters of `query`;
+            at least one.
+
+        Raises
+        ------
+        UsageError, NotInIndexError
+            If there is no filter, one cannot be understood, or nothing passes.
+
+        Examples
+        --------
+        >>> geoindex.open("monaco.geoindex").guess(where="building=yes", k=1)  # doctest: +SKIP
+        """
+        from geoindex.evaluation.guess.guesser import guess_entities
+        from geoindex.filters.apply import select_rows
+        from geoindex.storage.layout import ENTITIES
+
+        wanted = Query.without_examples(**filters)
+        if not wanted.filters:
+            msg = "which entities? Want ids or a filter. Example: where='building=yes'"
+            raise UsageError(msg)
+        if "not_within" in wanted.filters:
+            msg = "not_within is measured from examples, and there are none; leave it out"
+            raise UsageError(msg)
+        rows, notes = select_rows(self, wanted.filters, table=ENTITIES)
+        others = _opened_all(learn_from) or []
+        return guess_entities(
+            self,
+            np.arange(len(self.entities)) if rows is None else rows,
+            others=others,
+            num_guesses=k,
+            notes=notes,
+            reporter=reporter,
+        )
 
     def write_page(
         self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
