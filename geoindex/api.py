@@ -5,7 +5,6 @@ Every function takes the command's words. Text is read by the command's parsers,
 """
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -320,14 +319,9 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
     try:
         return Index(Path(path))
     except TablesChangedError:
-        from geoindex.pipeline.sidecar import bring_up_to_date
+        from geoindex.pipeline.sidecar import open_index
 
-        notes = bring_up_to_date(Path(path))
-    index = Index(Path(path))
-    index.notes = notes
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
-    return index
+        return open_index(Path(path), Index)
 
 
 def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:

@@ -20,7 +20,8 @@ from geoindex._threads import one_ahead
 from geoindex.errors import IndexDamagedError, SourceError
 from geoindex.features.schema import ENTITY_SCHEMA, entity_batch
 from geoindex.geo.distance import BBox
-from geoindex.pipeline.sidecar import bring_up_to_date
+from geoindex.index import IndexReader
+from geoindex.pipeline.sidecar import open_index
 from geoindex.progress import Reporter
 from geoindex.sources import geoparquet
 from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
@@ -62,7 +63,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         if is_index(path):
             with suppress(IndexDamagedError):  # of which reading its rows tells more
-                bring_up_to_date(path)
+                open_index(path, IndexReader)
             return IndexSource(path)
         msg = f"{path} is a folder, no index; want files such as {path / 'monaco.osm.pbf'}"
         raise SourceError(msg)

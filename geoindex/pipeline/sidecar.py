@@ -11,11 +11,12 @@ Memory: one batch, and the key of every row where they are not sorted.
 import errno
 import filecmp
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from threadpoolctl import threadpool_limits
 from geoindex.errors import IndexDamagedError
 from geoindex.features.schema import ENTITY_SCHEMA
 from geoindex.geo.h3 import format_cell, resolution_of
+from geoindex.index import IndexReader
 from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors, records_of
 from geoindex.search.pruning import MIN_ROWS, make_codes
 from geoindex.search.similarity import unit_slack
@@ -64,6 +66,8 @@ from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.name_index import write_name_index
 from geoindex.storage.row_store import Rows, write_in_order
 from geoindex.storage.tag_index import TagIndex, write_tag_index
+
+Reader = TypeVar("Reader", bound=IndexReader)
 
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
 # read at a time: rows, and bytes of vectors; Lance holds some copies of them
@@ -312,6 +316,25 @@ def carry_images(source: SearchFiles, target: SearchFiles) -> None:
     """Give search files the image files of others: they are not made from the tables."""
     for path in source.folder.glob("image*.npy"):
         link(path, target.folder / path.name)
+
+
+def open_index(path: Path, kind: type[Reader]) -> Reader:
+    """Open an index; if its tables were changed, make its search files anew and warn of it.
+
+    Raises
+    ------
+    IndexDamagedError
+        As `bring_up_to_date`.
+    """
+    try:
+        return kind(path)
+    except TablesChangedError:
+        notes = bring_up_to_date(path)
+    index = kind(path)
+    index.notes = notes
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return index
 
 
 def bring_up_to_date(index: Path) -> tuple[str, ...]:
