@@ -172,6 +172,7 @@ def build(
     licence: str | None = None,
     attribution: str | None = None,
     vector_dtype: str = "float32",
+    mapping: PathLike | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -194,8 +195,11 @@ def build(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
+    mapping
+        A TOML file that makes tags of the columns of GeoParquet; see docs/overture.md.
     """
     # reading maps needs libraries that queries do not
+    from geoindex.features.tag_mapping import read_mapping
     from geoindex.imagery.request import ImageryRequest
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION
@@ -217,6 +221,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        mapping=None if mapping is None else read_mapping(Path(mapping)),
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.errors import AmbiguousNameError, InvalidIdError, NotInIndexError
+from geoindex.features.ids import OsmId, parse_id
 from geoindex.index import IndexReader
 from geoindex.lookup.name_match import bare, folded, likeness, matcher_of
 
@@ -33,7 +34,7 @@ def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
     row
         Of the entity.
     note
-        What a name was taken for; None for an id.
+        What a name was taken for, or an OpenStreetMap id among entities of other ids; else None.
 
     Raises
     ------
@@ -45,16 +46,32 @@ def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
         If the index holds no such id, or no entity of that name; says the nearest.
     """
     try:
-        return index.row_of(text), None
+        row = index.row_of(text)
     except InvalidIdError:
         if _LIKE_AN_ID.fullmatch(text.strip()):
             raise
+    else:
+        return row, _bridge_note(index, text, row)
     rows = rows_named(index, text)
     if not rows.size:
         raise NotInIndexError(_missing_text(index, text))
     if len(rows) > 1:
         raise AmbiguousNameError(_several_text(index, text, rows))
     return int(rows[0]), f"{text!r} is {_shown(index, int(rows[0]))}"
+
+
+def _bridge_note(index: IndexReader, text: str, row: int) -> str | None:
+    """Return what to say of an OpenStreetMap id that stands for an entity of another id."""
+    found = index.entities.table["feature_id"][row].as_py()
+    try:
+        reference = parse_id(text)
+    except InvalidIdError:
+        return None
+    if not isinstance(reference, OsmId) or found == str(reference):
+        return None
+    num_rows = len(index.rows_of_osm(reference))
+    several = f", the largest of {num_rows} that were made of it" if num_rows > 1 else ""
+    return f"{reference} is {_shown(index, row)}{several}"
 
 
 def rows_named(index: IndexReader, text: str) -> NDArray[np.int64]:

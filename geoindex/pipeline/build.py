@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from geoindex.encoders import load_encoder
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.distance import BBox
 from geoindex.imagery.build_patches import ImageStage, add_images, open_stage
 from geoindex.imagery.cell_patches import encoder_patches
@@ -69,7 +70,10 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
 
 # left out because it should be; the other reasons say that something was lost
-BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
+BY_RULE = frozenset(
+    {"no_main_key", "relation_not_area", "outside_bbox", "deleted"}
+    | {"connector", "bathymetry", "permanently_closed"}
+)
 
 
 def build_index(
@@ -84,6 +88,7 @@ def build_index(
     licence: str | None = None,
     attribution: str | None = None,
     vector_dtype: str = DTYPES[0],
+    mapping: TagMapping | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -111,6 +116,8 @@ def build_index(
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
         large; what that costs is measured.
+    mapping
+        What makes tags of the columns of GeoParquet; `geoindex.features.tag_mapping.read_mapping`.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -128,7 +135,9 @@ def build_index(
     reporter = reporter or Silent()
     check_kind(index)
     check_vector_dtype(vector_dtype)
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     images = None if imagery is None else open_stage(imagery)
     workspace = Workspace(output)
     with workspace.locked(), _disk_errors(output):
@@ -143,6 +152,7 @@ def build_index(
             images=images,
             rights=(licence, attribution),
             vector_dtype=vector_dtype,
+            mapping=mapping,
             reporter=reporter,
         )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
@@ -169,11 +179,17 @@ def _build(
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
     vector_dtype: str,
+    mapping: TagMapping | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
     staged = stage_sources(
-        sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
+        sources,
+        workspace,
+        resolution=resolutions[-1],
+        bbox=bbox,
+        reporter=reporter,
+        mapping=mapping,
     )
     rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
     seen = {} if images is None else {"images": images.key}

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
+from geoindex.features.tag_mapping import TagMapping
+from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import check_resolution
 from geoindex.pipeline.read import open_source
 from geoindex.storage.filesystem import local_path
@@ -26,6 +28,8 @@ def plan_build(
     encoder: str,
     overwrite: bool,
     imagery: "ImageryRequest | None" = None,
+    mapping: TagMapping | None = None,
+    bbox: BBox | None = None,
 ) -> list[str]:
     """Check everything that a build checks first, and return in lines what it would do.
 
@@ -34,10 +38,12 @@ def plan_build(
     UsageError, OutputError, SourceError
         As `build_index` would.
     """
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     lines = []
     for path in sources:
-        info = open_source(path).describe()
+        info = open_source(path, mapping=mapping, bbox=bbox).describe()
         when = f", {info.timestamp}" if info.timestamp else ""
         lines.append(f"read {path} ({info.format}, {info.size_bytes / 1e6:.1f} MB{when})")
     made_by = load_encoder(encoder)
@@ -55,7 +61,12 @@ def plan_build(
 
 
 def check_request(
-    sources: Sequence[Path], output: Path, *, resolutions: Sequence[int], overwrite: bool
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int],
+    overwrite: bool,
+    mapping: TagMapping | None = None,
 ) -> list[int]:
     """Check sources, output and resolutions, and return the resolutions, coarsest first.
 
@@ -70,7 +81,7 @@ def check_request(
         msg = "no source given. Example: geoindex build monaco.osm.pbf -o monaco.geoindex"
         raise UsageError(msg)
     for path in sources:
-        open_source(path)
+        open_source(path, mapping=mapping)
     return levels
 
 
