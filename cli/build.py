@@ -22,7 +22,7 @@ def build(
         typer.Argument(
             metavar="SOURCE...",
             help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2), GeoParquet, Overture "
-            "(files, folders, s3://), or indexes.",
+            "(files, folders, s3://), indexes; https:// addresses of files, or geofabrik:monaco.",
         ),
     ],
     output: Annotated[
@@ -208,7 +208,7 @@ def build(
 
 def default_output(source: Path) -> Path:
     """Return the output that goes with a source: ``monaco.osm.pbf`` to ``monaco.geoindex``."""
-    name = source.name.rpartition("=")[2]
+    name = re.sub(r"^(type=|geofabrik:)", "", source.name)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}\.\d+", name):  # a release of Overture
         return Path(f"overture-{name.split('.', 1)[0]}.geoindex")
     return Path(f"{name.split('.', 1)[0]}.geoindex")

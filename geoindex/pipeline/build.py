@@ -33,6 +33,7 @@ from geoindex.imagery.cell_patches import encoder_patches
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
+from geoindex.pipeline.fetch import Located, locate
 from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request, check_vector_dtype
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, write_sidecar
@@ -99,6 +100,7 @@ def build_index(
     ----------
     sources
         OpenStreetMap files, GeoParquet, or indexes; see `geoindex.pipeline.read.open_source`.
+        Addresses are fetched first: `geoindex.pipeline.fetch`.
     output
         The folder to make. Another index there is replaced if `overwrite`; anything else never.
     resolutions
@@ -139,10 +141,15 @@ def build_index(
         sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
     )
     images = None if imagery is None else open_stage(imagery)
+    located = locate(sources, reporter)
+    if located.origins:
+        check_request(
+            located.paths, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+        )
     workspace = Workspace(output)
     with workspace.locked(), _disk_errors(output):
         manifest = _build(
-            sources,
+            located,
             output,
             workspace,
             levels,
@@ -168,7 +175,7 @@ def _with_rights(staged: Sequence[Staged], rights: tuple[str | None, str | None]
 
 
 def _build(
-    sources: Sequence[Path],
+    sources: Located,
     output: Path,
     workspace: Workspace,
     resolutions: Sequence[int],
@@ -184,12 +191,13 @@ def _build(
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
     staged = stage_sources(
-        sources,
+        sources.paths,
         workspace,
         resolution=resolutions[-1],
         bbox=bbox,
         reporter=reporter,
         mapping=mapping,
+        origins=sources.origins,
     )
     rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
     seen = {} if images is None else {"images": images.key}
@@ -203,7 +211,7 @@ def _build(
     num_staged = _order(staged, files, workspace, reporter)
     home = _column(files, "cell")
     if not len(home):
-        raise SourceError(_nothing_text(sources, staged))
+        raise SourceError(_nothing_text(sources.paths, staged))
     if not files.array("posting_offsets").exists():
         with reporter.stage("tags", len(home)) as advance:
             write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=advance)

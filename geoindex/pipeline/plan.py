@@ -9,8 +9,9 @@ from geoindex.errors import OutputError, UsageError
 from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import check_resolution
+from geoindex.pipeline.fetch import is_fetched
 from geoindex.pipeline.read import open_source
-from geoindex.storage.filesystem import local_path
+from geoindex.storage.filesystem import address_of, local_path
 from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
 
@@ -43,6 +44,11 @@ def plan_build(
     )
     lines = []
     for path in sources:
+        if is_fetched(path):
+            lines.append(
+                f"fetch {address_of(path) or path}, unless it is in the cache, and read it"
+            )
+            continue
         info = open_source(path, mapping=mapping, bbox=bbox).describe()
         when = f", {info.timestamp}" if info.timestamp else ""
         lines.append(f"read {path} ({info.format}, {info.size_bytes / 1e6:.1f} MB{when})")
@@ -81,7 +87,8 @@ def check_request(
         msg = "no source given. Example: geoindex build monaco.osm.pbf -o monaco.geoindex"
         raise UsageError(msg)
     for path in sources:
-        open_source(path, mapping=mapping)
+        if not is_fetched(path):
+            open_source(path, mapping=mapping)
     return levels
 
 

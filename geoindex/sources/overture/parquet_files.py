@@ -161,7 +161,7 @@ def open_files(path: Path) -> ParquetFiles:
     if address is None:
         filesystem, root = fs.LocalFileSystem(), str(path.absolute())
     else:
-        filesystem, root = _s3(address), address.partition("://")[2]
+        filesystem, root = s3_filesystem(address), address.partition("://")[2]
     try:
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.File:
@@ -194,7 +194,7 @@ def _hint(address: str | None) -> str:
     )
 
 
-def _s3(address: str) -> Any:
+def s3_filesystem(address: str) -> Any:
     """Return a bucket's file system: signed where the environment has keys, else anonymous."""
     from pyarrow import fs
 
