@@ -257,6 +257,7 @@ def build(
     licence: str | None = None,
     attribution: str | None = None,
     vector_dtype: str | None = None,
+    mapping: PathLike | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -280,8 +281,11 @@ def build(
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` or ``"float16"``; None for what suits the
         encoder.
+    mapping
+        A TOML file that makes tags of the columns of GeoParquet; see docs/overture.md.
     """
     # reading maps needs libraries that queries do not
+    from geoindex.features.tag_mapping import read_mapping
     from geoindex.imagery.request import ImageryRequest
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION
@@ -303,6 +307,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        mapping=None if mapping is None else read_mapping(Path(mapping)),
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
 
 # counted on the way, but kept
-_MENDED = ("repaired",)
+_MENDED = ("repaired", "unmapped_value")
 
 
 def _focus_columns(encoder: "Embedder") -> dict[str, Any]:
@@ -37,6 +37,8 @@ def build_record(
     """Return the manifest of a build whose rows and cells are there, not yet written."""
     left_out: Counter[str] = sum((item.skipped for item in staged), Counter())
     notes = {reason: left_out.pop(reason, 0) for reason in _MENDED}
+    # of what no file has there is no note
+    notes = {reason: n for reason, n in notes.items() if n or reason == "repaired"}
     return Manifest(
         sources=[item.info.as_dict() for item in staged],
         settings={
@@ -55,7 +57,12 @@ def build_record(
         skipped=dict(sorted(left_out.items())),
         notes=notes,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        licence=" AND ".join(sorted({item.info.licence for item in staged})),
-        attribution="; ".join(sorted({item.info.attribution for item in staged})),
+        licence=_joined([item.info.licence for item in staged], " AND "),
+        attribution=_joined([item.info.attribution for item in staged], "; "),
         packages=package_versions(),
     )
+
+
+def _joined(texts: Sequence[str], between: str) -> str:
+    """Return all parts of some texts, each once, sorted."""
+    return between.join(sorted({part for text in texts for part in text.split(between)}))

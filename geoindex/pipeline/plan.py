@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from encoder.protocol import RelationEmbedder
 from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
+from geoindex.features.tag_mapping import TagMapping
+from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import check_resolution
+from geoindex.pipeline.fetch import is_fetched
 from geoindex.pipeline.read import open_source
-from geoindex.storage.filesystem import local_path
+from geoindex.storage.filesystem import address_of, local_path
 from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
 
@@ -28,6 +31,8 @@ def plan_build(
     encoder: str,
     overwrite: bool,
     imagery: "ImageryRequest | None" = None,
+    mapping: TagMapping | None = None,
+    bbox: BBox | None = None,
 ) -> list[str]:
     """Check everything that a build checks first, and return in lines what it would do.
 
@@ -36,10 +41,17 @@ def plan_build(
     UsageError, OutputError, SourceError
         As `build_index` would.
     """
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     lines = []
     for path in sources:
-        info = open_source(path).describe()
+        if is_fetched(path):
+            lines.append(
+                f"fetch {address_of(path) or path}, unless it is in the cache, and read it"
+            )
+            continue
+        info = open_source(path, mapping=mapping, bbox=bbox).describe()
         when = f", {info.timestamp}" if info.timestamp else ""
         lines.append(f"read {path} ({info.format}, {info.size_bytes / 1e6:.1f} MB{when})")
     made_by = load_encoder(encoder)
@@ -57,7 +69,12 @@ def plan_build(
 
 
 def check_request(
-    sources: Sequence[Path], output: Path, *, resolutions: Sequence[int], overwrite: bool
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int],
+    overwrite: bool,
+    mapping: TagMapping | None = None,
 ) -> list[int]:
     """Check sources, output and resolutions, and return the resolutions, coarsest first.
 
@@ -72,7 +89,8 @@ def check_request(
         msg = "no source given. Example: geoindex build monaco.osm.pbf -o monaco.geoindex"
         raise UsageError(msg)
     for path in sources:
-        open_source(path)
+        if not is_fetched(path):
+            open_source(path, mapping=mapping)
     return levels
 
 
