@@ -46,9 +46,9 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
+    from cli import build, check, evaluate, export, index, info, knn, query, serve, similar, train
 
-    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
+    for module in (build, index, query, similar, serve, knn, evaluate, train, export, info, check):
         module.register(app)
 
 
