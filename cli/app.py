@@ -46,9 +46,23 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, serve, similar, train
+    from cli import (
+        build,
+        check,
+        evaluate,
+        export,
+        find,
+        index,
+        info,
+        knn,
+        query,
+        serve,
+        similar,
+        train,
+    )
 
-    for module in (build, index, query, similar, serve, knn, evaluate, train, export, info, check):
+    verbs = (build, index, find, query, similar, serve, knn, evaluate, train, export, info, check)
+    for module in verbs:
         module.register(app)
 
 

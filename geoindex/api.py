@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
+    from geoindex.lookup.find import Candidate
     from geoindex.queries.explanation import Explanation
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
@@ -112,6 +113,26 @@ class Index(IndexReader):
         rows = read_query_table(queries, shared)
         opened = _opened_all(target)
         return execute_table(self, rows, shared, target=opened, backend=backend, strict=strict)
+
+    def find(self, text: str, *, limit: int = 10) -> "list[Candidate]":
+        """Return the places that a name may mean, best first.
+
+        Parameters
+        ----------
+        text
+            A name as people write it, in any language of the map, or an id.
+        limit
+            At most so many.
+
+        Returns
+        -------
+        candidates
+            With `id`, `name`, `kind`, `lon`, `lat`, `score` and `matched`, the name that fitted;
+            empty if nothing fits. See `geoindex.lookup.find`.
+        """
+        from geoindex.lookup.names import find_named
+
+        return find_named(self, text, limit=coerce.count(limit, "limit"))
 
     def similar(
         self,

@@ -23,6 +23,7 @@ from geoindex.storage.consistency import find_sidecar
 from geoindex.storage.filesystem import identity, map_matrix
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.storage.manifest import Manifest, read_manifest
+from geoindex.storage.name_index import NameIndex
 from geoindex.storage.row_store import Rows
 from geoindex.storage.tag_index import TagIndex
 from geoindex.storage.zone_map import ZoneMap
@@ -92,6 +93,11 @@ class IndexReader:
     def tag_index(self) -> TagIndex:
         """Which rows have which tags."""
         return self._mapped(lambda: TagIndex(self.files))
+
+    @cached_property
+    def name_index(self) -> NameIndex:
+        """Which names have which words."""
+        return self._mapped(lambda: NameIndex(self.files))
 
     def _open_rows(self, table: str) -> Rows:
         return self._mapped(lambda: Rows(self.files.rows(table)))

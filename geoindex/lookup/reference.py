@@ -3,7 +3,7 @@
 ===========================  ==================================================
 written                      means
 ===========================  ==================================================
-``way/1234``, ``Café Engel`` an entity, by its id or its whole name
+``way/1234``, ``Café Engel`` an entity, by its id or a name
 ``891f1d48177ffff``          an H3 cell
 ``7.42,43.73``               a point, longitude first
 WKT, a file of polygons      an area; see `geoindex.geo.polygon_io`

@@ -61,6 +61,7 @@ from geoindex.storage.lance_tables import (
 )
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles, search_files
 from geoindex.storage.manifest import Manifest, read_manifest
+from geoindex.storage.name_index import write_name_index
 from geoindex.storage.row_store import Rows, write_in_order
 from geoindex.storage.tag_index import TagIndex, write_tag_index
 
@@ -98,6 +99,7 @@ def write_sidecar(
         source.write(files, is_ours=is_ours)
         give_back_memory()
     write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
+    write_name_index(files)
     for table, name in VECTORS:
         vectors = map_matrix(files.vectors(table, name))
         if len(vectors) >= MIN_ROWS:

@@ -7,6 +7,7 @@ by one go also what an approximate index is asked, and the few rankings that mus
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
 from geoindex.geo.distance import LonLat, distances_m
 from geoindex.index import IndexReader
+from geoindex.lookup.places import point_of
 from geoindex.queries.hits import Hits
 from geoindex.queries.multi_index import MultiIndex, multi_index_of
 from geoindex.queries.query import Query
@@ -61,9 +63,14 @@ class Answer:
     @property
     def place(self) -> LonLat | None:
         """Where distances are measured from."""
-        places = self.resolved.places
-        near: LonLat | None = self.resolved.query.near
-        return places[0] if places else near
+        if self.resolved.places:
+            return self.resolved.places[0]
+        near = self.resolved.query.near
+        for index in () if near is None else self.indexes.indexes:
+            # an index without what has this name has no answer either
+            with suppress(GeoindexError):
+                return point_of(index, near)[0]
+        return None
 
     def explain(self) -> "tuple[Explanation, ...]":
         """Return why each hit is similar."""

@@ -125,10 +125,10 @@ class ExampleOptions(TypedDict, total=False):
     ----------
     like, unlike
         One or several of: an id in any form (``"way/1234"``, ``"w1234"``, an openstreetmap.org
-        address), the whole name of one entity, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
+        address), a name, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
         polygons, shapely, GeoJSON). See `geoindex.queries.examples` for what each stands for.
     at
-        ``(lon, lat)`` or ``"LON,LAT"``: what lies there.
+        ``(lon, lat)`` or ``"LON,LAT"``: what lies there; or a name.
     cell
         An H3 cell.
     tags
@@ -170,10 +170,10 @@ class ExampleOptions(TypedDict, total=False):
     at: Annotated[
         PointLike | None,
         Option(
-            help="Example: what lies at this point.",
-            metavar="LON,LAT",
-            parse=lambda value: coerce.point(value, "at"),
-            plain=list,
+            help="Example: what lies at this point, or has this name.",
+            metavar="LON,LAT|NAME",
+            parse=lambda value: coerce.place(value, "at"),
+            plain=coerce.place_plain,
             is_parsed_early=True,
         ),
     ]

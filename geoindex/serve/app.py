@@ -302,7 +302,6 @@ def _find(server: Server, request: Request, _body: Any) -> Response:
 
 def found_places(served: ServedIndex, text: str, limit: int) -> list[dict[str, Any]]:
     """Return the places that `Index.find` finds, as plain values."""
-    index: Any = served.index
     return [
         {
             "id": each.id,
@@ -315,7 +314,7 @@ def found_places(served: ServedIndex, text: str, limit: int) -> list[dict[str, A
             "row": each.row,
             "num_entities": each.num_entities,
         }
-        for each in index.find(text, limit=limit)
+        for each in served.index.find(text, limit=limit)
     ]
 
 

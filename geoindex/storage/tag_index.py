@@ -205,6 +205,14 @@ class TagIndex:
         keys = self._table["key"]
         return range(_first(keys, key, after=False), _first(keys, key, after=True))
 
+    def all_keys(self) -> list[str]:
+        """Return every key once, sorted."""
+        return list(pc.unique(self._table["key"]).to_pylist())
+
+    def keys(self, codes: range) -> list[str]:
+        """Return the keys of a run of codes."""
+        return list(self._table["key"].slice(codes.start, len(codes)).to_pylist())
+
     def values(self, codes: range) -> list[str]:
         """Return the values of a run of codes."""
         return list(self._table["value"].slice(codes.start, len(codes)).to_pylist())

@@ -2,13 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import geoindex
-from geoindex.api import Index
 from tests.support.osm_files import OsmFile, real_maps
 
 pytest.importorskip("starlette")
@@ -81,34 +79,3 @@ def client(town: Path, real: Path) -> Iterator[TestClient]:
     app = make_app([town, real])
     with TestClient(app, base_url=BASE, raise_server_exceptions=False) as found:
         yield found
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    id: str
-    name: str | None
-    kind: str
-    lon: float
-    lat: float
-    score: float
-    matched: str
-    row: int
-    num_entities: int = 1
-
-
-@pytest.fixture(autouse=True)
-def _find(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give `Index` a plain `find` where this version has none."""
-    if hasattr(Index, "find"):
-        return
-
-    def find(self: Index, text: str, *, limit: int = 10) -> list[_Candidate]:
-        names = self.entities.table["name"].to_pylist()
-        rows = [row for row, name in enumerate(names) if name and text.lower() in name.lower()]
-        records = [(row, self.entities.record(row)) for row in rows[:limit]]
-        return [
-            _Candidate(r["feature_id"], r["name"], r["kind"], r["lon"], r["lat"], 1.0, r["name"], n)
-            for n, r in records
-        ]
-
-    monkeypatch.setattr(Index, "find", find, raising=False)
