@@ -55,13 +55,28 @@ def _add_commands() -> None:
         index,
         info,
         knn,
+        mcp,
         query,
         serve,
         similar,
         train,
     )
 
-    verbs = (build, index, find, query, similar, serve, knn, evaluate, train, export, info, check)
+    verbs = (
+        build,
+        index,
+        find,
+        query,
+        similar,
+        serve,
+        mcp,
+        knn,
+        evaluate,
+        train,
+        export,
+        info,
+        check,
+    )
     for module in verbs:
         module.register(app)
 

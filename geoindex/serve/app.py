@@ -129,9 +129,12 @@ def make_app(paths: Sequence[Path], settings: Settings | None = None) -> Starlet
     settings = settings or Settings()
     server = Server(Catalog(paths), settings)
 
+    tools = _mcp_app(server)
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with tools.router.lifespan_context(tools):
+            yield
         server.searches.close()
         server.tiles.close()
 
@@ -147,7 +150,7 @@ def make_app(paths: Sequence[Path], settings: Settings | None = None) -> Starlet
             ),
         )
     middleware.append(Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5))
-    routes = [*_api_routes(), *_page_routes()]
+    routes = [*_api_routes(), *tools.routes, *_page_routes()]
     app = Starlette(
         routes=routes,
         middleware=middleware,
@@ -160,6 +163,13 @@ def make_app(paths: Sequence[Path], settings: Settings | None = None) -> Starlet
     )
     app.state.server = server
     return app
+
+
+def _mcp_app(server: Server) -> Starlette:
+    """Return the application of ``/mcp``."""
+    from geoindex.serve.mcp_server import http_app
+
+    return http_app(server.catalog, server.searches)
 
 
 def _api_routes() -> list[Route]:

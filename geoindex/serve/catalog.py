@@ -77,7 +77,13 @@ class ServedIndex:
     @cached_property
     def landmarks(self) -> list[dict[str, Any]]:
         """Six entities that many know, each of another kind where there are so many."""
-        rows, scores = self._sights()
+        return self.sights(np.arange(len(self.index.entities)))
+
+    def sights(self, among: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return at most six of some rows that many know, as plain values."""
+        rows, scores = self._notable
+        is_wanted = np.isin(rows, among)
+        rows, scores = rows[is_wanted], scores[is_wanted]
         table = self.index.entities.take(rows, ["feature_id", "kind", "name", "lon", "lat"])
         records = table.to_pylist()
         found: list[dict[str, Any]] = []
@@ -92,7 +98,8 @@ class ServedIndex:
                     found.append({"id": one.pop("feature_id"), **one})
         return found
 
-    def _sights(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    @cached_property
+    def _notable(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return rows that have a name and are worth a look, and how much."""
         index = self.index
         tags = index.tag_index

@@ -72,7 +72,7 @@ def serve(
     policy = policy_for(host, token=token, basemap=basemap)
     settings = Settings(policy, tuple(allowed_origins(cors)), basemap, imagery)
     app = make_app(paths, settings)
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         address = _address(listener, host)
         link = f"{address}?token={policy.token}" if policy.token else address
         announce(link)
@@ -90,6 +90,26 @@ def serve(
             uvicorn.Server(config).run(sockets=[listener])
 
 
+def serve_mcp(paths: Sequence[Path]) -> None:
+    """Serve tools for assistants over indexes by standard input and output, to their end.
+
+    Raises
+    ------
+    IndexDamagedError, UsageError
+        If an index cannot be opened, or there is none.
+    MissingExtraError
+        If the libraries are not installed.
+    """
+    try:
+        from geoindex.serve.mcp_server import make_server
+    except ImportError as error:
+        raise MissingExtraError(error.name or "mcp", "serve") from error
+    from geoindex.serve.catalog import Catalog
+
+    with suppress(KeyboardInterrupt):
+        make_server(Catalog(paths)).run("stdio")
+
+
 def _check_template(template: str) -> None:
     is_whole = all(f"{{{name}}}" in template for name in "zxy")
     if not (is_whole and template.startswith(("https://", "http://"))):
@@ -100,7 +120,19 @@ def _check_template(template: str) -> None:
         raise UsageError(msg)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Parameters
+    ----------
+    port
+        0 takes a free one.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

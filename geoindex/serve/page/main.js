@@ -4,7 +4,7 @@ import * as api from "/page/api.js";
 import { openCompare } from "/page/compare.js";
 import { $, button, copy, download, h, icon, say, toast } from "/page/dom.js";
 import { MapView, ranked } from "/page/mapview.js";
-import { addressOf, asCommand, asPython, kindWords, metres, reasons, squareMetres, title } from "/page/words.js";
+import { addressOf, asCommand, asPython, kindWords, metres, reasons, title } from "/page/words.js";
 
 const K = 20;
 const LABELS_TO_LEARN = 5;
@@ -531,7 +531,7 @@ async function start() {
   render();
   if (state.box) app.view.showBox(state.box);
   if (state.like.length) await ask({ fits: !camera });
-  if (state.sel) await guarded(async () => select(await api.entity(shownIndex(), state.sel)))();
+  if (state.sel) await guarded(async () => select(await api.entity(shownIndex(), state.sel), { moves: !camera }))();
 }
 
 $("q").addEventListener("input", () => { clearTimeout(box.wait); box.wait = setTimeout(findPlaces, 120); });

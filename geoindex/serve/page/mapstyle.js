@@ -83,7 +83,7 @@ export function style(tiles, cells, about, isDark, basemap) {
       paint: { "fill-color": ["case", hasHeat, heatColour, "rgba(0,0,0,0)"], "fill-outline-color": isDark ? "#00000066" : "#ffffff66",
         "fill-opacity": ["interpolate", ["linear"], ["zoom"], 14, 0.62, 16.5, 0.3] } },
     { id: "heat-areas", type: "fill", source: "index", "source-layer": "areas", minzoom: 13.5, layout: { visibility: "none" },
-      filter: ["!", is("boundary", "built")], paint: { "fill-color": ["case", hasHeat, heatColour, "rgba(0,0,0,0)"], "fill-opacity": 0.9 } },
+      filter: ["!", is("boundary", "built", "water", "wood", "green", "farm", "sand", "rock", "paved", "other")], paint: { "fill-color": ["case", hasHeat, heatColour, "rgba(0,0,0,0)"], "fill-opacity": 0.9 } },
     { id: "heat-points", type: "circle", source: "index", "source-layer": "points", minzoom: 13.5, layout: { visibility: "none" },
       paint: { "circle-color": ["case", hasHeat, heatColour, "rgba(0,0,0,0)"], "circle-radius": ramp(14, 2.5, 18, 7),
         "circle-stroke-width": ["case", hasHeat, 1, 0], "circle-stroke-color": c.halo } },

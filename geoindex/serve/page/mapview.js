@@ -102,12 +102,11 @@ export class MapView {
     if (!points.length) return;
     const box = new maplibre.LngLatBounds(points[0], points[0]);
     for (const point of points) box.extend(point);
-    const narrow = innerWidth < 760;
-    this.map.fitBounds(box, { padding: narrow ? { top: 40, left: 40, right: 40, bottom: innerHeight * 0.5 } : 70, maxZoom, duration: reduced() ? 0 : 500 });
+    this.map.fitBounds(box, { padding: innerWidth < 760 ? 36 : 70, maxZoom, duration: reduced() ? 0 : 500 });
   }
 
   goTo(lon, lat, zoom) {
-    const view = { center: [lon, lat], zoom: Math.max(this.map.getZoom(), zoom), padding: { top: 0, left: 0, right: 0, bottom: innerWidth < 760 ? innerHeight * 0.4 : 0 } };
+    const view = { center: [lon, lat], zoom: Math.max(this.map.getZoom(), zoom) };
     if (reduced()) this.map.jumpTo(view);
     else this.map.easeTo({ ...view, duration: 500 });
   }

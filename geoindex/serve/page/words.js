@@ -10,6 +10,9 @@ const NAMED = {
   "natural=water": "Water", "natural=tree": "Tree", "leisure=pitch": "Sports pitch", "railway=rail": "Railway",
   "railway=station": "Railway station", "boundary=administrative": "Administrative area", "shop=convenience": "Convenience store",
   "shop=supermarket": "Supermarket", "shop=mall": "Shopping centre", "shop=bakery": "Bakery", "shop=hairdresser": "Hairdresser",
+  "building=residential": "Residential building", "building=commercial": "Commercial building", "building=public": "Public building",
+  "building=industrial": "Industrial building", "building=retail": "Shop building", "landuse=grass": "Grass", "landuse=forest": "Forest",
+  "landuse=meadow": "Meadow", "landuse=cemetery": "Cemetery", "landuse=orchard": "Orchard", "landuse=vineyard": "Vineyard", "landuse=farmland": "Farmland",
   "shop=florist": "Florist", "shop=butcher": "Butcher", "shop=laundry": "Laundry", "shop=kiosk": "Kiosk",
 };
 const WITH_KEY = { shop: "shop", office: "office", craft: "workshop", landuse: "land", power: "power", barrier: "", emergency: "" };
