@@ -5,8 +5,8 @@ Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 1
 
 import os
 import sys
-from importlib import import_module
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +61,8 @@ def _add_commands() -> None:
         "export",
         "info",
         "check",
+        "serve",
+        "mcp",
     ):
         import_module(f"cli.{name}").register(app)
 

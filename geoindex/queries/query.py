@@ -328,8 +328,8 @@ class RankingOptions(TypedDict, total=False):
         str | None,
         Option(
             help="Compare entities alone, in their surroundings, or by both, weighed. "
-            "[default: both; own for --tags alone; of an encoder that makes two vectors context for "
-            "cells and areas]",
+            "[default: both; own for --tags alone; where there are two vectors context for cells "
+            "and areas]",
             metavar="own|context|both",
             parse=_focus,
         ),

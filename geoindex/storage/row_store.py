@@ -70,7 +70,7 @@ class Rows:
         return numbers_from(chunked).astype(np.int64)
 
     def take(
-        self, rows: Sequence[int] | NDArray[np.int64], *, columns: Sequence[str] | None = None
+        self, rows: Sequence[int] | NDArray[np.int64], columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return some rows, in the order asked for; about 2 µs a row where they are many.
 
