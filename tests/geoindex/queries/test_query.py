@@ -249,11 +249,12 @@ def test_a_query_may_be_pickled():
 def test_the_vectors_compared_follow_from_the_query():
     expected = {
         "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
-        "context": [{"like": "node/1"}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
-        "both": [{"like": "node/1", "focus": "both"}],
+        "context": [{"like": "node/1", "focus": "context"}],
+        "whole": [{"vector": [1, 2]}, {"tags": "a=b", "cells": True}, {"cell": CELL}],
+        "both": [{"like": "node/1", "focus": "both"}, {"like": "node/1"}],
         "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
     }
-    expected["context"].append({"tags": "amenity=cafe", "unlike": "node/1"})
+    expected["both"].append({"tags": "amenity=cafe", "unlike": "node/1"})
     for name, several in expected.items():
         assert {Query(**options).vector_field for options in several} == {name}
 
