@@ -41,8 +41,12 @@ class FormatName(StrEnum):
     geojsonseq = "geojsonseq"
     csv = "csv"
     parquet = "parquet"
+    gpkg = "gpkg"
+    flatgeobuf = "flatgeobuf"
 
 
+# of the formats that GDAL writes: its driver, and the suffix that it expects
+_DRIVERS = {FormatName.gpkg: ("GPKG", ".gpkg"), FormatName.flatgeobuf: ("FlatGeobuf", ".fgb")}
 _SUFFIXES = {
     ".json": FormatName.json,
     ".geojson": FormatName.geojson,
@@ -51,6 +55,8 @@ _SUFFIXES = {
     ".csv": FormatName.csv,
     ".parquet": FormatName.parquet,
     ".geoparquet": FormatName.parquet,
+    ".gpkg": FormatName.gpkg,
+    ".fgb": FormatName.flatgeobuf,
     ".txt": FormatName.table,
 }
 
@@ -73,6 +79,9 @@ def choose_format(form: FormatName | None, output: str) -> FormatName:
                 "or say it with --format. Example: -o hits.geojson"
             )
             raise OutputError(msg)
+    if form in _DRIVERS and output == "-":
+        msg = f"{form.value} is written to a file alone. Example: -o hits{_DRIVERS[form][1]}"
+        raise OutputError(msg)
     if form is FormatName.parquet and output == "-" and sys.stdout.isatty():
         msg = "Parquet is not for a terminal; give a file. Example: -o hits.parquet"
         raise OutputError(msg)
@@ -91,6 +100,9 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
     """
     if form is FormatName.parquet:
         _write_parquet(hits, output, overwrite=overwrite)
+        return
+    if form in _DRIVERS:
+        _write_gdal(hits, form, Path(output), overwrite=overwrite)
         return
     if output == "-":
         if form is FormatName.table:
@@ -124,6 +136,27 @@ def _write_parquet(hits: "Hits", output: str, *, overwrite: bool) -> None:
     with scratch_file(".parquet") as path:
         write_geoparquet(path, table.schema, table.to_batches(), metadata=metadata)
         sys.stdout.buffer.write(path.read_bytes())
+
+
+def _write_gdal(hits: "Hits", form: FormatName, output: Path, *, overwrite: bool) -> None:
+    """Write a layer `hits` of a GeoPackage or a FlatGeobuf, tags and reasons as JSON."""
+    import json
+    import shutil
+
+    from geoindex.storage.filesystem import writing
+    from geoindex.storage.output_files import check_output_file, explained
+    from geoindex.storage.workspace import scratch_file
+
+    check_output_file(output, suffixes=(output.suffix.lower(),), overwrite=overwrite)
+    frame = hits.to_geopandas()
+    if "tags" in frame:
+        frame["tags"] = [json.dumps(tags, ensure_ascii=False) for tags in frame["tags"]]
+    driver, suffix = _DRIVERS[form]
+    options = {"SPATIAL_INDEX": "NO"} if driver == "FlatGeobuf" and not len(frame) else {}
+    with scratch_file(suffix) as path:
+        frame.to_file(path, driver=driver, layer="hits", engine="pyogrio", **options)
+        with explained(output), writing(output) as unfinished:
+            shutil.copyfile(path, unfinished)
 
 
 def _rows(hits: "Hits") -> tuple[list[str], list[list[str]]]:

@@ -37,12 +37,9 @@ def similar(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     focus: Annotated[
-        FocusName | None,
-        typer.Option(
-            help="Compare the entities alone, in their surroundings, or by both, weighed. "
-            "[default: both; context where an encoder makes two vectors]"
-        ),
-    ] = None,
+        FocusName,
+        typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
+    ] = FocusName.both,
     own_weight: OwnWeight = None,
     target: Annotated[
         Path | None,
@@ -62,7 +59,7 @@ def similar(
     why = open_index(index).similar(
         first,
         second,
-        focus=None if focus is None else focus.value,
+        focus=focus.value,
         own_weight=own_weight,
         target=target or among,
     )[1]

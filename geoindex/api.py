@@ -4,6 +4,7 @@ Every function takes the command's words. Text is read by the command's parsers,
 ``where="amenity=cafe"``, ``near="24.95,60.17"`` and ``radius="500m"`` work here too.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
 from geoindex.queries.query import Query, QueryOptions
 from geoindex.storage.consistency import TablesChangedError
-from geoindex.types import WHOLE
 
 if TYPE_CHECKING:
     from geoindex.evaluation.guess import Guesses
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
 TargetLike: TypeAlias = "IndexReader | PathLike | Sequence[IndexReader | PathLike] | None"
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Index(IndexReader):
@@ -143,7 +146,7 @@ class Index(IndexReader):
         first: str,
         second: str,
         *,
-        focus: str | None = None,
+        focus: str = "both",
         own_weight: float | None = None,
         target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
@@ -156,7 +159,6 @@ class Index(IndexReader):
             area, the other is the cell that holds it.
         focus, own_weight
             ``"context"``: in their surroundings; ``"own"``: alone; ``"both"``: the weighted sum.
-            By default both, or context where the encoder makes two vectors of an entity.
         target
             Another index, made by the same encoder, that holds the second.
 
@@ -168,9 +170,7 @@ class Index(IndexReader):
         from geoindex.queries.explain import explain_pair
 
         other = None if target is None else _opened(target)
-        why = explain_pair(
-            self, first, second, focus=focus or WHOLE, own_weight=own_weight, target=other
-        )
+        why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, target=other)
         return why.similarity, why
 
     def guess(
@@ -322,11 +322,13 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
     says so, and the index's `notes`.
     """
     try:
-        return Index(Path(path))
+        index = Index(Path(path))
     except TablesChangedError:
         from geoindex.pipeline.sidecar import open_index
 
         return open_index(Path(path), Index)
+    _LOG.info("opened %s", index.path)
+    return index
 
 
 def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:

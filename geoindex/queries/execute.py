@@ -6,9 +6,10 @@ that compare the same vectors and let the same rows through are searched togethe
 by one go also what an approximate index is asked, and the few rankings that must be followed far.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from geoindex.queries.multi_index import MultiIndex, multi_index_of
 from geoindex.queries.query import Query
 from geoindex.queries.rerank import rerank
 from geoindex.queries.resolve import ResolvedQuery, resolve
-from geoindex.queries.vector_field import VectorField, open_field
+from geoindex.queries.suggest import POOL, suggested
+from geoindex.queries.vector_field import VectorField, open_field, unit
 from geoindex.search.similarity import Neighbours
 from geoindex.storage.arrow_buffers import text_column
 from geoindex.types import BOTH, check_backend
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from geoindex.queries.batch_table import BatchRow
     from geoindex.queries.explanation import Explanation
 
+_LOG = logging.getLogger(__name__)
 _SHOWN = 3
 # farther down a ranking than this, one query at a time holds less in memory
 _FARTHEST = 5000
@@ -53,12 +56,15 @@ class Answer:
         That were searched.
     notes
         On the filters and the search, for the user.
+    suggested
+        Rows of `indexes` to label next.
     """
 
     resolved: ResolvedQuery
     found: Neighbours
     indexes: MultiIndex
     notes: tuple[str, ...]
+    suggested: Neighbours | None = None
 
     @property
     def place(self) -> LonLat | None:
@@ -266,7 +272,14 @@ def _passes(resolved: ResolvedQuery) -> Hashable:
     filters = tuple((name, id(value)) for name, value in query.filters.items())
     # where a distance is kept from the examples, their places decide
     apart = tuple(resolved.places) if query.not_within is not None else ()
-    ranking = (query.k, query.min_similarity, query.one_per, query.diversity, query.parts)
+    ranking = (
+        query.k,
+        query.min_similarity,
+        query.one_per,
+        query.diversity,
+        query.parts,
+        query.suggest,
+    )
     return (filters, apart, resolved.resolution, ranking)
 
 
@@ -303,6 +316,11 @@ def _searched(
 ) -> list[Answer]:
     """Answer queries that let the same rows through, in their order."""
     passing, filter_notes = indexes.passing(group[0])
+    _LOG.info(
+        "%d queries over %s of %s, %s rows pass", len(group), group[0].query.vector_field,
+        ", ".join(str(index.path) for index in indexes.indexes),
+        ", ".join("all" if rows is None else f"{len(rows):,}" for rows in passing),
+    )  # fmt: skip
     parts = indexes.parts(group)
     unwanted = [
         [np.union1d(rows, other) if other.size else rows for rows, other in zip(*pair, strict=True)]
@@ -336,15 +354,6 @@ def _searched(
         of_each.update(zip(numbers, zip(*found, strict=True), strict=True))
         return [indexes.merged(of_each[number], reach) for number in numbers]
 
-    def left_out(number: int, found: Neighbours) -> list[str]:
-        if not any(rows.size for rows in parts[number]):
-            return []
-        least = -np.inf if query.min_similarity is None else query.min_similarity
-        if len(found.rows) >= query.k:
-            least = max(least, float(found.similarity.min()))
-        near = indexes.num_parts_near(fields, of_fields[number], parts[number], passing, least)
-        return [_parts_text(near)] if near else []
-
     if query.is_reranked:
         groups = indexes.groups(query.one_per)
         ranked = rerank(search, joined, query, num_queries=len(group), groups=groups)
@@ -358,12 +367,99 @@ def _searched(
             (
                 *filter_notes,
                 *indexes.notes_on(fields, of_each[number], passing),
-                *left_out(number, found),
+                *_parts_notes(
+                    indexes, fields, of_fields[number], parts[number], passing, (query, found)
+                ),
                 *(() if found.num_passing else indexes.why_nothing_passes(resolved)),
+            ),
+            _to_label(
+                resolved,
+                fields,
+                of_fields[number],
+                found,
+                partial(search, [number]),
+                partial(joined, number),
             ),
         )
         for number, (resolved, found) in enumerate(zip(group, ranked, strict=True))
     ]
+
+
+def _parts_notes(
+    indexes: MultiIndex,
+    fields: Sequence[VectorField],
+    vectors: Sequence[tuple[Any, ...]],
+    parts: Sequence[NDArray[np.int64]],
+    passing: Sequence[Any],
+    answer: tuple[Query, Neighbours],
+) -> list[str]:
+    """Say how many parts of the examples would have been among the hits."""
+    query, found = answer
+    if not any(rows.size for rows in parts):
+        return []
+    least = -np.inf if query.min_similarity is None else query.min_similarity
+    if len(found.rows) >= query.k:
+        least = max(least, float(found.similarity.min()))
+    near = indexes.num_parts_near(fields, vectors, parts, passing, least)
+    return [_parts_text(near)] if near else []
+
+
+def _to_label(
+    resolved: ResolvedQuery,
+    fields: Sequence[VectorField],
+    vectors: Sequence[tuple[Any, ...]],
+    found: Neighbours,
+    search: Callable[[int], list[Neighbours]],
+    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+) -> Neighbours | None:
+    """Return rows to label next; None where it was not asked for, or several indexes answer."""
+    number = resolved.query.suggest
+    if not number or not resolved.likes or len(fields) > 1:
+        return None
+    (pool,) = search(POOL)
+    border = _border(resolved, fields[0], vectors[0], found)
+    # what was just shown can be labelled anyway
+    left = np.flatnonzero(~np.isin(pool.rows, found.rows))
+    similarity, rows = pool.similarity[left], pool.rows[left]
+    chosen = suggested(similarity, joined(rows), border, number)
+    return replace(pool, rows=rows[chosen], similarity=similarity[chosen])
+
+
+def _border(
+    resolved: ResolvedQuery, field: Any, vectors: tuple[Any, ...], found: Neighbours
+) -> float:
+    """Return the similarity half way between examples and counter-examples."""
+    if not resolved.unlikes:
+        return float(found.similarity[-1]) if len(found.rows) else 0.0
+    wanted = [unit(vector) for vector in vectors]
+    means = [
+        np.mean(
+            [
+                sum(
+                    float(ours @ theirs) * weight
+                    for ours, theirs, weight in zip(
+                        wanted, each.vectors, field.weights, strict=True
+                    )
+                )
+                for each in some
+            ]
+        )
+        for some in (resolved.likes, resolved.unlikes)
+    ]
+    return float(np.mean(means))
+
+
+def _suggested(answer: Answer) -> tuple[dict[str, Any], ...]:
+    """Return what to label next, as plain values."""
+    if answer.suggested is None:
+        return ()
+    table = answer.indexes.hits(answer.suggested, None)
+    names = [
+        name for name in ("kind", "name", "lon", "lat", "similarity") if name in table.schema.names
+    ]
+    ids = table["region_id" if "region_id" in table.column_names else "feature_id"].to_pylist()
+    rows = table.select(names).to_pylist()
+    return tuple({"id": each, **row} for each, row in zip(ids, rows, strict=True))
 
 
 def _parts_text(number: int) -> str:
@@ -381,6 +477,7 @@ def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
         index=answer.indexes.described(answer.found),
         num_passing=answer.found.num_passing,
         notes=(*resolved.query.notes, *resolved.notes, *answer.notes),
+        suggested=_suggested(answer),
         explainer=answer.explain,
     )
 

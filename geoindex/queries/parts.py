@@ -95,6 +95,9 @@ def _meets(example: "dict[str, object]", taken: "pa.Table") -> NDArray[np.bool_]
     kinds = [kind.partition("=")[0] for kind in taken["kind"].take(there).to_pylist()]
     has_other = np.array([bool(name) and name != example["name"] for name in names], np.bool_)
     has_other &= bool(example["name"])
+    if dimension == 0:
+        # two things at one point are two things
+        meets[there[dimensions == 0]] = False
     if dimension == _LINE:
         meets[there[(dimensions == _LINE) & has_other]] = False
     if dimension == _AREA:

@@ -218,7 +218,8 @@ class ExampleOptions(TypedDict, total=False):
     feedback: Annotated[
         PathLike | Mapping[str, Any] | None,
         Option(
-            help="GeoJSON of places labelled 1 (similar) or 0 (not similar).",
+            help="GeoJSON of places labelled 1 (similar) or 0 (not similar); from five of each on "
+            "a classifier ranks.",
             metavar="FILE",
             alias="session",
         ),
@@ -253,6 +254,9 @@ class RankingOptions(TypedDict, total=False):
         many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
+    suggest
+        How many places to suggest for the next labels; see `geoindex.queries.suggest`. They are
+        `Hits.suggested`.
     cells
         Search cells rather than entities.
     focus
@@ -311,6 +315,17 @@ class RankingOptions(TypedDict, total=False):
             cli_type=int,
             parse=lambda value: coerce.count(value, "k"),
             default=DEFAULT_K,
+        ),
+    ]
+    suggest: Annotated[
+        int,
+        Option(
+            help="Suggest so many places to label next, for --feedback.",
+            metavar="N",
+            cli_type=int,
+            parse=lambda value: coerce.count(value, "suggest") if value else 0,
+            plain=lambda number: number or None,
+            default=0,
         ),
     ]
     cells: Annotated[
@@ -510,7 +525,7 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        if self.cells or self.focus != BOTH:
+        if self.vector_field != BOTH:
             found.pop("own_weight", None)
         return {name: value for name, value in found.items() if value is not None}
 
@@ -631,6 +646,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 
 def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
     """Put labelled places among the examples and counter-examples; return notes."""
+    from geoindex.queries.classifier import LEAST_LABELS
     from geoindex.queries.feedback import read_feedback
 
     labelled = read_feedback(given.pop("feedback"))
@@ -638,7 +654,13 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
+    notes = [f"features of the session without a label: {unlabelled:,}"] if unlabelled else []
+    if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
+        notes.append(
+            f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
+            f"from {LEAST_LABELS} of each on, by a linear classifier"
+        )
+    return tuple(notes)
 
 
 def _check_image(given: Mapping[str, Any]) -> None:

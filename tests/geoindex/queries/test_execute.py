@@ -180,7 +180,8 @@ def test_lancedb_finds_the_same(real_index):
     assert database.open_table("cells").count_rows() == len(real_index.cells)
     # entities whose like are all at different distances: LanceDB breaks ties as it likes
     for row in range(5, len(real_index.entities), len(real_index.entities) // 5):
-        hits = run(real_index, [real_index.entities.record(row)["feature_id"]], k=10)
+        example = real_index.entities.record(row)["feature_id"]
+        hits = run(real_index, [example], k=10, focus="context", parts=True)
         vector = real_index.vectors("entities")[row]
         search = table.search(vector, vector_column_name="embedding").distance_type("cosine")
         found = search.bypass_vector_index().limit(11).to_arrow()

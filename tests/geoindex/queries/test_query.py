@@ -50,6 +50,8 @@ VALUES = {
     "name": ["~cafe engl"],
     "ids": [["way/1", "n2"], []],
     "exclude": ["way/1,n2"],
+    "parts": [True],
+    "suggest": [3],
     "min_area": ["2ha", 5],
     "max_area": [7.5e6],
     "min_length": ["1km"],
@@ -250,11 +252,11 @@ def test_the_vectors_compared_follow_from_the_query():
     expected = {
         "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
         "context": [{"like": "node/1", "focus": "context"}],
-        "whole": [{"vector": [1, 2]}, {"tags": "a=b", "cells": True}, {"cell": CELL}],
-        "both": [{"like": "node/1", "focus": "both"}, {"like": "node/1"}],
+        "whole": [{"like": SQUARE}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
+        "both": [{"like": "node/1"}, {"at": TOWN}, {"tags": "amenity=cafe", "unlike": "node/1"}],
         "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
     }
-    expected["both"].append({"tags": "amenity=cafe", "unlike": "node/1"})
+    expected["whole"].append({"like": ["node/1", SQUARE]})
     for name, several in expected.items():
         assert {Query(**options).vector_field for options in several} == {name}
 
