@@ -6,14 +6,15 @@ the vocabulary, how it was trained) and ``log.jsonl``.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from encoder.relational.config import RelationalConfig
 from encoder.relational.model import RelationalNet
@@ -162,6 +163,28 @@ def fit_teacher(places: Sequence[ReadPlace], *, dim: int, seed: int) -> Whitenin
         if num_rows >= _WHITENED_ROWS:
             break
     return fit_whitening(np.concatenate(parts), dim=dim)
+
+
+class Run(NamedTuple):
+    """What a run's folder holds."""
+
+    net: RelationalNet
+    heads: Mapping[str, Tensor]
+    vocabulary: Vocabulary
+    training: Mapping[str, Any]
+
+
+def load(folder: Path) -> Run:
+    """Open what `train` wrote."""
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    net = RelationalNet(RelationalConfig(**settings["shape"]))
+    parts: dict[str, dict[str, Tensor]] = {"net": {}, "heads": {}}
+    for name, tensor in load_file(folder / "weights.safetensors").items():
+        part, _, key = name.partition(".")
+        parts[part][key] = tensor
+    net.load_state_dict(parts["net"])
+    vocabulary = Vocabulary(settings["tokens"], np.array(settings["shares"], np.float32))
+    return Run(net, parts["heads"], vocabulary, settings["train"])
 
 
 def save(
