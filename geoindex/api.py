@@ -4,8 +4,8 @@ Every function takes the command's words. Text is read by the command's parsers,
 ``where="amenity=cafe"``, ``near="24.95,60.17"`` and ``radius="500m"`` work here too.
 """
 
+import logging
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
+    from geoindex.lookup.find import Candidate
     from geoindex.queries.explanation import Explanation
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
 TargetLike: TypeAlias = "IndexReader | PathLike | Sequence[IndexReader | PathLike] | None"
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Index(IndexReader):
@@ -117,13 +121,33 @@ class Index(IndexReader):
         opened = _opened_all(target)
         return execute_table(self, rows, shared, target=opened, backend=backend, strict=strict)
 
+    def find(self, text: str, *, limit: int = 10) -> "list[Candidate]":
+        """Return the places that a name may mean, best first.
+
+        Parameters
+        ----------
+        text
+            A name as people write it, in any language of the map, or an id.
+        limit
+            At most so many.
+
+        Returns
+        -------
+        candidates
+            With `id`, `name`, `kind`, `lon`, `lat`, `score` and `matched`, the name that fitted;
+            empty if nothing fits. See `geoindex.lookup.find`.
+        """
+        from geoindex.lookup.names import find_named
+
+        return find_named(self, text, limit=coerce.count(limit, "limit"))
+
     def similar(
         self,
         first: str,
         second: str,
         *,
-        focus: str = "context",
-        own_weight: float = 0.5,
+        focus: str = "both",
+        own_weight: float | None = None,
         target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
         """Return the similarity of two places, -1 to 1, and why.
@@ -232,7 +256,8 @@ def build(
     imagery: "PathLike | ImageryRequest | None" = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = "float32",
+    vector_dtype: str | None = None,
+    mapping: PathLike | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -254,9 +279,13 @@ def build(
     licence, attribution
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
-        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
+        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``; None for what suits the
+        encoder.
+    mapping
+        A TOML file that makes tags of the columns of GeoParquet; see docs/overture.md.
     """
     # reading maps needs libraries that queries do not
+    from geoindex.features.tag_mapping import read_mapping
     from geoindex.imagery.request import ImageryRequest
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION
@@ -278,6 +307,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        mapping=None if mapping is None else read_mapping(Path(mapping)),
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,
@@ -292,15 +322,12 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
     says so, and the index's `notes`.
     """
     try:
-        return Index(Path(path))
+        index = Index(Path(path))
     except TablesChangedError:
-        from geoindex.pipeline.sidecar import bring_up_to_date
+        from geoindex.pipeline.sidecar import open_index
 
-        notes = bring_up_to_date(Path(path))
-    index = Index(Path(path))
-    index.notes = notes
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+        return open_index(Path(path), Index)
+    _LOG.info("opened %s", index.path)
     return index
 
 
