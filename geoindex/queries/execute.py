@@ -65,8 +65,8 @@ class Answer:
         near: LonLat | None = self.resolved.query.near
         return places[0] if places else near
 
-    def explain(self) -> "tuple[Explanation, ...]":
-        """Return why each hit is similar."""
+    def explain(self, shared: dict[Hashable, Any]) -> "tuple[Explanation, ...]":
+        """Return why each hit is similar; `shared` is what answers of one table read once."""
         if self.resolved.query.image is not None:
             from geoindex.queries.by_image.explain import explain_rows
         else:
@@ -74,7 +74,7 @@ class Answer:
         found: dict[int, Explanation] = {}
         for i, places, rows in self.indexes.split(self.found.rows):
             similarity = self.found.similarity[places]
-            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity)
+            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity, shared)
             found |= dict(zip(places.tolist(), why, strict=True))
         return tuple(found[place] for place in range(len(self.found.rows)))
 
@@ -167,8 +167,13 @@ def execute_table(
         index=last.indexes.described(last.found) | {"num_queries": len(answers)},
         num_passing=max(answer.found.num_passing for answer in answers),
         notes=tuple(dict.fromkeys(notes)),
-        explainer=lambda: tuple(why for answer in answers for why in answer.explain()),
+        explainer=lambda: _explained(answers),
     )
+
+
+def _explained(answers: Sequence[Answer]) -> "tuple[Explanation, ...]":
+    shared: dict[Hashable, Any] = {}
+    return tuple(why for answer in answers for why in answer.explain(shared))
 
 
 def _answers(
@@ -330,7 +335,7 @@ def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
         index=answer.indexes.described(answer.found),
         num_passing=answer.found.num_passing,
         notes=(*resolved.query.notes, *resolved.notes, *answer.notes),
-        explainer=answer.explain,
+        explainer=lambda: _explained([answer]),
     )
 
 

@@ -256,7 +256,7 @@ class RankingOptions(TypedDict, total=False):
         weighed sum of the two similarities. By default own for tags alone, which have no
         surroundings, else context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1.
+        Of ``"both"``, which it stands for alone: the share of own, 0 to 1.
     """
 
     min_similarity: Annotated[
@@ -465,6 +465,8 @@ class Query:
             return "context"
         if self.focus is not None:
             return str(self.focus)
+        if "own_weight" in self._given:
+            return BOTH
         has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
         return "context" if has_place else "own"
 
@@ -482,7 +484,7 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        if self.cells or self.focus != BOTH:
+        if self.vector_field != BOTH:
             del found["own_weight"]
         return {name: value for name, value in found.items() if value is not None}
 
@@ -582,6 +584,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     for name in given:
         if check := OPTIONS[name].check:
             check(given)
+    _check_focus(given)
     return given, notes
 
 
@@ -594,16 +597,27 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
+    return (f"left out of the feedback: {unlabelled:,} without a label",) if unlabelled else ()
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "focus", "own_weight"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "
             "Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
         )
+        raise UsageError(msg)
+
+
+def _check_focus(given: Mapping[str, Any]) -> None:
+    focus = given.get("focus", BOTH)
+    if given.get("cells") and (focus != "context" if "focus" in given else "own_weight" in given):
+        name = "focus" if "focus" in given else "own_weight"
+        msg = f"{name} does not go with cells, which have one vector each; leave one of them out"
+        raise UsageError(msg)
+    if "own_weight" in given and focus != BOTH:
+        msg = f"own_weight does not go with focus {focus}. Example: --focus both --own-weight 0.3"
         raise UsageError(msg)
 
 
