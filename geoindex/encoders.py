@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from encoder.tags.text_models import HuggingFaceText
 
-ENCODERS = ("geojepa", "tagpool")
-
 
 def load_encoder(name: str = "default") -> "Embedder":
     """Open an encoder.
