@@ -10,13 +10,14 @@ import ast
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geoindex.evaluation.map_view import MapView
 from geoindex.storage.filesystem import write_json
 from geoindex.storage.workspace import fingerprint
 
@@ -62,13 +63,34 @@ class ScoreCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, content)
 
-    def kept_or_made(self, make: Callable[[], Any], **parts: Any) -> Any:
-        """Return what was kept for these parts, else make and keep it."""
-        found = self.get(**parts)
-        if found is None:
-            found = make()
-            self.put(found, **parts)
-        return found
+    def of_methods(
+        self,
+        what: str,
+        methods: Sequence[Any],
+        view: MapView,
+        make: Callable[[Any, MapView], Any],
+        *,
+        code: Iterable[str],
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield each method with what was kept for it and the view, else made and kept now.
+
+        Parameters
+        ----------
+        what
+            Names what is made.
+        methods
+            Of `geoindex.evaluation.baselines.base.Method`.
+        code
+            The modules that decide it, besides the method's own; see `code_of`.
+        """
+        for method in methods:
+            row = [method.name, method.fingerprint, code_of_method(method)]
+            parts = {what: code_of(code), "map": view.content, "row": row}
+            found = self.get(**parts)
+            if found is None:
+                found = make(method, view)
+                self.put(found, **parts)
+            yield method, found
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None  # noqa: S101 - callers check it
