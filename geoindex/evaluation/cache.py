@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,14 @@ class ScoreCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, content)
 
+    def kept_or_made(self, make: Callable[[], Any], **parts: Any) -> Any:
+        """Return what was kept for these parts, else make and keep it."""
+        found = self.get(**parts)
+        if found is None:
+            found = make()
+            self.put(found, **parts)
+        return found
+
     def of_methods(
         self,
         what: str,
@@ -86,11 +94,7 @@ class ScoreCache:
         for method in methods:
             row = [method.name, method.fingerprint, code_of_method(method)]
             parts = {what: code_of(code), "map": view.content, "row": row}
-            found = self.get(**parts)
-            if found is None:
-                found = make(method, view)
-                self.put(found, **parts)
-            yield method, found
+            yield method, self.kept_or_made(partial(make, method, view), **parts)
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None  # noqa: S101 - callers check it
