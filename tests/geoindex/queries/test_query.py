@@ -355,4 +355,4 @@ def test_a_weight_or_focus_without_effect_is_refused(options):
 def test_a_share_of_own_alone_weighs_both():
     assert Query("way/1", own_weight=0.3).vector_field == "both"
     assert Query("way/1", own_weight=0.3).as_dict()["own_weight"] == 0.3
-    assert Query("way/1", cells=True, focus="context").vector_field == "context"
+    assert Query("way/1", cells=True, focus="context").vector_field == "whole"
