@@ -266,8 +266,8 @@ class RankingOptions(TypedDict, total=False):
         is one entity, unless an approximate index is to answer, which has context alone, else
         context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1. By default what the vector has, and 0.5 where the
-        encoder makes two.
+        Of ``"both"``, which it stands for alone: the share of own, 0 to 1. By default what the
+        vector has, and 0.5 where the encoder makes two.
     """
 
     min_similarity: Annotated[
@@ -496,8 +496,8 @@ class Query:
             return "image"
         if self.cells:
             return WHOLE
-        if self.focus is not None:
-            return str(self.focus)
+        if self.focus is not None or "own_weight" in self._given:
+            return str(self.focus or BOTH)
         if any(name in self._given for name in ("cell", "vector")):
             return WHOLE
         named = [*(self.like or ()), *(self.unlike or ())]
@@ -641,6 +641,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     for name in given:
         if check := OPTIONS[name].check:
             check(given)
+    _check_focus(given)
     return given, notes
 
 
@@ -654,7 +655,7 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    notes = [f"features of the session without a label: {unlabelled:,}"] if unlabelled else []
+    notes = [f"left out of the feedback: {unlabelled:,} without a label"] if unlabelled else []
     if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
         notes.append(
             f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
@@ -664,12 +665,23 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "focus", "own_weight"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "
             "Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
         )
+        raise UsageError(msg)
+
+
+def _check_focus(given: Mapping[str, Any]) -> None:
+    focus = given.get("focus", BOTH)
+    if given.get("cells") and (focus != "context" if "focus" in given else "own_weight" in given):
+        name = "focus" if "focus" in given else "own_weight"
+        msg = f"{name} does not go with cells, which have one vector each; leave one of them out"
+        raise UsageError(msg)
+    if "own_weight" in given and focus != BOTH:
+        msg = f"own_weight does not go with focus {focus}. Example: --focus both --own-weight 0.3"
         raise UsageError(msg)
 
 
