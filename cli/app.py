@@ -72,6 +72,7 @@ def _add_commands() -> None:
     from cli import (
         build,
         check,
+        demo,
         evaluate,
         export,
         find,
@@ -83,7 +84,7 @@ def _add_commands() -> None:
         train,
     )
 
-    verbs = (build, index, find, query, similar, knn, evaluate, train, export, info, check)
+    verbs = (build, index, find, query, similar, knn, evaluate, train, export, info, check, demo)
     for module in verbs:
         module.register(app)
 

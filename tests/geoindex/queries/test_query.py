@@ -35,6 +35,7 @@ VALUES = {
     "at": [TOWN, "24.94,60.17"],
     "cell": [CELL, int(CELL, 16)],
     "tags": ["amenity=cafe", {"name": "a, b", "building:levels": 3}],
+    "text": ["quiet park"],
     "vector": [np.array([0.1, -1e-9, 3.0], np.float32), [[1, 2], [3, 4]]],
     "vectors_by": ["0" * 32],
     "image": ["chip.tif", Path("chip.png")],
