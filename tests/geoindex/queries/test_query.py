@@ -123,7 +123,8 @@ def test_feedback_is_within_the_query(small_index):
     query = Query("node/3", feedback=FEEDBACK)
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
-    assert query.notes == ("features of the session without a label: 1",)
+    assert query.notes[0] == "features of the session without a label: 1"
+    assert "(Rocchio)" in query.notes[1]
     assert small_index.query(query).notes[0] == query.notes[0]
 
 
