@@ -30,10 +30,10 @@ OWN_WEIGHT = 0.5
 _VERSION = 1
 _MARK = "geoindex_query"
 _NO_EXAMPLE = (
-    "nothing to search for; want one of like, at, cell, tags, vector, image. "
+    "nothing to search for; want one of like, at, cell, tags, text, vector, image. "
     "Example: geoindex query monaco.geoindex --like way/1234"
 )
-_EXAMPLES = ("like", "at", "cell", "tags", "vector", "image")
+_EXAMPLES = ("like", "at", "cell", "tags", "text", "vector", "image")
 
 
 def parse_tags(tags: str | Mapping[str, Any]) -> dict[str, str]:
@@ -106,6 +106,13 @@ def _one_per(value: Any) -> str:
     return value
 
 
+def _free_text(value: Any) -> str:
+    if not (isinstance(value, str) and any(letter.isalpha() for letter in value)):
+        msg = f"text is {value!r}; want words. Example: 'quiet park near water'"
+        raise UsageError(msg)
+    return value.strip()
+
+
 def _focus(value: Any) -> str:
     if value not in QUERY_FOCUSES:
         msg = f"no focus {value!r}; want one of {', '.join(QUERY_FOCUSES)}"
@@ -133,6 +140,9 @@ class ExampleOptions(TypedDict, total=False):
         An H3 cell.
     tags
         ``{"amenity": "cafe"}`` or ``"amenity=cafe,outdoor_seating=yes"``: an imaginary entity.
+    text
+        Words for a kind of place, ``"quiet park near water"``, read as tags; see
+        `geoindex.queries.text_tags`.
     vector
         An array of shape ``(D,)`` or ``(n, D)``, or a file of such; see
         `geoindex.queries.vector_io`.
@@ -194,6 +204,14 @@ class ExampleOptions(TypedDict, total=False):
             metavar="K=V,...",
             parse=lambda value: parse_tags(value) or None,
             plain=dict,
+        ),
+    ]
+    text: Annotated[
+        str | None,
+        Option(
+            help="Use words as the example, read as tags: 'quiet park near water'.",
+            metavar="WORDS",
+            parse=_free_text,
         ),
     ]
     vector: Annotated[
@@ -429,7 +447,7 @@ class Query:
         UsageError
             If an example is among them, or an option cannot be understood.
         """
-        names = {"like", "unlike", "at", "cell", "tags", "vector", "image", "feedback"}
+        names = {*_EXAMPLES, "unlike", "feedback"}
         own = [_NAME_OF.get(name, name) for name in options]
         if examples := sorted(names & set(own)):
             msg = f"{', '.join(examples)} is asked by each query of the table, not by all of them"
