@@ -197,6 +197,7 @@ def make_server(catalog: Catalog, gate: Gate | None = None) -> MCPServer:
         title="geoindex: places that are similar",
         instructions=_INSTRUCTIONS,
         version=__version__,
+        log_level="WARNING",
     )
     _add_tools(server, Tools(catalog), gate or Gate(at_once=2, waiting=16, seconds=10.0))
     _add_resources(server, catalog)
