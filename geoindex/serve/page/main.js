@@ -10,6 +10,8 @@ const K = 20;
 const LABELS_TO_LEARN = 5;
 const FORMATS = [["geojson", "GeoJSON"], ["parquet", "GeoParquet"], ["gpkg", "GeoPackage"], ["csv", "CSV"]];
 const SIZES = [["", "Any size"], ["100", "100 m² or more"], ["1000", "1,000 m² or more"], ["10000", "1 ha or more"]];
+const SIGHTS = /^(amenity|shop|tourism|leisure|historic|office|craft|healthcare)=|^(railway|public_transport)=station$/;
+const FURNITURE = /=(yes|bench|waste_basket|waste_disposal|parking_space|parking_entrance|bicycle_parking|vending_machine|recycling|information)$/;
 const AWAY = [["", "Anywhere"], ["250", "250 m or more away"], ["1000", "1 km or more away"], ["5000", "5 km or more away"]];
 
 const state = { ix: "", sel: "", like: [], unlike: [], kind: "", named: false, size: "", away: "", box: null, target: "", heat: false };
@@ -240,7 +242,7 @@ function explore() {
     h("span", { class: "dot", "aria-hidden": "true" }, [...(each.name ?? "?")][0].toUpperCase()),
     h("span", {}, h("span", { class: "name" }, each.name), h("span", { class: "soft small" }, kindWords(each.kind)))));
   const kind = ([name, number]) => button(null, null, () => firstOf(name), { class: "chip" });
-  const chips = Object.entries(kinds).filter(([name]) => !/^(building=yes|highway=|barrier=|natural=tree$|power=)/.test(name)).slice(0, 18).map((each) => {
+  const chips = Object.entries(kinds).filter(([name]) => SIGHTS.test(name) && !FURNITURE.test(name)).slice(0, 18).map((each) => {
     const chip = kind(each);
     chip.append(kindWords(each[0]), h("b", {}, each[1].toLocaleString("en")));
     return chip;
@@ -256,8 +258,9 @@ function explore() {
 
 const firstOf = guarded(async (kind) => {
   const [key, value] = [kind.slice(0, kind.indexOf("=")), kind.slice(kind.indexOf("=") + 1)];
-  const answer = await api.query(state.ix, { query: { tags: { [key]: value }, kind, k: K } });
-  if (!answer.features.length) return;
+  const wanted = { tags: { [key]: value }, kind, k: K };
+  let answer = await api.query(state.ix, { query: { ...wanted, where: "name=*" } });
+  if (!answer.features.length) answer = await api.query(state.ix, { query: wanted });
   app.answer = answer;
   app.hits = answer.features;
   app.byKind = kind;
@@ -370,7 +373,8 @@ function hits() {
   return [
     button("back", "Explore", () => { app.hits = app.answer = null; app.view.setHits([]); Object.assign(state, { like: [], unlike: [], heat: false }); app.view.setHeat(null); $("legend").hidden = true; set({}); }, { class: "back" }),
     ofQuery ? tray() : h("h2", {}, kindWords(app.byKind)), ofQuery ? filters() : null,
-    h("div", { class: "toolbar" }, h("span", {}, h("strong", {}, `${app.hits.length} similar`), h("span", { class: "soft small" }, ` · ${how}`)),
+    h("div", { class: "toolbar" }, ofQuery ? h("span", {}, h("strong", {}, `${app.hits.length} similar`), h("span", { class: "soft small" }, ` · ${how}`))
+      : h("span", { class: "soft small" }, `${app.hits.length} of ${app.answer.num_passing.toLocaleString("en")}, the most typical first`),
       ofQuery && !state.target ? button("heat", "Heat", () => { state.heat = !state.heat; writeHash(); guarded(heat)(); render(); }, { class: "chip", id: "heat", "aria-pressed": state.heat ? "true" : "false" }) : null),
     app.answer.notes.length ? h("ul", { class: "notes" }, app.answer.notes.map((note) => h("li", {}, note))) : null,
     app.hits.length ? list : h("div", { class: "empty" }, app.answer.empty_reason ?? "Nothing"),

@@ -67,7 +67,8 @@ export function reasons(why, kind) {
   for (const { tag } of shared) {
     const [key, value] = [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)];
     if (SMALL.test(key)) continue;
-    if (tag === kind) found.push(`same kind`);
+    if (tag === kind) found.push("same kind");
+    else if (value === kind.slice(kind.indexOf("=") + 1)) continue;
     else if (key === "building" && value === "yes") found.push("also a building");
     else if (KEY_WORDS[key]) found.push(`same ${KEY_WORDS[key]}`);
     else found.push(plain(value === "yes" ? key : `${key} ${value}`));
