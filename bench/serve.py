@@ -116,7 +116,7 @@ def queries(index: Index, number: int) -> list[dict[str, Any]]:
     """Return queries with examples and filters."""
     rng = np.random.default_rng(3)
     rows = rng.choice(len(index.entities), number, replace=False)
-    ids = index.entities.take(rows, ["feature_id"])["feature_id"].to_pylist()
+    ids = index.entities.take(rows, columns=["feature_id"])["feature_id"].to_pylist()
     filters: list[dict[str, Any]] = [{}, {"where": "amenity=*"}, {"where": "building=*"}]
     return [{"like": [name], "k": 10, **filters[i % 3]} for i, name in enumerate(ids)]
 

@@ -22,7 +22,6 @@ app = typer.Typer(
     help="Find places that are alike: a map becomes an index, and the index answers.",
     epilog="Example: geoindex build monaco.osm.pbf -o monaco.geoindex",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -35,8 +34,32 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _verbose(level: int) -> None:
+    """Log what is done, with times, on stderr."""
+    if level:
+        import logging
+
+        logging.basicConfig(
+            stream=sys.stderr,
+            format="%(asctime)s %(name)s: %(message)s",
+            level=logging.WARNING,
+        )
+        logging.getLogger("geoindex").setLevel(logging.INFO if level == 1 else logging.DEBUG)
+
+
 @app.callback()
 def root(
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            callback=_verbose,
+            show_default=False,
+            help="Log what is done, before the verb: geoindex -v query ...; -vv for more.",
+        ),
+    ] = 0,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),

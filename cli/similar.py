@@ -39,7 +39,7 @@ def similar(
     focus: Annotated[
         FocusName,
         typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
-    ] = FocusName.context,
+    ] = FocusName.both,
     own_weight: OwnWeight = 0.5,
     target: Annotated[
         Path | None,

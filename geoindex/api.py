@@ -4,6 +4,7 @@ Every function takes the command's words. Text is read by the command's parsers,
 ``where="amenity=cafe"``, ``near="24.95,60.17"`` and ``radius="500m"`` work here too.
 """
 
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
 TargetLike: TypeAlias = "IndexReader | PathLike | Sequence[IndexReader | PathLike] | None"
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class Index(IndexReader):
@@ -139,7 +143,7 @@ class Index(IndexReader):
         first: str,
         second: str,
         *,
-        focus: str = "context",
+        focus: str = "both",
         own_weight: float = 0.5,
         target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
@@ -252,11 +256,14 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
     says so, and the index's `notes`.
     """
     try:
-        return Index(Path(path))
+        index = Index(Path(path))
     except TablesChangedError:
         from geoindex.pipeline.sidecar import bring_up_to_date
 
         notes = bring_up_to_date(Path(path))
+    else:
+        _LOG.info("opened %s", index.path)
+        return index
     index = Index(Path(path))
     index.notes = notes
     for note in notes:

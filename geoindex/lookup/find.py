@@ -326,7 +326,7 @@ def _add(
     rows = np.concatenate([_NONE, *rows_of])[:_MOST_ROWS]
     is_wanted = np.ones(len(rows), np.bool_) if among is None else np.isin(rows, among)
     if kind_word is not None:
-        kinds = index.entities.take(rows)["kind"].to_pylist()
+        kinds = index.entities.take(rows, columns=["kind"])["kind"].to_pylist()
         is_wanted &= np.array([kind_word in kind_words(kind) for kind in kinds], np.bool_)
     fits: dict[int, tuple[float, bool, bool, str]] = {}
     for row, number in zip(rows[is_wanted].tolist(), owner[is_wanted].tolist(), strict=True):
@@ -358,7 +358,7 @@ def _add_items(
 
 def _prominence(index: "IndexReader", rows: NDArray[np.int64]) -> NDArray[np.float64]:
     tags, column = index.tag_index, index.entities.column
-    kinds = index.entities.take(rows)["kind"].to_pylist()
+    kinds = index.entities.take(rows, columns=["kind"])["kind"].to_pylist()
     points = 4.0 * (_code_of(index, rows, "wikidata") >= 0)
     points += 2.0 * (_code_of(index, rows, "wikipedia") >= 0)
     points += np.minimum((tags.offsets[rows + 1] - tags.offsets[rows]) / 20, 1.0)
@@ -399,7 +399,7 @@ def _groups(index: "IndexReader", matches: _Matches) -> list[NDArray[np.int64]]:
     # a box over the antimeridian stands for its east end
     boxes = np.stack([np.where(west > east, -180.0, west), south, east, north], axis=1)
     items = _code_of(index, rows, "wikidata")
-    kinds = index.entities.take(rows)["kind"].to_pylist()
+    kinds = index.entities.take(rows, columns=["kind"])["kind"].to_pylist()
     sorts = np.array([_sort_of(kind) for kind in kinds])
     names = [plain(name) for name in matches.matched]
     codes = np.unique(names, return_inverse=True)[1]

@@ -223,6 +223,20 @@ def _away_m(geometries: NDArray[np.object_], point: LonLat) -> NDArray[np.float6
     return distances_m(lon, np.clip(lat, -90, 90), point)
 
 
+def swapped_text(index: IndexReader, point: LonLat) -> str:
+    """Return a question where a point lies off the map but, LAT,LON turned round, on it."""
+    column = index.entities.column
+    west, east = float(column("lon").min()), float(column("lon").max())
+    south, north = float(column("lat").min()), float(column("lat").max())
+
+    def is_on_map(lon: float, lat: float) -> bool:
+        return west <= lon <= east and south <= lat <= north
+
+    if is_on_map(*point) or not is_on_map(point.lat, point.lon):
+        return ""
+    return f"; longitude comes first: did you mean {point.lat},{point.lon}?"
+
+
 def _nothing_text(index: IndexReader, point: LonLat) -> str:
     rows = index.entities
     nearest = int(np.argmin(haversine_m(rows.column("lon"), rows.column("lat"), point)))
@@ -232,5 +246,5 @@ def _nothing_text(index: IndexReader, point: LonLat) -> str:
     return (
         f"nothing of {index.path} lies within {AT_REACH_M:.0f} m of {point}; the nearest point of "
         f"an entity is {away} away, at {found['lon']:.5f},{found['lat']:.5f}: "
-        f"{found['feature_id']} ({found['kind']})"
+        f"{found['feature_id']} ({found['kind']}){swapped_text(index, point)}"
     )

@@ -267,7 +267,7 @@ def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
         matrix /= np.where(length > 0, length, 1)
         for row in chosen:
             similarity = matrix @ matrix[place[ids[row]]]
-            query = Query(ids[row], k=_K, focus=focus)
+            query = Query(ids[row], k=_K, focus=focus, parts=True)
             (hits,) = execute(index, [query], backend="exact")
             similarity[place[ids[row]]] = -np.inf
             expected = np.sort(similarity)[::-1][: len(hits)]

@@ -68,6 +68,9 @@ class Hits:
         What was decided on the way.
     why
         Why each hit is similar, once `explain` was called; then `table` has it too, as JSON.
+    suggested
+        What to label next, where it was asked for: `id`, `kind`, `name`, `lon`, `lat`,
+        `similarity` (cells: no kind, no name).
     explainer
         Makes `why`; None where the index is no longer at hand.
     """
@@ -78,6 +81,7 @@ class Hits:
     num_passing: int
     notes: tuple[str, ...] = ()
     why: "tuple[Explanation, ...] | None" = None
+    suggested: tuple[dict[str, Any], ...] = ()
     explainer: "Callable[[], tuple[Explanation, ...]] | None" = field(default=None, compare=False)
 
     def __len__(self) -> int:
@@ -141,7 +145,7 @@ class Hits:
         return self.table
 
     def to_geopandas(self) -> "geopandas.GeoDataFrame":
-        """Return the hits as a GeoDataFrame, EPSG:4326, tags as dicts."""
+        """Return the hits as a GeoDataFrame, OGC:CRS84 as exports are, tags as dicts."""
         import geopandas
         import shapely
 
@@ -149,7 +153,7 @@ class Hits:
         if "tags" in frame:
             frame["tags"] = [dict(item) for item in frame["tags"]]
         geometry = shapely.from_wkb(self.table["geometry"].to_pylist())
-        return geopandas.GeoDataFrame(frame, geometry=geometry, crs="EPSG:4326")
+        return geopandas.GeoDataFrame(frame, geometry=geometry, crs="OGC:CRS84")
 
     def features(self) -> list[dict[str, Any]]:
         """Return the hits as GeoJSON features.
@@ -172,7 +176,10 @@ class Hits:
         more
             Members that stand before the hits.
         """
-        asked = {"query": self.query, "index": self.index, **(more or {})}
+        asked: dict[str, Any] = {"query": self.query, "index": self.index}
+        if self.suggested:
+            asked["suggested"] = list(self.suggested)
+        asked |= more or {}
         if form == "json":
             return {**asked, "hits": self.records()}
         return {"type": "FeatureCollection", **asked, "features": self.features()}

@@ -218,7 +218,8 @@ class ExampleOptions(TypedDict, total=False):
     feedback: Annotated[
         PathLike | Mapping[str, Any] | None,
         Option(
-            help="GeoJSON of places labelled 1 (similar) or 0 (not similar).",
+            help="GeoJSON of places labelled 1 (similar) or 0 (not similar); from five of each on "
+            "a classifier ranks.",
             metavar="FILE",
             alias="session",
         ),
@@ -247,14 +248,22 @@ class RankingOptions(TypedDict, total=False):
         ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
     diversity
         0 to 1: how much hits should differ from each other; see `geoindex.queries.rerank`.
+    parts
+        Return parts of the examples too: what touches them, lies in them, or has their name
+        nearby; see `geoindex.queries.parts`. By default they are left out, and the notes say how
+        many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
+    suggest
+        How many places to suggest for the next labels; see `geoindex.queries.suggest`. They are
+        `Hits.suggested`.
     cells
         Search cells rather than entities.
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings, else context.
+        surroundings; both where every example is one entity, unless an approximate index is to
+        answer, which has context alone; else context.
     own_weight
         Of ``"both"``: the share of own, 0 to 1.
     """
@@ -287,6 +296,16 @@ class RankingOptions(TypedDict, total=False):
             default=0.0,
         ),
     ]
+    parts: Annotated[
+        bool,
+        Option(
+            help="Return parts of the example too: what touches it or has its name nearby.",
+            cli_type=bool,
+            parse=bool,
+            plain=lambda is_wanted: is_wanted or None,
+            default=False,
+        ),
+    ]
     k: Annotated[
         int,
         Option(
@@ -294,6 +313,17 @@ class RankingOptions(TypedDict, total=False):
             cli_type=int,
             parse=lambda value: coerce.count(value, "k"),
             default=DEFAULT_K,
+        ),
+    ]
+    suggest: Annotated[
+        int,
+        Option(
+            help="Suggest so many places to label next, for --feedback.",
+            metavar="N",
+            cli_type=int,
+            parse=lambda value: coerce.count(value, "suggest") if value else 0,
+            plain=lambda number: number or None,
+            default=0,
         ),
     ]
     cells: Annotated[
@@ -311,7 +341,7 @@ class RankingOptions(TypedDict, total=False):
         str | None,
         Option(
             help="Compare entities alone, in their surroundings, or by both similarities, weighed. "
-            "[default: context; own for --tags alone]",
+            "[default: both for one or more entities, own for --tags alone, else context]",
             metavar="own|context|both",
             parse=_focus,
         ),
@@ -465,8 +495,18 @@ class Query:
             return "context"
         if self.focus is not None:
             return str(self.focus)
-        has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
-        return "context" if has_place else "own"
+        if any(name in self._given for name in ("cell", "vector")):
+            return "context"
+        named = [*(self.like or ()), *(self.unlike or ())]
+        if "at" in self._given or named:
+            return BOTH if all(map(_is_entity, named)) else "context"
+        return "own"
+
+    def with_focus(self, focus: str) -> Self:
+        """Return the same query with what it compares decided."""
+        query = type(self).__new__(type(self))
+        query._freeze({**self._given, "focus": focus}, self.notes)
+        return query
 
     @property
     def vectors(self) -> "Sequence[NDArray[Any]]":
@@ -482,7 +522,8 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        if self.cells or self.focus != BOTH:
+        is_weighed = self.focus == BOTH or "own_weight" in self._given
+        if not (is_weighed and self.vector_field == BOTH):
             del found["own_weight"]
         return {name: value for name, value in found.items() if value is not None}
 
@@ -492,8 +533,9 @@ class Query:
         if not self.cells and self.image is None:
             found["focus"] = self.vector_field
             # the share of own goes last
-            if "own_weight" in found:
-                found["own_weight"] = found.pop("own_weight")
+            if self.vector_field == BOTH:
+                found.pop("own_weight", None)
+                found["own_weight"] = self.own_weight
         return found
 
     @classmethod
@@ -560,6 +602,14 @@ class Query:
         return hash(repr(self))
 
 
+def _is_entity(text: str) -> bool:
+    """Tell whether a text means one entity: no cell, no area."""
+    from geoindex.geo.distance import LonLat
+    from geoindex.lookup.reference import parse_place
+
+    return isinstance(parse_place(text), (str, LonLat))
+
+
 def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
     """Return a query that was pickled."""
     query = Query.__new__(Query)
@@ -587,6 +637,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 
 def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
     """Put labelled places among the examples and counter-examples; return notes."""
+    from geoindex.queries.classifier import LEAST_LABELS
     from geoindex.queries.feedback import read_feedback
 
     labelled = read_feedback(given.pop("feedback"))
@@ -594,7 +645,13 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
+    notes = [f"features of the session without a label: {unlabelled:,}"] if unlabelled else []
+    if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
+        notes.append(
+            f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
+            f"from {LEAST_LABELS} of each on, by a linear classifier"
+        )
+    return tuple(notes)
 
 
 def _check_image(given: Mapping[str, Any]) -> None:

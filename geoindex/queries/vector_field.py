@@ -130,6 +130,11 @@ class MatrixField:
         parts = zip(self.units(rows), self.weights, strict=True)
         return np.concatenate([vectors * weight**0.5 for vectors, weight in parts], axis=-1)
 
+    def joined_query(self, query: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
+        """Return a query so that its product with what `joined` returns is the similarity."""
+        parts = zip(query, self.weights, strict=True)
+        return np.concatenate([unit(vector) * weight**0.5 for vector, weight in parts])
+
     def nearest(
         self,
         query: tuple[NDArray[np.float32], ...],

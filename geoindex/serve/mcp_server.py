@@ -340,7 +340,7 @@ class Tools:
         filters = Query.without_examples(**guarded(given)).filters
         passing, notes = select_rows(served.index, filters, table=ENTITIES, places=[])
         rows = np.arange(len(served.index.entities)) if passing is None else passing
-        kinds = served.index.entities.take(rows, ["kind"])["kind"]
+        kinds = served.index.entities.take(rows, columns=["kind"])["kind"]
         counted = {item["values"]: item["counts"] for item in pc.value_counts(kinds).to_pylist()}
         most = sorted(counted, key=lambda kind: (-counted[kind], kind))[:MOST_ROWS]
         known = [Place(**{**each, "name": _shown(each["name"])}) for each in served.sights(rows)]
@@ -538,7 +538,7 @@ def _place(record: Mapping[str, Any], url: str | None) -> Place:
 def _kinds_in(served: ServedIndex, cell: str) -> dict[str, int]:
     passing, _ = select_rows(served.index, {"in_cell": int(cell, 16)}, table=ENTITIES, places=[])
     rows = np.zeros(0, np.int64) if passing is None else passing
-    kinds = served.index.entities.take(rows, ["kind"])["kind"]
+    kinds = served.index.entities.take(rows, columns=["kind"])["kind"]
     counted = {item["values"]: item["counts"] for item in pc.value_counts(kinds).to_pylist()}
     most = sorted(counted, key=lambda kind: (-counted[kind], kind))[:_MOST_WHY]
     return {kind: counted[kind] for kind in most}

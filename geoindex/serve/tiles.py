@@ -251,7 +251,7 @@ class TileSource:
             largest = np.argsort(-self._sizes[shown], kind="stable")[: 2 * MOST_FEATURES]
             largest.sort()
             shown, forms = shown[largest], forms[largest]
-        taken = self._rows.take(shown, ["geometry", "kind", "name"])
+        taken = self._rows.take(shown, columns=["geometry", "kind", "name"])
         shapes = _in_tile(shapely.from_wkb(taken["geometry"].to_numpy()), z, x, y)
         kinds, names = taken["kind"].to_pylist(), taken["name"].to_pylist()
         of_class = [class_names[code] for code in drawn_as[shown].tolist()]
@@ -286,7 +286,7 @@ class TileSource:
         at = np.stack([across, down], axis=1) * 2.0**z * mvt.EXTENT - np.array([x, y]) * mvt.EXTENT
         inside = ((at >= 0) & (at < mvt.EXTENT)).all(axis=1)
         rows, at = rows[inside], at[inside]
-        taken = self._rows.take(rows, ["kind", "name"])
+        taken = self._rows.take(rows, columns=["kind", "name"])
         encoded = mvt.encode_geometries(shapely.points(at), mvt.POINT)
         return _Features(
             "labels",

@@ -54,13 +54,9 @@ function writeHash() {
 // queries ------------------------------------------------------------------------------------
 
 /** Return the query that the state asks, as its options. */
-function query({ learns = true } = {}) {
-  const found = {};
-  if (learns && canLearn()) found.feedback = feedback();
-  else {
-    found.like = state.like;
-    if (state.unlike.length) found.unlike = state.unlike;
-  }
+function query() {
+  const found = { like: state.like };
+  if (state.unlike.length) found.unlike = state.unlike;
   if (state.named) found.where = "name=*";
   if (state.box) found.bbox = state.box;
   if (state.away) found.not_within = `${state.away}m`;

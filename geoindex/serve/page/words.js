@@ -106,7 +106,6 @@ export function asCommand(path, query, target) {
   for (const [name, value] of Object.entries(query)) {
     const flag = { table: "cells", k: "k" }[name] ?? name.replaceAll("_", "-");
     if (name === "table") { if (value === "cells") parts.push("--cells"); continue; }
-    if (name === "feedback") { parts.push("--feedback session.geojson"); continue; }
     if (name === "bbox") { parts.push(`--bbox=${value.join(",")}`); continue; }
     for (const each of Array.isArray(value) ? value : [value]) parts.push(name === "k" ? `-k ${each}` : `--${flag} ${quoted(String(each))}`);
   }
@@ -117,7 +116,7 @@ export function asCommand(path, query, target) {
 /** Return a query as Python that answers the same. */
 export function asPython(path, query, target) {
   const options = Object.entries(query).filter(([name]) => name !== "table");
-  const text = options.map(([name, value]) => `    ${name}=${name === "feedback" ? '"session.geojson"' : JSON.stringify(value)},`);
+  const text = options.map(([name, value]) => `    ${name}=${JSON.stringify(value)},`);
   if (query.table === "cells") text.push("    cells=True,");
   if (target) text.push(`    target=${JSON.stringify(target)},`);
   return `import geoindex as gi\n\nindex = gi.open(${JSON.stringify(path)})\nhits = index.query(\n${text.join("\n")}\n)\n`;
