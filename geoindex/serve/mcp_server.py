@@ -231,12 +231,14 @@ class Tools:
     def list_indexes(self) -> Indexes:
         """List the maps that can be searched: name, size, bounds, licence, frequent kinds."""
         found = []
-        for served in self._catalog.all():
+        several = self._catalog.all()[:MOST_ROWS]
+        num_kinds = max(2, _MOST_KINDS // len(several))
+        for served in several:
             about = served.describe()
             named = ("id", "num_entities", "bounds", "data_timestamp", "licence", "attribution")
-            kinds = dict(list(served.kinds.items())[:_MOST_KINDS])
+            kinds = dict(list(served.kinds.items())[:num_kinds])
             found.append({**{name: about[name] for name in named}, "kinds": kinds})
-        return Indexes(indexes=found[:MOST_ROWS])
+        return Indexes(indexes=found)
 
     def find_place(
         self,
