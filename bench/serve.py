@@ -106,6 +106,13 @@ class Served:
         status = Path(f"/proc/{self._process.pid}/status").read_text("utf-8")
         return int(status.partition("VmRSS:")[2].split()[0]) / 1e3
 
+    @property
+    def cpu_s(self) -> float:
+        """What the process has computed so far."""
+        numbers = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8").rpartition(")")[2]
+        user, system = numbers.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def close(self) -> None:
         """End it."""
         self._process.terminate()
@@ -133,7 +140,10 @@ def bench_latency(served: Served, index: Index) -> None:
     connection = served.connect()
     over_http, in_python = [], []
     several = queries(index, _QUERIES)
+    cpu_s = [0.0, 0.0]
     for i in range(_TIMED + 20):
+        if i == 20:
+            cpu_s = [served.cpu_s, time.process_time()]
         plain = several[i % len(several)]
         body = json.dumps({"query": plain}).encode()
         started = time.perf_counter()
@@ -147,7 +157,12 @@ def bench_latency(served: Served, index: Index) -> None:
             in_python.append(1e3 * (time.perf_counter() - middle))
     ours, theirs = statistics.median(over_http), statistics.median(in_python)
     print(f"query, median of {_TIMED}: HTTP {ours:.2f} ms, Python {theirs:.2f} ms, ", end="")
-    print(f"{ours - theirs:+.2f} ms\n")
+    print(f"{ours - theirs:+.2f} ms")
+    per_query = [1e3 * (now - then) / _TIMED for now, then in zip(
+        (served.cpu_s, time.process_time()), cpu_s, strict=True)]  # fmt: skip
+    print(
+        f"CPU a query: server {per_query[0]:.2f} ms; Python, with asking, {per_query[1]:.2f} ms\n"
+    )
 
 
 def bench_clients(served: Served, index: Index, seconds: float) -> None:
