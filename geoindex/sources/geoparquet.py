@@ -40,6 +40,7 @@ from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.features.kinds import kinds_of
 from geoindex.features.raw import RawEntities
 from geoindex.features.tags import tag_map_of
+from geoindex.geo.crs import authority, extension_crs, native_crs, native_type
 from geoindex.geo.wkb import srids
 from geoindex.sources.base import BATCH_ROWS, UNKNOWN, SourceInfo, check_file, file_hash
 
@@ -59,8 +60,6 @@ _LON_LAT = {("EPSG", "4326"), ("OGC", "CRS84")}
 _LON_LAT_SRIDS = {4326}
 # GeoParquet 1.1 orders a box in three dimensions so: x, y, z of one corner, then of the other
 _BBOX_SIDES = {4: (0, 1, 2, 3), 6: (0, 1, 3, 4)}
-_NATIVE_TYPES = {"Geometry", "Geography"}
-_EXTENSION = b"ARROW:extension:metadata"
 
 
 class ParquetSource:
@@ -180,7 +179,7 @@ class _Layout:
                 "want WKB. With geopandas: geopandas.read_parquet(a).to_parquet(b)"
             )
             raise SourceError(msg)
-        for crs in map(_authority, self._systems):
+        for crs in map(authority, self._systems):
             if crs is not None and crs not in _LON_LAT:
                 raise SourceError(_other_system(self.path, ":".join(crs)))
 
@@ -207,7 +206,9 @@ class _Layout:
         name = self.geo.get("primary_column", "geometry")
         if name in self.schema.names:
             return str(name)
-        native = [name for name in self.schema.names if self._native(name) is not None]
+        native = [
+            name for name in self.schema.names if native_type(self.parquet_schema, name) is not None
+        ]
         if len(native) == 1 and not self.geo:
             return native[0]
         raise self._lacks(str(name))
@@ -267,37 +268,10 @@ class _Layout:
     def _systems(self) -> Iterator[Any]:
         """Yield the coordinate systems of the geometry that the file names in several places."""
         yield self.described.get("crs")
-        native = self._native(self.geometry)
+        native = native_type(self.parquet_schema, self.geometry)
         if native:
-            yield self._native_crs(native)
-        field = self.schema.field(self.geometry)
-        kind = field.type
-        text = kind.__arrow_ext_serialize__() if hasattr(kind, "storage_type") else None
-        text = text or (field.metadata or {}).get(_EXTENSION)
-        try:
-            extension = json.loads(text or b"{}")
-        except (ValueError, RecursionError):
-            return
-        yield extension.get("crs") if isinstance(extension, dict) else None
-
-    def _native(self, name: str) -> dict[str, Any] | None:
-        """Return how Parquet's own type GEOMETRY or GEOGRAPHY is written of a column, or None."""
-        for i in range(len(self.parquet_schema)):
-            column = self.parquet_schema.column(i)
-            if column.path == name:
-                found = json.loads(column.logical_type.to_json())
-                return found if found.get("Type") in _NATIVE_TYPES else None
-        return None
-
-    def _native_crs(self, native: Mapping[str, Any]) -> Any:
-        """Return the system of a native type: the specification has it in four forms."""
-        crs = str(native.get("crs") or "OGC:CRS84")
-        scheme, _, rest = crs.partition(":")
-        if scheme == "srid":
-            return f"EPSG:{rest}" if rest != "0" else None
-        if scheme == "projjson":
-            return self.metadata.get(rest.encode(), b"").decode("utf-8", "replace") or crs
-        return crs
+            yield native_crs(native, self.metadata)
+        yield extension_crs(self.schema.field(self.geometry))
 
     def _lacks(self, column: str) -> SourceError:
         msg = (
@@ -336,20 +310,6 @@ def _other_system(path: Path, crs: str) -> str:
         f"{path} is in {crs}; want EPSG:4326. "
         "With geopandas: geopandas.read_parquet(a).to_crs(4326).to_parquet(b)"
     )
-
-
-def _authority(crs: Any) -> tuple[str, str] | None:
-    """Return the authority and code of a coordinate system, None where the file names none."""
-    if crs is None:
-        return None
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        found = CRS.from_user_input(crs)
-    except CRSError:
-        return ("an unknown system", str(crs)[:40])
-    return found.to_authority() or ("an unnamed system", found.name)
 
 
 def _ids(batch: pa.RecordBatch, layout: _Layout) -> list[str | None]:

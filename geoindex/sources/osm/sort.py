@@ -7,6 +7,8 @@ and osmium passes over is made plain in it:
   that is known of it (Overpass prints an object as skeleton here, with its tags there);
 - objects that JOSM marks as deleted (``action='delete'``) are deleted;
 - nodes whose place stands on ways alone (Overpass' ``out geom``) are nodes;
+- ways whose places stand in relations alone (the same of relations) are ways; the middle of a way
+  (``out center``), which osmium refuses, is left out;
 - where ids are negative, as of objects never uploaded, or above 2^60, all are numbered anew, since
   osmium keeps no places for the ones and makes no areas of the others.
 
@@ -15,6 +17,7 @@ The file is sorted in memory.
 
 import bz2
 import gzip
+import mmap
 import os
 import re
 import zlib
@@ -32,6 +35,8 @@ from numpy.typing import NDArray
 
 from geoindex.features.ids import OSM_TYPES, OsmType
 
+# nodes without an id get one below what editors count to
+_MADE_UP = 1 << 50
 #: Ids beyond cannot be doubled, as osmium does to number areas.
 MAX_PLAIN_ID = 1 << 60
 _CHUNK_BYTES = 1 << 22
@@ -39,15 +44,24 @@ _CHUNK_BYTES = 1 << 22
 _OVERLAP_BYTES = 256
 # plain searches, many times as fast as a parser; a text that only looks so costs a copy
 _ODD = {
-    "some objects are marked as deleted": (b"action='delete'", b'action="delete"'),
-    "some objects have negative ids": (b" id='-", b' id="-'),
+    "some objects are marked as deleted": re.compile(rb"""action\s*=\s*["']delete["']"""),
+    "some objects have negative ids": re.compile(rb"""id\s*=\s*["']-"""),
+    "places stand in relations": re.compile(rb"<member\b[^>]*[^/>]>"),
+    "middles of ways are among them": re.compile(rb"<center\b"),
 }
 _ON_WAYS = "the places of nodes stand on ways"
 NODES_LATE = "nodes come after ways"
-_FIRST_ON_WAY = re.compile(rb"<nd\b([^>]*)>")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_LAT, _ON_WAY = re.compile(rb"\blat\s*="), re.compile(rb"<nd\s[^>]*\blat\s*=")
+_CENTRE = re.compile(rb"<center\b[^>]*/>|<center\b[^>]*>\s*</center\s*>")
+_MEMBER = re.compile(rb"<member\b([^>]*[^/>])>(.*?)</member\s*>", re.DOTALL)
+_ATTRIBUTE = re.compile(rb"""([\w:]+)\s*=\s*["']([^"']*)["']""")
+_WAY_ID = re.compile(rb"""<way\b[^>]*?\sid\s*=\s*["'](-?\d+)["']""")
+_DECLARED = re.compile(r"""^(<\?xml[^>]*?encoding\s*=\s*["'])[^"']*""")
 # osmium reads bzip2 in pieces of 5000 bytes and stops at a member's end in the last
 _LAST_BYTES = 10_000
 _BZIP2_MEMBER = re.compile(rb"BZh[1-9]1AY&SY")
+_BZIP2_EMPTY = re.compile(rb"BZh[1-9]\x17rE8P\x90")
 _SHORT: dict[str, OsmType] = {name[0]: name for name in OSM_TYPES}
 
 #: The ids that objects had before they were numbered from 1, by type.
@@ -60,9 +74,11 @@ def oddity(path: Path) -> str | None:
     # whatever is wrong with the file, osmium says it better
     with suppress(OSError, EOFError, zlib.error), _unpacked(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
+            if not tail and chunk.startswith(_UTF_16):
+                return "it is in UTF-16"
             text = tail + chunk
-            for reason, signs in _ODD.items():
-                if any(sign in text for sign in signs):
+            for reason, sign in _ODD.items():
+                if sign.search(text):
                     return reason
             if _has_place_on_way(text):
                 return _ON_WAYS
@@ -77,12 +93,15 @@ def oddity(path: Path) -> str | None:
 def opened(path: Path, file_format: str) -> Any:
     """Return a file as osmium reads it: its name, or its content where osmium would not read all.
 
-    Of several members of bzip2 it takes the last for the whole rest if they are small.
+    Of several members of bzip2 it takes the last for the whole rest if they are small, and an empty
+    one for the end.
     """
     if file_format.endswith("bz2"):
-        with suppress(OSError, EOFError), path.open("rb") as file:
+        with suppress(OSError, EOFError, ValueError), path.open("rb") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                has_empty = _BZIP2_EMPTY.search(content) is not None
             file.seek(max(1, file.seek(0, os.SEEK_END) - _LAST_BYTES))
-            if _BZIP2_MEMBER.search(file.read()):
+            if has_empty or _BZIP2_MEMBER.search(file.read()):
                 return osmium.io.FileBuffer(_unpacked(path).read(), "osm")
     return osmium.io.File(str(path), file_format)
 
@@ -93,9 +112,11 @@ def is_xml(path: Path) -> bool:
 
 
 def _has_place_on_way(text: bytes) -> bool:
-    """Tell whether the first node of a way in a piece of XML has its place there."""
-    first = _FIRST_ON_WAY.search(text)
-    return first is not None and b"lat=" in first[1]
+    """Tell whether a node of a way in a piece of XML has its place there."""
+    first = text.find(b"<nd")
+    # the first search is many times as fast as the second
+    is_likely = first >= 0 and _LAT.search(text, first) is not None
+    return is_likely and _ON_WAY.search(text, first) is not None
 
 
 def _unpacked(path: Path) -> Any:
@@ -130,7 +151,7 @@ def write_sorted(path: Path, target: Path, *, has_places: bool) -> Originals | N
     content = path.read_bytes()
     if is_xml(path):
         with _unpacked(path) as file:
-            content = file.read()
+            content = _plain(file.read())
     deleted = _deleted(content) if is_xml(path) else set()
     places_on_ways = is_xml(path) and _has_place_on_way(content)
     merged = osmium.MergeInputReader()
@@ -150,6 +171,44 @@ def write_sorted(path: Path, target: Path, *, has_places: bool) -> Originals | N
             copy.add(item)
     draft.unlink()
     return copy.originals
+
+
+def _plain(content: bytes) -> bytes:
+    """Return XML as osmium reads it: what Overpass adds to ways and relations is taken out.
+
+    Places of the ways of relations become ways, where the file has no such ways.
+    """
+    if content.startswith(_UTF_16):
+        content = _DECLARED.sub(r"\1UTF-8", content.decode("utf-16", "replace")).encode()
+    content = _CENTRE.sub(b"", content)
+    if not _MEMBER.search(content):
+        return content
+    known = set(_WAY_ID.findall(content))
+    nodes: dict[tuple[bytes, bytes], int] = {}
+    ways: list[bytes] = []
+
+    def bare(member: re.Match[bytes]) -> bytes:
+        described = dict(_ATTRIBUTE.findall(member[1]))
+        if described.get(b"type") == b"way" and described.get(b"ref") not in known:
+            places = [dict(_ATTRIBUTE.findall(part)) for part in member[2].split(b"<nd")[1:]]
+            # a place that was not asked for is a node that is missing
+            numbers = [
+                nodes.setdefault((place[b"lat"], place[b"lon"]), -len(nodes) - 1 - _MADE_UP)
+                if b"lat" in place
+                else -_MADE_UP
+                for place in places
+            ]
+            refs = b"".join(b'<nd ref="%d"/>' % number for number in numbers)
+            ways.append(b'<way id="%s">%s</way>' % (described[b"ref"], refs))
+            known.add(described[b"ref"])
+        return b"<member%s/>" % member[1]
+
+    content = _MEMBER.sub(bare, content)
+    made = [
+        b'<node id="%d" lat="%s" lon="%s"/>' % (number, *place) for place, number in nodes.items()
+    ]
+    end = content.rfind(b"</osm")
+    return b"".join([content[:end], *made, *ways, content[end:]])
 
 
 def _writer(path: Path, *, has_places: bool) -> Any:
