@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -35,11 +35,13 @@ PARQUETS = (".parquet", ".geoparquet", ".pq")
 LINES = (".jsonl", ".ndjson")
 LAYERS = (".geojson", ".json", ".gpkg", ".shp", ".fgb")
 SUFFIXES = (*TEXTS, *PARQUETS, *LAYERS, *LINES)
+# of two columns for an id: of its type and of its number, in whatever pairs
+_TYPE_NAMES = ("osm_type", "@type", "element", "element_type", "type")
+_NUMBER_NAMES = ("osm_id", "@id", "id", "osmid")
 #: Where the ids of entities may stand, the surest first.
 ID_COLUMNS = (
-    ("feature_id",), ("osm_type", "osm_id"), ("@type", "@id"), ("element", "id"),
-    ("element_type", "osmid"), ("full_id",), ("@id",), ("osm_id",), ("osmid",), ("type", "id"),
-    ("id",),
+    ("feature_id",), *product(_TYPE_NAMES, _NUMBER_NAMES), ("full_id",), ("@id",), ("osm_id",),
+    ("osmid",), ("id",),
 )  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 16, 30
@@ -176,6 +178,9 @@ def _read_text(path: Path) -> UserTable:
     # Excel may name the separator in a first line
     named = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     text = text[named.end() :] if named else text
+    if "\n" not in text:
+        # of computers that ended lines by it alone
+        text = text.replace("\r", "\n")
     separator = named[1] if named else separator_of(text, path.suffix.lower())
     header = next(csv.reader(io.StringIO(text[:_SAMPLE_CHARACTERS]), delimiter=separator), [])
     table = arrow_csv.read_csv(
@@ -550,7 +555,7 @@ def _whole(text: str | None) -> str | None:
 
 
 def _are_types(texts: Sequence[str | None]) -> bool:
-    known = {*OSM_TYPES, *_SHORT_TYPES}
+    known = {*OSM_TYPES, *_SHORT_TYPES, *(f"{name}s" for name in OSM_TYPES)}
     found = {text.lower() for text in texts if text is not None}
     return bool(found) and found <= known
 

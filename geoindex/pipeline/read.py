@@ -89,6 +89,8 @@ def stage_sources(
         source = open_source(path)
         before = path.stat()
         info = source.describe()
+        for note in source.notes():
+            reporter.say(note)
         key = fingerprint(
             source=info.blake2b,
             resolution=resolution,
