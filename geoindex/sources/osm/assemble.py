@@ -89,6 +89,8 @@ class ObjectReader:
         Whether all that a sorted copy can mend is mended.
     has_places
         Whether ways have the places of their nodes: then no index of nodes is kept.
+    scratch
+        The folder for the texts of tags; None: the system's.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class ObjectReader:
         check_text: bool,
         is_sorted: bool,
         has_places: bool,
+        scratch: Path | None = None,
     ) -> None:
+        self._scratch = scratch
         self._relations = relations
         self._skipped = skipped
         self._check_text = check_text
@@ -120,7 +124,7 @@ class ObjectReader:
     def batches(self) -> Iterator[RawEntities]:
         """Yield the entities in file order, but areas of relations in batches of their own."""
         order = IdOrder()
-        with tempfile.TemporaryDirectory(prefix="geoindex-") as folder:
+        with tempfile.TemporaryDirectory(prefix="geoindex-", dir=self._scratch) as folder:
             lines, areas = LineBatch(Path(folder), order), AreaBatch()
             for item in self._processor:
                 if item.is_area():

@@ -70,6 +70,8 @@ class OsmSource:
         Whether it is a copy that `sort_into` wrote.
     originals
         The ids that its objects have in the file that it is a copy of.
+    scratch
+        The folder for what is written while the file is read; None: the system's.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class OsmSource:
         check_text: bool = False,
         is_sorted: bool = False,
         originals: Originals | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.path = path
         self._check_text = check_text
         self._is_sorted = is_sorted
         self._originals = originals
+        self._scratch = scratch
         self._file = opened(path, _format(path))
 
     def describe(self) -> SourceInfo:
@@ -166,7 +170,14 @@ class OsmSource:
         check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
         try:
             relations = area_relations(self._file, skipped, **check)
-            reader = ObjectReader(self._file, relations, skipped, has_places=has_places, **check)
+            reader = ObjectReader(
+                self._file,
+                relations,
+                skipped,
+                has_places=has_places,
+                scratch=self._scratch,
+                **check,
+            )
             for raw in reader.batches():
                 yield raw if self._originals is None else _with_ids(raw, self._originals)
         except UnicodeError as error:
@@ -177,9 +188,18 @@ class OsmSource:
 
     def checking_text(self) -> "OsmSource":
         """Return the same source, read so that tags that are not UTF-8 are counted."""
-        return OsmSource(
-            self.path, check_text=True, is_sorted=self._is_sorted, originals=self._originals
-        )
+        return self._like(check_text=True)
+
+    def with_scratch(self, folder: Path) -> "OsmSource":
+        """Return the same source, which writes to a folder while it is read."""
+        return self._like(scratch=folder)
+
+    def _like(self, **changes: Any) -> "OsmSource":
+        same = {
+            "check_text": self._check_text, "is_sorted": self._is_sorted,
+            "originals": self._originals, "scratch": self._scratch,
+        }  # fmt: skip
+        return OsmSource(self.path, **{**same, **changes})
 
     def sort_into(self, path: Path) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
@@ -194,7 +214,8 @@ class OsmSource:
             raise self._explained(error) from error
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
-        return OsmSource(path, check_text=self._check_text, is_sorted=True, originals=originals)
+        copy = OsmSource(path, check_text=self._check_text, is_sorted=True, originals=originals)
+        return copy if self._scratch is None else copy.with_scratch(self._scratch)
 
     def _explained(self, error: Exception) -> Exception:
         """Return what to raise in place of an error of osmium's, which are of few classes."""
