@@ -90,6 +90,8 @@ def stage_sources(
         source = open_source(path)
         before = path.stat()
         info = source.describe()
+        for note in source.notes():
+            reporter.say(note)
         key = fingerprint(
             source=info.blake2b,
             resolution=resolution,
@@ -120,6 +122,10 @@ def _stage(
 ) -> None:
     write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        if isinstance(source, osm.OsmSource):
+            # where there is room for the index there is room for this; a killed build leaves it
+            # where the next one finds it
+            source = source.with_scratch(Path(folder))
         # a file may be both unsorted and of bad text; once mended, neither comes again
         for _ in range(_NUM_MENDINGS):
             try:
