@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from encoder.relational.config import RelationalConfig
 from encoder.relational.model import RelationalNet
 from encoder.relational.vocabulary import Vocabulary, fit_vocabulary
+from encoder.tensor_files import save_tensors
 from geoindex.features.relations import RELATIONS
 from trainer.relational.batches import ReadPlace, batches, chunks_of, make_batch
 from trainer.relational.masks import MaskConfig
@@ -197,8 +198,8 @@ def save(
     """Write weights and settings."""
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"heads.{name}": tensor for name, tensor in objective.state_dict().items()}
-    save_file({name: part.contiguous().cpu() for name, part in tensors.items()},
-              folder / "weights.safetensors")  # fmt: skip
+    whole = {name: part.contiguous().cpu() for name, part in tensors.items()}
+    save_tensors(whole, folder / "weights.safetensors")
     settings = {
         "shape": asdict(net.config),
         "tokens": list(vocabulary.tokens),
