@@ -126,7 +126,7 @@ class ExampleOptions(TypedDict, total=False):
     like, unlike
         One or several of: an id in any form (``"way/1234"``, ``"w1234"``, an openstreetmap.org
         address), a name, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
-        polygons, shapely, GeoJSON). See `geoindex.queries.examples` for what each stands for.
+        polygons, shapely, GeoJSON). See `geoindex.queries.resolve` for what each stands for.
     at
         ``(lon, lat)`` or ``"LON,LAT"``: what lies there; or a name.
     cell
