@@ -92,6 +92,13 @@ def _one_per(value: Any) -> str:
     return value
 
 
+def _free_text(value: Any) -> str:
+    if not (isinstance(value, str) and any(letter.isalpha() for letter in value)):
+        msg = f"text is {value!r}; want words. Example: 'quiet park near water'"
+        raise UsageError(msg)
+    return value.strip()
+
+
 def _focus(value: Any) -> str:
     if value not in QUERY_FOCUSES:
         msg = f"no focus {value!r}; want one of {', '.join(QUERY_FOCUSES)}"
@@ -119,6 +126,9 @@ class ExampleOptions(TypedDict, total=False):
         An H3 cell.
     tags
         ``{"amenity": "cafe"}`` or ``"amenity=cafe,outdoor_seating=yes"``: an imaginary entity.
+    text
+        Words for a kind of place, ``"quiet park near water"``, read as tags; see
+        `geoindex.queries.text_tags`.
     vector
         An array of shape ``(D,)`` or ``(n, D)``, or a file of such; see
         `geoindex.queries.vector_io`.
@@ -180,6 +190,14 @@ class ExampleOptions(TypedDict, total=False):
             metavar="K=V,...",
             parse=lambda value: parse_tags(value) or None,
             plain=dict,
+        ),
+    ]
+    text: Annotated[
+        str | None,
+        Option(
+            help="Use words as the example, read as tags: 'quiet park near water'.",
+            metavar="WORDS",
+            parse=_free_text,
         ),
     ]
     vector: Annotated[

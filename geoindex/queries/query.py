@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 _VERSION = 1
 _MARK = "geoindex_query"
 _NO_EXAMPLE = (
-    "nothing to search for; want one of like, at, cell, tags, vector, image. "
+    "nothing to search for; want one of like, at, cell, tags, text, vector, image. "
     "Example: geoindex query monaco.geoindex --like way/1234"
 )
-_EXAMPLES = ("like", "at", "cell", "tags", "vector", "image")
+_EXAMPLES = ("like", "at", "cell", "tags", "text", "vector", "image")
 
 
 class Query:
@@ -89,7 +89,7 @@ class Query:
         UsageError
             If an example is among them, or an option cannot be understood.
         """
-        names = {"like", "unlike", "at", "cell", "tags", "vector", "image", "feedback"}
+        names = {*_EXAMPLES, "unlike", "feedback"}
         own = [NAME_OF.get(name, name) for name in options]
         if examples := sorted(names & set(own)):
             msg = f"{', '.join(examples)} is asked by each query of the table, not by all of them"

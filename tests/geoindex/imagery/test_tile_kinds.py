@@ -52,6 +52,28 @@ def test_suffixes_in_letters_of_either_case(tmp_path: Path, form: str, suffix: s
     assert_shows_the_ground(chip, FRAME)
 
 
+@pytest.mark.parametrize("suffix", ["PNG", "Png"])
+def test_a_template_finds_suffixes_in_letters_of_either_case(tmp_path: Path, suffix: str) -> None:
+    tiles = tiles_about(*CENTRE, 18, 1)
+    write_tiles(tmp_path / "tiles", tiles)
+    for path in (tmp_path / "tiles").rglob("*.png"):
+        path.rename(path.with_suffix(f".{suffix}"))
+    frame = ChipFrame(*CENTRE, 60.0, 1.0)
+    chip = open_imagery(f"{tmp_path}/tiles/{{z}}/{{x}}/{{y}}.png").chip(frame)
+    assert chip.is_valid.all()
+
+
+@pytest.mark.parametrize(
+    "name", ["18/0157/1.png", "18/157/01.png", "18/157/1.gif", "18/157/1@2x.png"]
+)
+def test_a_folder_without_a_tile_by_its_name_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    with pytest.raises(SourceError, match="no file named as a tile"):
+        open_imagery(tmp_path)
+
+
 def test_other_files_beside_tiles_are_none(tmp_path: Path) -> None:
     write_tiles(tmp_path, TILES)
     z, x, y = TILES[4]

@@ -35,6 +35,7 @@ VALUES = {
     "at": [TOWN, "24.94,60.17"],
     "cell": [CELL, int(CELL, 16)],
     "tags": ["amenity=cafe", {"name": "a, b", "building:levels": 3}],
+    "text": ["quiet park"],
     "vector": [np.array([0.1, -1e-9, 3.0], np.float32), [[1, 2], [3, 4]]],
     "vectors_by": ["0" * 32],
     "image": ["chip.tif", Path("chip.png")],
@@ -128,6 +129,7 @@ def test_feedback_is_within_the_query(small_index):
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
     assert query.notes[0] == "left out of the feedback: 1 without a label"
+    assert "(Rocchio)" in query.notes[1]
     assert small_index.query(query).notes[0] == query.notes[0]
 
 
