@@ -93,11 +93,15 @@ def polygons(draw, lon, lat):
 
 
 def areas_of(index: Index) -> dict[str, shapely.Geometry]:
-    """Return the entities that are areas, by id."""
-    table = index.entities.table
-    shapes = shapely.from_wkb(np.array(table["geometry"].to_pylist(), object))
-    named = zip(table["feature_id"].to_pylist(), shapes, strict=True)
-    return {name: shape for name, shape in named if shapely.get_dimensions(shape) == 2}
+    """Return the entities that are areas, by id; over the antimeridian up to 360 degrees east."""
+    found = {}
+    for row in index.entities.table.to_pylist():
+        shape = shapely.from_wkb(row["geometry"])
+        if row["xmin"] > row["xmax"]:
+            shape = shapely.transform(shape, lambda x: x + [360, 0] * (x[:, :1] < 0))
+        if shapely.get_dimensions(shape) == 2:
+            found[row["feature_id"]] = shape
+    return found
 
 
 @st.composite
@@ -158,7 +162,8 @@ def passes(filters, row, places, areas=None):
     if "within" in filters:
         judged.append(filters["within"].intersects(shapely.Point(lon, lat)))
     if "in_area" in filters:
-        judged.append(areas[filters["in_area"]].intersects(shapely.Point(lon, lat)))
+        places_east = shapely.points([lon, lon + 360], [lat, lat])
+        judged.append(shapely.intersects(areas[filters["in_area"]], places_east).any())
     if "near" in filters:
         judged.append(GEOD.inv(*filters["near"], lon, lat)[2] <= filters["radius"])
     if "in_cell" in filters:

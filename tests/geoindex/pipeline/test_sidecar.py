@@ -116,7 +116,9 @@ def test_rows_added_and_updated_through_lancedb_are_found(copy):
     # beside the row that it copies, in its cell
     row = found.row_of("node/4711")
     assert np.all(np.diff(found.entities.column("cell").astype(np.int64)) >= 0)
-    assert found.query("node/4711", k=1).table["similarity"][0].as_py() == pytest.approx(1)
+    assert found.query("node/4711", k=1, parts=True).table["similarity"][
+        0
+    ].as_py() == pytest.approx(1)
     assert found.row_of(index.entities.record(5)["feature_id"]) != row
 
 
