@@ -14,7 +14,7 @@ DATA ?= ../shared/data/osm
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test test-web check quick fuzz lint format clean checkpoint
-.PHONY: bench-search bench-serve bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers
+.PHONY: bench-search bench-serve bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers bench-labels bench-guess
 
 # pip as of 25.1 installs dependency groups
 $(VENV)/pip-ready:
@@ -94,6 +94,13 @@ $(OUT)/ema/best/model.safetensors: scripts/ema.toml
 
 bench-quality: $(VENV)/dev-ready $(OUT)/ema/best/model.safetensors  ## docs/benchmarks.md, "Quality"; hours
 	OMP_NUM_THREADS=1 $(BIN)/python bench/quality.py --data $(DATA) --encoders untrained ema=$(OUT)/ema/best geojepa $(ARGS)
+
+bench-labels: $(VENV)/dev-ready  ## labels that no map holds, from exported cells; docs/evaluation.md
+	OMP_NUM_THREADS=1 $(BIN)/python bench/outside_labels.py --work $(OUT)/outside-labels --data $(DATA)/.. $(ARGS)
+
+# indexes that `bench-quality` builds
+bench-guess: $(VENV)/dev-ready  ## guesses of hidden kinds; docs/evaluation.md; ARGS='--methods ENCODER ...'
+	OMP_NUM_THREADS=1 $(BIN)/python bench/guess.py $(OUT)/quality/*.geoindex $(ARGS)
 
 # srai wants another polars than the tests, so it has an environment of its own
 $(PEERS)/ready: pyproject.toml

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from geoindex.queries.hits import Hits
     from geoindex.queries.query import Query
 
-OwnWeight = Annotated[
-    float, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help, show_default=True)
-]
+OwnWeight = Annotated[float | None, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help)]
 _TARGET = "target"
 # the headings of the help
 _EXAMPLE, _WHERE, _FILTERS, _RANKING, _OUTPUT = "Example", "Where", "Filters", "Ranking", "Output"

@@ -170,7 +170,7 @@ class EntityExamples:
                 "compared. Export it again from an index of this one"
             )
             raise UsageError(msg)
-        dim = self._field.matrices[0].shape[1]
+        dim = self._field.vector_dim
         if vector.shape != (dim,):
             msg = (
                 f"the vector has {vector.size:,} numbers; the {self.table} of {self.index.path} "
@@ -222,8 +222,7 @@ class EntityExamples:
         place: LonLat | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> QueryExample:
-        vectors = (vector,) * len(self._field.matrices)
-        return QueryExample(name, vectors, rows, place, tags, is_made=True)
+        return QueryExample(name, self._field.split(vector), rows, place, tags, is_made=True)
 
     def _empty_text(self, area: Any) -> str:
         west, south, east, north = area.bounds

@@ -244,7 +244,8 @@ def _decided(
 
     Only where the query leaves it open, and would compare both vectors, which no such index has.
     """
-    if query.focus is not None or query.vector_field != BOTH or backend == "exact":
+    is_open = query.focus is None and query.vector_field == BOTH and backend != "exact"
+    if not is_open or index.manifest.has_one_vector:
         return query
     several = [index] if target is None else [target] if isinstance(target, IndexReader) else target
     records = [each.manifest.indexes.get("entities.embedding", {}) for each in several]
@@ -468,7 +469,8 @@ def _parts_text(number: int) -> str:
 
 def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
     resolved = answer.resolved
-    query = resolved.query.resolved_dict()
+    has_one_vector = resolved.index.manifest.has_one_vector
+    query = resolved.query.resolved_dict(has_one_vector=has_one_vector)
     return Hits(
         answer.indexes.hits(answer.found, answer.place),
         query={**query, "index": str(resolved.index.path)} if is_elsewhere else query,

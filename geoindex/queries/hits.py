@@ -176,10 +176,9 @@ class Hits:
         more
             Members that stand before the hits.
         """
-        asked: dict[str, Any] = {"query": self.query, "index": self.index}
+        asked: dict[str, Any] = {"query": self.query, "index": self.index, **(more or {})}
         if self.suggested:
             asked["suggested"] = list(self.suggested)
-        asked |= more or {}
         if form == "json":
             return {**asked, "hits": self.records()}
         return {"type": "FeatureCollection", **asked, "features": self.features()}
@@ -287,11 +286,11 @@ def _metres(lon: NDArray[np.float64], lat: NDArray[np.float64], place: LonLat) -
 
 
 def _urls(taken: pa.Table) -> pa.Array:
-    ids, types = taken["feature_id"].to_pylist(), taken["osm_type"].to_pylist()
+    ids, types = taken["osm_id"].to_pylist(), taken["osm_type"].to_pylist()
     return text_column(
         [
-            None if kind is None else f"{OSM_URL}{name}"
-            for name, kind in zip(ids, types, strict=True)
+            None if kind is None else f"{OSM_URL}{kind}/{osm_id}"
+            for osm_id, kind in zip(ids, types, strict=True)
         ]
     )
 

@@ -19,7 +19,7 @@ from geoindex.filters.base import Option, options_of
 from geoindex.filters.coerce import CellLike, PathLike, PointLike
 from geoindex.filters.definitions import FILTERS, FilterOptions
 from geoindex.storage.layout import CELLS, ENTITIES
-from geoindex.types import BOTH, QUERY_FOCUSES, check_table
+from geoindex.types import BOTH, QUERY_FOCUSES, WHOLE, check_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -262,10 +262,12 @@ class RankingOptions(TypedDict, total=False):
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings; both where every example is one entity, unless an approximate index is to
-        answer, which has context alone; else context.
+        surroundings; both where entities have one vector; of two vectors both where every example
+        is one entity, unless an approximate index is to answer, which has context alone, else
+        context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1.
+        Of ``"both"``: the share of own, 0 to 1. By default what the vector has, and 0.5 where the
+        encoder makes two.
     """
 
     min_similarity: Annotated[
@@ -340,20 +342,21 @@ class RankingOptions(TypedDict, total=False):
     focus: Annotated[
         str | None,
         Option(
-            help="Compare entities alone, in their surroundings, or by both similarities, weighed. "
-            "[default: both for one or more entities, own for --tags alone, else context]",
+            help="Compare entities alone, in their surroundings, or by both, weighed. "
+            "[default: both; own for --tags alone; where there are two vectors context for cells "
+            "and areas]",
             metavar="own|context|both",
             parse=_focus,
         ),
     ]
     own_weight: Annotated[
-        float,
+        float | None,
         Option(
-            help="Of --focus both: the share of own.",
+            help="Of --focus both: the share of own. [default: as the vector has it; 0.5 of two "
+            "vectors]",
             metavar="0..1",
             cli_type=float,
             parse=lambda value: coerce.fraction(value, "own weight"),
-            default=OWN_WEIGHT,
         ),
     ]
 
@@ -488,18 +491,18 @@ class Query:
 
     @property
     def vector_field(self) -> str:
-        """What is compared: ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
+        """What is compared: ``"whole"``, ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
         if self.image is not None:
             return "image"
         if self.cells:
-            return "context"
+            return WHOLE
         if self.focus is not None:
             return str(self.focus)
         if any(name in self._given for name in ("cell", "vector")):
-            return "context"
+            return WHOLE
         named = [*(self.like or ()), *(self.unlike or ())]
         if "at" in self._given or named:
-            return BOTH if all(map(_is_entity, named)) else "context"
+            return BOTH if all(map(_is_entity, named)) else WHOLE
         return "own"
 
     def with_focus(self, focus: str) -> Self:
@@ -522,20 +525,26 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        is_weighed = self.focus == BOTH or "own_weight" in self._given
-        if not (is_weighed and self.vector_field == BOTH):
-            del found["own_weight"]
+        if self.vector_field != BOTH:
+            found.pop("own_weight", None)
         return {name: value for name, value in found.items() if value is not None}
 
-    def resolved_dict(self) -> dict[str, Any]:
-        """Return the query as values that JSON knows, with the focus that was chosen for it."""
+    def resolved_dict(self, *, has_one_vector: bool) -> dict[str, Any]:
+        """Return the query as values that JSON knows, with the focus that was chosen for it.
+
+        Parameters
+        ----------
+        has_one_vector
+            Whether the entities of the index have one vector; else two.
+        """
         found = self.as_dict()
         if not self.cells and self.image is None:
-            found["focus"] = self.vector_field
+            whole = BOTH if has_one_vector else "context"
+            found["focus"] = whole if self.vector_field == WHOLE else self.vector_field
             # the share of own goes last
-            if self.vector_field == BOTH:
-                found.pop("own_weight", None)
-                found["own_weight"] = self.own_weight
+            own_weight = found.pop("own_weight", None if has_one_vector else OWN_WEIGHT)
+            if found["focus"] == BOTH and own_weight is not None:
+                found["own_weight"] = own_weight
         return found
 
     @classmethod
