@@ -90,7 +90,8 @@ def rows_named(index: IndexReader, text: str) -> NDArray[np.int64]:
 def _shown(index: IndexReader, row: int) -> str:
     found = index.entities.record(row)
     place = f"{found['lon']:.5f},{found['lat']:.5f}"
-    return f"{found['feature_id']} ({found['kind']}) {found['name']!r} at {place}"
+    name = f" {found['name']!r}" if found["name"] else ""
+    return f"{found['feature_id']} ({found['kind']}){name} at {place}"
 
 
 def _several_text(index: IndexReader, text: str, rows: NDArray[np.int64]) -> str:
