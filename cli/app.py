@@ -46,9 +46,9 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
+    from cli import build, check, evaluate, export, index, info, knn, query, similar, train, update
 
-    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
+    for module in (build, update, index, query, similar, knn, evaluate, train, export, info, check):
         module.register(app)
 
 

@@ -172,6 +172,7 @@ def build(
     licence: str | None = None,
     attribution: str | None = None,
     vector_dtype: str = "float32",
+    updatable: bool = False,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -194,6 +195,8 @@ def build(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
+    updatable
+        Keep what `update` needs: some hundredth of the index more.
     """
     # reading maps needs libraries that queries do not
     from geoindex.imagery.request import ImageryRequest
@@ -217,6 +220,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        updatable=updatable,
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,

@@ -49,4 +49,7 @@ def build_record(
         licence=" AND ".join(sorted({item.info.licence for item in staged})),
         attribution="; ".join(sorted({item.info.attribution for item in staged})),
         packages=package_versions(),
+        timestamp=max(
+            (item.info.timestamp for item in staged if item.info.timestamp), default=None
+        ),
     )

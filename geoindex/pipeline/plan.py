@@ -8,6 +8,7 @@ from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
 from geoindex.geo.h3 import check_resolution
 from geoindex.pipeline.read import open_source
+from geoindex.sources.osm.reader import OsmSource
 from geoindex.storage.filesystem import local_path
 from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
@@ -100,6 +101,25 @@ def check_vector_dtype(dtype: str) -> str:
         msg = f"no vector dtype {dtype!r}; want one of {', '.join(DTYPES)}. Example: float16"
         raise UsageError(msg)
     return dtype
+
+
+def check_updatable(sources: Sequence[Path], *, has_imagery: bool) -> None:
+    """Refuse an index to be updated of what changes cannot be applied to.
+
+    Raises
+    ------
+    UsageError
+        If it is not of one OpenStreetMap file, or reads imagery.
+    """
+    if has_imagery:
+        msg = "an index with imagery cannot be updated; leave --updatable or --imagery out"
+        raise UsageError(msg)
+    if len(sources) != 1 or not isinstance(open_source(sources[0]), OsmSource):
+        msg = (
+            "only an index of one OpenStreetMap file can be updated; leave --updatable out, or "
+            "join the files. Example: osmium merge a.osm.pbf b.osm.pbf -o both.osm.pbf"
+        )
+        raise UsageError(msg)
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

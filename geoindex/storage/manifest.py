@@ -35,6 +35,13 @@ class Manifest:
         What was kept but mended or decided: `repaired`, `duplicates`, `too_wide`.
     indexes
         What speeds the search of each vector column, and its recall; `geoindex.search.ann_records`.
+    version
+        1 as it was built, and one more with each update.
+    timestamp
+        The moment that the data show, ISO 8601; None where no source says it.
+    history
+        Of an index that can be updated, each version, oldest first: `version`, `created`,
+        `timestamp`, `tables` (their versions), `files` that were applied, and `changes`, counted.
     """
 
     sources: list[dict[str, Any]]
@@ -49,6 +56,9 @@ class Manifest:
     geoindex_version: str = __version__
     packages: dict[str, str] = field(default_factory=dict)
     indexes: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+    timestamp: str | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
     format: str = INDEX_FORMAT
     schema_version: int = SCHEMA_VERSION
 
@@ -130,11 +140,25 @@ def _is_whole(manifest: Manifest) -> bool:
     encoder, counts = manifest.encoder, manifest.counts
     texts = (encoder["name"], encoder["fingerprint"], manifest.created)
     numbers = [encoder["dim"], encoder["region_dim"], counts["entities"]]
-    numbers += [*manifest.settings["resolutions"], *manifest.skipped.values()]
+    numbers += [*manifest.settings["resolutions"], *manifest.skipped.values(), manifest.version]
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int) for number in numbers)
         and len(manifest.settings["resolutions"]) > 0
         and isinstance(manifest.sources, list)
         and isinstance(manifest.indexes, dict)
+        and isinstance(manifest.timestamp, str | None)
+        and isinstance(manifest.history, list)
+        and all(_is_whole_version(item) for item in manifest.history)
+    )
+
+
+def _is_whole_version(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item["version"], int)
+        and isinstance(item["created"], str)
+        and isinstance(item["timestamp"], str | None)
+        and all(isinstance(item[name], dict) for name in ("tables", "changes"))
+        and isinstance(item["files"], list)
     )

@@ -34,7 +34,7 @@ import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geoindex.errors import SourceError
+from geoindex.errors import SourceError, UsageError
 from geoindex.features.raw import RawEntities
 from geoindex.sources.base import (
     BadTextError,
@@ -44,6 +44,7 @@ from geoindex.sources.base import (
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
+from geoindex.sources.osm.objects import copy_objects
 from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
 
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
@@ -168,6 +169,32 @@ class OsmSource:
         except UnicodeError as error:
             msg = "some tags are not UTF-8"
             raise BadTextError(msg) from error
+        except _OSMIUM_ERRORS as error:
+            raise self._explained(error) from error
+
+    def keep_objects(self, target: Path) -> None:
+        """Write all objects of the file, from which changes make those of a later moment.
+
+        Raises
+        ------
+        UsageError
+            If changes cannot be applied to them: their ids are not those of published objects, or
+            the file lacks the nodes of ways.
+        """
+        if self._originals is not None:
+            msg = (
+                f"{self.path.name} holds ids of objects that were never uploaded, which no change "
+                "names; leave --updatable out"
+            )
+            raise UsageError(msg)
+        if self._has_places_on_ways:
+            msg = (
+                f"{self.path.name} has places on ways in the place of nodes, which changes name; "
+                "leave --updatable out, or take the file that it was made from"
+            )
+            raise UsageError(msg)
+        try:
+            copy_objects(self._file, target)
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
 

@@ -1,0 +1,367 @@
+"""Bring an index up to the moment of newer data.
+
+::
+
+    changes -> merged, held against the objects (changes.py) -> objects as they are now
+            -> rows that are altered, merged with the others (rows.py) -> vectors of what the
+            change reaches (reach.py), or of all -> tables, search files, manifest -> rename
+
+The new version is made beside the index, of links to the files that stay and of new ones, and takes
+its place in one step: whoever kills an update finds the old version or the new one. It equals what
+a build of the changed source makes, byte for byte, but for the names that Lance draws.
+"""
+
+import datetime as dt
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from geoindex._version import __version__
+from geoindex.encoders import encoder_of, receptive_field
+from geoindex.errors import SourceError, UsageError
+from geoindex.geo.distance import BBox
+from geoindex.pipeline.build import Changed, disk_errors, keep_state, write_index
+from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
+from geoindex.pipeline.sidecar import counts_of
+from geoindex.progress import Reporter, Silent
+from geoindex.sources.base import file_hash
+from geoindex.sources.osm.objects import apply_changes
+from geoindex.storage.checksums import check_files, recorded_digests, write_checksums
+from geoindex.storage.consistency import find_sidecar, table_versions
+from geoindex.storage.filesystem import exchange, large_blocks_apart, link, read_batches
+from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, MANIFEST, SearchFiles, search_files
+from geoindex.storage.manifest import Manifest, package_versions, read_manifest
+from geoindex.storage.row_store import Rows
+from geoindex.storage.tag_index import write_tag_index
+from geoindex.storage.update_state import (
+    UpdateState,
+    objects_path,
+    read_state,
+    read_touching,
+    state_folder,
+    state_path,
+    write_state,
+)
+from geoindex.storage.workspace import Workspace
+from geoindex.updates.changes import Changes, in_seconds, read_changes_of
+from geoindex.updates.reach import embed_reached, reached, touching_after
+from geoindex.updates.rows import AlteredRows, altered_rows, merge_rows
+
+if TYPE_CHECKING:
+    from encoder.protocol import Embedder
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What an update did.
+
+    Attributes
+    ----------
+    version, timestamp
+        Of the index now.
+    is_new
+        Whether there is a new version: nothing changed if not.
+    objects
+        Changed objects by what they did: ``created``, ``modified``, ``deleted``, ``same``,
+        ``older``, ``not_there``.
+    entities
+        ``added``, ``removed``, ``retagged``, ``moved``, ``renumbered``.
+    embedded
+        ``entities`` and ``cells`` whose vectors were made again.
+    """
+
+    version: int
+    timestamp: str | None
+    is_new: bool
+    objects: dict[str, int]
+    entities: dict[str, int]
+    embedded: dict[str, int]
+
+
+def update_index(
+    index: Path,
+    changes: Sequence[Path],
+    *,
+    timestamp: str | None = None,
+    state: UpdateState | None = None,
+    reporter: Reporter | None = None,
+) -> Updated:
+    """Apply files of changes to an index that was built to be updated.
+
+    Parameters
+    ----------
+    changes
+        ``.osc``, ``.osc.gz`` or ``.osc.bz2``, in any order: of each object the newest version
+        counts.
+    timestamp
+        The moment that the data show afterwards, where it is known better than by the newest
+        change.
+    state
+        Where the changes come from, to be kept; None where they are files of the user's.
+    reporter
+        Hears of progress.
+
+    Returns
+    -------
+    updated
+        What was done; where nothing is to be done, the index is as it was.
+
+    Raises
+    ------
+    UsageError
+        If the index was not built to be updated, or its tables were changed by others since.
+    SourceError
+        If the changes cannot be read, or end before the moment that the index shows.
+    IndexDamagedError
+        If the index is damaged, or made by an encoder that is not here.
+    """
+    reporter = reporter or Silent()
+    if not changes and state is None:
+        msg = f"no changes given. Example: geoindex update {index} --osc changes.osc.gz"
+        raise UsageError(msg)
+    read_state(index)
+    workspace = Workspace(index)
+    with workspace.locked(), disk_errors(index, "update"):
+        # read when no other update is at work
+        held = _Held.of(index)
+        workspace.forget(keep=set())
+        folder = workspace.path("update/changes.osm.pbf").parent
+        with reporter.stage("changes", None) as advance:
+            found = read_changes_of(
+                changes, objects_path(state_folder(index)), folder / "changes.osm.pbf"
+            )
+            advance(found.counts.total())
+        until = max(filter(None, (timestamp, found.until, held.manifest.timestamp)), default=None)
+        if found.num_altering:
+            _check_order(held.manifest, found, index)
+            updated = _apply(held, found, workspace, folder, reporter,
+                             files=changes, until=until, state=state or held.state)  # fmt: skip
+        else:
+            if state is not None and state != held.state:
+                _keep_place(held, workspace, state)
+            updated = Updated(
+                held.manifest.version, held.manifest.timestamp, is_new=False,
+                objects=dict(found.counts), entities={}, embedded={},
+            )  # fmt: skip
+        workspace.remove()
+    return updated
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The version before."""
+
+    index: Path
+    manifest: Manifest
+    files: SearchFiles
+    state: UpdateState
+
+    @classmethod
+    def of(cls, index: Path) -> "_Held":
+        """Open an index, and verify the files that its new version will be made of."""
+        manifest = read_manifest(index)
+        state = read_state(index)
+        if not manifest.history or manifest.history[-1]["tables"] != table_versions(index):
+            msg = (
+                f"the tables of {index} were changed by others since it was built, and an update "
+                "would undo that. Build it again with --updatable to update it"
+            )
+            raise UsageError(msg)
+        files = find_sidecar(index).files
+        if files.folder != search_files(index).folder:
+            msg = f"{index} may not be written to; copy it, and update the copy"
+            raise UsageError(msg)
+        names = [files.rows(ENTITIES), files.rows(CELLS), files.vectors(CELLS, "embedding")]
+        names += [files.vectors(ENTITIES, name) for name in ("own", "embedding")]
+        names += [path for path in state_folder(index).iterdir() if path.is_file()]
+        check_files(index, files, names)
+        return cls(index, manifest, files, state)
+
+    @property
+    def bbox(self) -> BBox | None:
+        """The box that entities must meet."""
+        sides = self.manifest.settings["bbox"]
+        return None if sides is None else BBox(*sides)
+
+    @property
+    def kind(self) -> str:
+        """The kind of approximate index that it has."""
+        records = self.manifest.indexes.values()
+        kinds = {record["approximate"]["kind"] for record in records if "approximate" in record}
+        return min(kinds, default="none")
+
+    def carried(self) -> dict[str, str]:
+        """Return the recorded digests of what the new version has by links."""
+        places = tuple(f"{name}/" for name in _LINKED)
+        return {
+            name: digest for name, digest in recorded_digests(self.files).items()
+            if name.startswith(places) and not name.endswith(_HINT)
+        }  # fmt: skip
+
+
+_LINKED = (f"{ENTITIES}.lance", f"{CELLS}.lance", "versions")
+# the one file that Lance writes to again
+_HINT = "latest_version_hint.json"
+
+
+def _check_order(manifest: Manifest, found: Changes, index: Path) -> None:
+    if found.until is None or manifest.timestamp is None:
+        return
+    if in_seconds(found.until) < in_seconds(manifest.timestamp):
+        msg = (
+            f"the changes end {found.until}, before the moment that {index} shows, "
+            f"{manifest.timestamp}: they are out of order, and nothing was changed. Want newer ones"
+        )
+        raise SourceError(msg)
+
+
+def _apply(
+    held: _Held,
+    found: Changes,
+    workspace: Workspace,
+    folder: Path,
+    reporter: Reporter,
+    *,
+    files: Sequence[Path],
+    until: str | None,
+    state: UpdateState,
+) -> Updated:
+    manifest = held.manifest
+    encoder = encoder_of(manifest.encoder["name"], manifest.encoder["fingerprint"])
+    before, after = objects_path(state_folder(held.index)), folder / "objects.osm.pbf"
+    with reporter.stage("read what changed", None) as advance:
+        apply_changes(before, found.path, after)
+        near = found.picked
+        near.grow(before, after)
+        altered = altered_rows(
+            near, before, after,
+            folder=folder, resolution=manifest.resolutions[-1], bbox=held.bbox,
+        )  # fmt: skip
+        advance(found.num_altering)
+    made = SearchFiles(workspace.path("rows"))
+    made.folder.mkdir()
+    embedded, changed = _embed(held, altered, encoder, made, workspace, after, reporter, state)
+    new = workspace.path("index")
+    counts = {name: n for name, n in altered.counts.items() if n}
+    record = replace(
+        manifest,
+        counts=counts_of(made, manifest.resolutions),
+        skipped=_moved(manifest.skipped, altered.left_out, keep_zeros=False),
+        notes={**_moved(manifest.notes, altered.left_out, keep_zeros=True),
+               "too_wide": embedded.pop("too_wide")},
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        timestamp=until,
+        version=manifest.version + 1,
+        indexes={},
+        packages=package_versions(),
+        geoindex_version=__version__,
+        history=list(manifest.history),
+    )  # fmt: skip
+    applied = [{"name": path.name, "blake2b": file_hash(path)} for path in files]
+    dtype = manifest.settings.get("vector_dtype", DTYPES[0])
+    with large_blocks_apart():
+        write_index(
+            new, made, record, encoder, held.kind, dtype, reporter,
+            changed=changed, carried=held.carried(), history={"files": applied, "changes": counts},
+        )  # fmt: skip
+    exchange(new, held.index)
+    return Updated(
+        record.version, until, is_new=True,
+        objects=dict(found.counts), entities=counts, embedded=embedded,
+    )  # fmt: skip
+
+
+def _moved(counts: dict[str, int], by: Counter[str], *, keep_zeros: bool) -> dict[str, int]:
+    """Return counts as they are after a change; of notes, only the reasons that are there."""
+    reasons = counts.keys() if keep_zeros else (counts.keys() | by.keys()) - {"repaired"}
+    moved = {reason: counts.get(reason, 0) + by.get(reason, 0) for reason in reasons}
+    order = list(counts) if keep_zeros else sorted(moved)
+    return {reason: moved[reason] for reason in order if keep_zeros or moved[reason]}
+
+
+def _embed(
+    held: _Held,
+    altered: AlteredRows,
+    encoder: "Embedder",
+    made: SearchFiles,
+    workspace: Workspace,
+    objects: Path,
+    reporter: Reporter,
+    state: UpdateState,
+) -> tuple[dict[str, int], Changed | None]:
+    """Write rows, cells and vectors of the new version, and begin its folder with links."""
+    manifest = held.manifest
+    with reporter.stage("merge", None) as advance:
+        merged = merge_rows(
+            held.files.rows(ENTITIES), altered, made.rows(ENTITIES),
+            scratch=workspace.path("scratch"),
+        )  # fmt: skip
+        write_tag_index(read_batches(made.rows(ENTITIES)), made, advance=lambda _: None)
+        advance(len(merged.row_before))
+    rows = Rows(made.rows(ENTITIES))
+    if not len(rows):
+        msg = f"no entity of {held.index} would be left; it stays as it is"
+        raise SourceError(msg)
+    home, old_home = rows.column("cell"), Rows(held.files.rows(ENTITIES)).column("cell")
+    field = receptive_field(encoder)
+    is_float32 = manifest.settings.get("vector_dtype", DTYPES[0]) == DTYPES[0]
+    with threadpool_limits(1, "blas"), large_blocks_apart():
+        if field is None or not is_float32:
+            tokens = workspace.path("tokens/tokens.json").parent
+            all_rows = tokenise(made, encoder, tokens, num_rows=len(rows), reporter=reporter)
+            touching, changed = all_rows.touching, None
+            levels = levels_of(touching, manifest.resolutions)
+            write_cells(made, levels)
+            embed(made, encoder, tokens, all_rows, home=home, levels=levels, reporter=reporter)
+            embedded = {"entities": len(rows), "cells": sum(len(x.members.cells) for x in levels)}
+        else:
+            with reporter.stage("embed", None) as advance:
+                old = read_touching(state_folder(held.index), old_home)
+                touching = touching_after(old, merged, rows, home)
+                levels = levels_of(touching, manifest.resolutions)
+                write_cells(made, levels)
+                stale = reached(field, old, touching, merged, home, levels)
+                embed_reached(made, held.files, encoder, merged, stale, home, levels)
+                embedded = {"entities": int(stale.rows.sum()),
+                            "cells": int(sum(cells.sum() for cells in stale.cells))}  # fmt: skip
+                changed = Changed(np.where(stale.rows, -1, merged.row_before))
+                advance(embedded["entities"])
+    new = workspace.path("index")
+    _link_version(held, new)
+    keep_state(new, state, objects, touching, home)
+    return {**embedded, "too_wide": len(touching.too_wide)}, changed
+
+
+def _keep_place(held: _Held, workspace: Workspace, state: UpdateState) -> None:
+    """Remember where changes were taken from last, though they changed nothing."""
+    new = workspace.path("index")
+    shutil.copytree(held.index, new, copy_function=_linked)
+    # written beside and renamed: the other index keeps what it has
+    write_state(state_folder(new), state)
+    name = state_path(new).relative_to(new).as_posix()
+    carried = {key: item for key, item in recorded_digests(held.files).items() if key != name}
+    write_checksums(new, search_files(new), carried=carried)
+    exchange(new, held.index)
+
+
+def _link_version(held: _Held, new: Path) -> None:
+    """Begin the folder of a new version: tables and manifests of those before, by links."""
+    new.mkdir()
+    for name in _LINKED:
+        if (held.index / name).exists():
+            shutil.copytree(held.index / name, new / name, copy_function=_linked)
+    (new / "versions").mkdir(exist_ok=True)
+    link(held.index / MANIFEST, new / "versions" / f"{held.manifest.version}.json")
+
+
+def _linked(source: str, target: str) -> None:
+    if Path(source).name == _HINT:
+        shutil.copy2(source, target)
+    else:
+        link(Path(source), Path(target))
