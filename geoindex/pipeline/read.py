@@ -128,6 +128,19 @@ def stage_sources(
     return staged
 
 
+def keep_objects(source: osm.OsmSource, target: Path, *, scratch: Path, reporter: Reporter) -> None:
+    """Keep all objects of a file in osmium's order, sorted first where they are not.
+
+    Raises
+    ------
+    UsageError, SourceError
+        As `OsmSource.keep_objects`.
+    """
+    if not source.is_in_order():
+        source = _mended(source, UnsortedSourceError("it is out of order"), scratch, reporter)
+    source.keep_objects(target)
+
+
 def counts_path(target: Path) -> Path:
     """Return where it says what was left out of a staged file, by reason."""
     return target.with_suffix(".json")

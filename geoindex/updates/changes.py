@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoindex.errors import SourceError
-from geoindex.sources.osm.objects import Ids, Picked, contents, merge_changes, no_ids, read_changes
+from geoindex.features.ids import OSM_TYPES
+from geoindex.sources.osm.objects import (
+    Ids,
+    Picked,
+    apply_changes,
+    contents,
+    differing,
+    merge_changes,
+    no_ids,
+    read_changes,
+)
 
 
 @dataclass(frozen=True)
@@ -20,8 +30,6 @@ class Changes:
 
     Attributes
     ----------
-    path
-        All of them, the newest version of each object, in osmium's order.
     ids
         Of the objects that they alter.
     picked
@@ -33,7 +41,6 @@ class Changes:
         The time of the newest one, ISO 8601; None where no object has a time.
     """
 
-    path: Path
     ids: Ids
     picked: Picked
     counts: Counter[str]
@@ -45,15 +52,15 @@ class Changes:
         return sum(map(len, self.ids.values()))
 
 
-def read_changes_of(files: Sequence[Path], objects: Path, target: Path) -> Changes:
-    """Read files of changes, in any order, and hold them against the objects of an index.
+def read_changes_of(files: Sequence[Path], objects: Path, after: Path) -> Changes:
+    """Read files of changes, in any order, and apply them to the objects of an index.
 
     Parameters
     ----------
     objects
         As `geoindex.sources.osm.objects.copy_objects` keeps them.
-    target
-        Where the merged changes go.
+    after
+        Where the objects go as they are after; not written where nothing is altered.
 
     Raises
     ------
@@ -61,6 +68,7 @@ def read_changes_of(files: Sequence[Path], objects: Path, target: Path) -> Chang
         If a file cannot be read, or holds an object without version or with an id that no
         published object has.
     """
+    target = after.with_name("changes.osm.pbf")
     merge_changes(files, target)
     found = list(read_changes(target))
     named = no_ids()
@@ -74,7 +82,7 @@ def read_changes_of(files: Sequence[Path], objects: Path, target: Path) -> Chang
             raise SourceError(msg)
     picked = Picked(named)
     held = picked.contents(objects)
-    after = contents(target)
+    now = contents(target)
     ids, counts = no_ids(), Counter[str]()
     for change in found:
         key = change.osm_type, change.osm_id
@@ -85,15 +93,33 @@ def read_changes_of(files: Sequence[Path], objects: Path, target: Path) -> Chang
             effect = "older"
         elif change.is_deleted:
             effect = "deleted"
-        elif (change.version, after[key]) == (version, content):
+        elif (change.version, now[key]) == (version, content):
             effect = "same"
         else:
             effect = "created" if content is None else "modified"
         counts[effect] += 1
         if effect in {"created", "modified", "deleted"}:
             ids[change.osm_type].add(change.osm_id)
+    if any(ids.values()):
+        apply_changes(objects, target, after)
     newest = max((change.timestamp for change in found), default=0)
-    return Changes(target, ids, picked, counts, as_time(newest) if newest else None)
+    return Changes(ids, picked, counts, as_time(newest) if newest else None)
+
+
+def derive_changes(objects: Path, after: Path, *, scratch: Path) -> Changes:
+    """Compare the objects of an index with those of a newer file.
+
+    Parameters
+    ----------
+    after
+        All objects of the newer file.
+    scratch
+        A folder.
+    """
+    altered, gone = differing(objects, after, scratch=scratch)
+    ids = {name: altered[name] | gone[name] for name in OSM_TYPES}
+    counts = Counter(altered=sum(map(len, altered.values())), deleted=sum(map(len, gone.values())))
+    return Changes(ids, Picked(ids), counts, None)
 
 
 def as_time(seconds: int) -> str:

@@ -23,7 +23,7 @@ from geoindex.geo.cell_members import (
     tile_rows_at,
 )
 from geoindex.geo.cover import Touching, touching
-from geoindex.geo.h3 import centres, parents
+from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.storage.filesystem import map_matrix, new_matrix, release
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
 from geoindex.storage.row_store import Rows
@@ -37,6 +37,27 @@ if TYPE_CHECKING:
 _MEMBERS_AT_ONCE = 32_768
 
 
+def touching_of(
+    rows: Rows, home: NDArray[np.uint64], some: NDArray[np.int64] | None = None
+) -> Touching:
+    """Return the cells that rows touch, by their places among those asked for.
+
+    Parameters
+    ----------
+    some
+        The rows; None for all.
+    """
+    wanted = np.arange(len(rows)) if some is None else some
+    parts = []
+    for start in range(0, len(wanted), SEARCH_BATCH_ROWS):
+        batch = wanted[start : start + SEARCH_BATCH_ROWS]
+        geometries = shapely.from_wkb(rows.take(batch)["geometry"].to_numpy())
+        found = touching(geometries, home[batch], resolution=_resolution(home), max_cells=MAX_CELLS)
+        parts.append((start + found.row_index, found.cell, start + found.too_wide))
+    empty = (np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    return Touching(*(np.concatenate(column) for column in zip(empty, *parts, strict=True)))
+
+
 def touching_after(
     before: Touching, merged: Merged, rows: Rows, home: NDArray[np.uint64]
 ) -> Touching:
@@ -46,9 +67,7 @@ def touching_after(
     """
     is_new = merged.content_before < 0
     came = np.flatnonzero(is_new)
-    geometries = shapely.from_wkb(rows.take(came)["geometry"].to_numpy())
-    resolution = _resolution(home)
-    found = touching(geometries, home[came], resolution=resolution, max_cells=MAX_CELLS)
+    found = touching_of(rows, home, came)
     row_of = _row_of(merged, int(before.row_index.max(initial=-1)) + 1)
     kept = row_of[before.row_index]
     row_index = np.concatenate([kept[kept >= 0], came[found.row_index]])
@@ -60,8 +79,6 @@ def touching_after(
 
 
 def _resolution(home: NDArray[np.uint64]) -> int:
-    from geoindex.geo.h3 import resolution_of
-
     return int(resolution_of(home[:1])[0])
 
 

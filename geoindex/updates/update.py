@@ -14,7 +14,8 @@ a build of the changed source makes, byte for byte, but for the names that Lance
 import datetime as dt
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +27,20 @@ from geoindex._version import __version__
 from geoindex.encoders import encoder_of, receptive_field
 from geoindex.errors import SourceError, UsageError
 from geoindex.geo.distance import BBox
-from geoindex.pipeline.build import Changed, disk_errors, keep_state, write_index
+from geoindex.pipeline.build import (
+    Changed,
+    disk_errors,
+    keep_state,
+    version_record,
+    write_index,
+)
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
+from geoindex.pipeline.plan import check_updatable
+from geoindex.pipeline.read import keep_objects, open_source
 from geoindex.pipeline.sidecar import counts_of
 from geoindex.progress import Reporter, Silent
-from geoindex.sources.base import file_hash
-from geoindex.sources.osm.objects import apply_changes
+from geoindex.sources.base import SourceInfo, file_hash
+from geoindex.sources.osm.reader import OsmSource
 from geoindex.storage.checksums import check_files, recorded_digests, write_checksums
 from geoindex.storage.consistency import find_sidecar, table_versions
 from geoindex.storage.filesystem import exchange, large_blocks_apart, link, read_batches
@@ -49,8 +58,8 @@ from geoindex.storage.update_state import (
     write_state,
 )
 from geoindex.storage.workspace import Workspace
-from geoindex.updates.changes import Changes, in_seconds, read_changes_of
-from geoindex.updates.reach import embed_reached, reached, touching_after
+from geoindex.updates.changes import Changes, derive_changes, in_seconds, read_changes_of
+from geoindex.updates.reach import embed_reached, reached, touching_after, touching_of
 from geoindex.updates.rows import AlteredRows, altered_rows, merge_rows
 
 if TYPE_CHECKING:
@@ -121,36 +130,144 @@ def update_index(
     IndexDamagedError
         If the index is damaged, or made by an encoder that is not here.
     """
-    reporter = reporter or Silent()
     if not changes and state is None:
         msg = f"no changes given. Example: geoindex update {index} --osc changes.osc.gz"
         raise UsageError(msg)
+    with _at_work(index, reporter) as work:
+        held = work.held
+        with work.reporter.stage("changes", None) as advance:
+            found = read_changes_of(changes, held.objects, work.after)
+            advance(found.counts.total())
+        until = max(filter(None, (timestamp, found.until, held.manifest.timestamp)), default=None)
+        if not found.num_altering:
+            if state is not None and state != held.state:
+                _keep_place(work, state)
+            return _unchanged(held, found)
+        _check_order(held.manifest, found, index)
+        return _apply(work, found, until=until, files=changes, state=state or held.state)
+
+
+def update_to(index: Path, source: Path, *, reporter: Reporter | None = None) -> Updated:
+    """Bring an index to the moment of a newer file of the same area.
+
+    Parameters
+    ----------
+    source
+        An OpenStreetMap file; what differs from that before is found here.
+
+    Raises
+    ------
+    UsageError, SourceError, IndexDamagedError
+        As of `update_index`, or if the file is no such source.
+    """
+    newer = open_source(source)
+    if not isinstance(newer, OsmSource):
+        msg = f"{source} is no OpenStreetMap file; want one such as monaco.osm.pbf"
+        raise UsageError(msg)
+    info = newer.describe()
+    with _at_work(index, reporter) as work:
+        held = work.held
+        with work.reporter.stage("compare", None) as advance:
+            keep_objects(newer, work.after, scratch=work.folder, reporter=work.reporter)
+            found = derive_changes(held.objects, work.after, scratch=work.folder)
+            advance(found.num_altering)
+        if not found.num_altering:
+            return _unchanged(held, found)
+        until = info.timestamp or held.manifest.timestamp
+        rights = {name: held.manifest.sources[0][name] for name in ("licence", "attribution")}
+        info = info.with_rights(**rights)
+        return _apply(work, found, until=until, files=[source], state=UpdateState(), source=info)
+
+
+def _unchanged(held: "_Held", found: Changes) -> Updated:
+    return Updated(
+        held.manifest.version, held.manifest.timestamp, is_new=False,
+        objects=dict(found.counts), entities={}, embedded={},
+    )  # fmt: skip
+
+
+def make_updatable(index: Path, source: Path, *, reporter: Reporter | None = None) -> None:
+    """Keep with an index what an update needs, from the file that it was built from.
+
+    Raises
+    ------
+    UsageError
+        If it was built from another file, from several, or with imagery.
+    """
+    reporter = reporter or Silent()
+    manifest = read_manifest(index)
+    check_updatable([source], has_imagery="imagery" in manifest.settings)
+    read = open_source(source)
+    hashes = [item.get("blake2b") for item in manifest.sources]
+    if not isinstance(read, OsmSource) or hashes != [read.describe().blake2b]:
+        msg = f"{index} was not built from {source} as it is now, or not from it alone"
+        raise UsageError(msg)
+    workspace = Workspace(index)
+    with workspace.locked(), disk_errors(index, "update"):
+        workspace.forget(keep=set())
+        held = _Held.of(index, read_manifest(index), UpdateState())
+        folder = workspace.path("update/objects.osm.pbf").parent
+        with reporter.stage("keep objects", None) as advance:
+            objects = folder / "objects.osm.pbf"
+            keep_objects(read, objects, scratch=folder, reporter=reporter)
+            rows = Rows(held.files.rows(ENTITIES))
+            home = rows.column("cell")
+            new = workspace.path("index")
+            shutil.copytree(index, new, copy_function=_linked)
+            keep_state(new, UpdateState(), objects, touching_of(rows, home), home)
+            advance(len(rows))
+        record = version_record(manifest, table_versions(index))
+        replace(manifest, history=[record]).write(new)
+        _keep_records(held, new, {MANIFEST})
+        exchange(new, index)
+        workspace.remove()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """An update at work: the version before, and where the new one is made."""
+
+    held: "_Held"
+    workspace: Workspace
+    folder: Path
+    reporter: Reporter
+
+    @property
+    def after(self) -> Path:
+        """All objects as they are after the update."""
+        return self.folder / "objects.osm.pbf"
+
+
+@contextmanager
+def _at_work(index: Path, reporter: Reporter | None) -> Iterator[_Work]:
+    """Hold an index against other updates and builds."""
     read_state(index)
     workspace = Workspace(index)
     with workspace.locked(), disk_errors(index, "update"):
         # read when no other update is at work
-        held = _Held.of(index)
+        manifest = read_manifest(index)
+        check_unchanged(index, manifest)
+        held = _Held.of(index, manifest, read_state(index))
         workspace.forget(keep=set())
-        folder = workspace.path("update/changes.osm.pbf").parent
-        with reporter.stage("changes", None) as advance:
-            found = read_changes_of(
-                changes, objects_path(state_folder(index)), folder / "changes.osm.pbf"
-            )
-            advance(found.counts.total())
-        until = max(filter(None, (timestamp, found.until, held.manifest.timestamp)), default=None)
-        if found.num_altering:
-            _check_order(held.manifest, found, index)
-            updated = _apply(held, found, workspace, folder, reporter,
-                             files=changes, until=until, state=state or held.state)  # fmt: skip
-        else:
-            if state is not None and state != held.state:
-                _keep_place(held, workspace, state)
-            updated = Updated(
-                held.manifest.version, held.manifest.timestamp, is_new=False,
-                objects=dict(found.counts), entities={}, embedded={},
-            )  # fmt: skip
+        folder = workspace.path("update/objects.osm.pbf").parent
+        yield _Work(held, workspace, folder, reporter or Silent())
         workspace.remove()
-    return updated
+
+
+def check_unchanged(index: Path, manifest: Manifest) -> None:
+    """Refuse an index whose tables were changed by others.
+
+    Raises
+    ------
+    UsageError
+        If they were.
+    """
+    if not manifest.history or manifest.history[-1]["tables"] != table_versions(index):
+        msg = (
+            f"the tables of {index} were changed by others since it was built, and an update "
+            "would undo that. Build it again with --updatable to update it"
+        )
+        raise UsageError(msg)
 
 
 @dataclass(frozen=True)
@@ -163,25 +280,22 @@ class _Held:
     state: UpdateState
 
     @classmethod
-    def of(cls, index: Path) -> "_Held":
+    def of(cls, index: Path, manifest: Manifest, state: UpdateState) -> "_Held":
         """Open an index, and verify the files that its new version will be made of."""
-        manifest = read_manifest(index)
-        state = read_state(index)
-        if not manifest.history or manifest.history[-1]["tables"] != table_versions(index):
-            msg = (
-                f"the tables of {index} were changed by others since it was built, and an update "
-                "would undo that. Build it again with --updatable to update it"
-            )
-            raise UsageError(msg)
         files = find_sidecar(index).files
         if files.folder != search_files(index).folder:
             msg = f"{index} may not be written to; copy it, and update the copy"
             raise UsageError(msg)
         names = [files.rows(ENTITIES), files.rows(CELLS), files.vectors(CELLS, "embedding")]
         names += [files.vectors(ENTITIES, name) for name in ("own", "embedding")]
-        names += [path for path in state_folder(index).iterdir() if path.is_file()]
+        names += [path for path in state_folder(index).glob("*") if path.is_file()]
         check_files(index, files, names)
         return cls(index, manifest, files, state)
+
+    @property
+    def objects(self) -> Path:
+        """All objects that it was made of."""
+        return objects_path(state_folder(self.index))
 
     @property
     def bbox(self) -> BBox | None:
@@ -222,35 +336,33 @@ def _check_order(manifest: Manifest, found: Changes, index: Path) -> None:
 
 
 def _apply(
-    held: _Held,
+    work: _Work,
     found: Changes,
-    workspace: Workspace,
-    folder: Path,
-    reporter: Reporter,
     *,
-    files: Sequence[Path],
     until: str | None,
+    files: Sequence[Path],
     state: UpdateState,
+    source: SourceInfo | None = None,
 ) -> Updated:
+    held, workspace, reporter, after = work.held, work.workspace, work.reporter, work.after
     manifest = held.manifest
     encoder = encoder_of(manifest.encoder["name"], manifest.encoder["fingerprint"])
-    before, after = objects_path(state_folder(held.index)), folder / "objects.osm.pbf"
     with reporter.stage("read what changed", None) as advance:
-        apply_changes(before, found.path, after)
         near = found.picked
-        near.grow(before, after)
+        near.grow(held.objects, after)
         altered = altered_rows(
-            near, before, after,
-            folder=folder, resolution=manifest.resolutions[-1], bbox=held.bbox,
+            near, held.objects, after,
+            folder=work.folder, resolution=manifest.resolutions[-1], bbox=held.bbox,
         )  # fmt: skip
         advance(found.num_altering)
     made = SearchFiles(workspace.path("rows"))
     made.folder.mkdir()
-    embedded, changed = _embed(held, altered, encoder, made, workspace, after, reporter, state)
+    embedded, changed = _embed(work, altered, encoder, made, state)
     new = workspace.path("index")
     counts = {name: n for name, n in altered.counts.items() if n}
     record = replace(
         manifest,
+        sources=manifest.sources if source is None else [source.as_dict()],
         counts=counts_of(made, manifest.resolutions),
         skipped=_moved(manifest.skipped, altered.left_out, keep_zeros=False),
         notes={**_moved(manifest.notes, altered.left_out, keep_zeros=True),
@@ -286,16 +398,14 @@ def _moved(counts: dict[str, int], by: Counter[str], *, keep_zeros: bool) -> dic
 
 
 def _embed(
-    held: _Held,
+    work: _Work,
     altered: AlteredRows,
     encoder: "Embedder",
     made: SearchFiles,
-    workspace: Workspace,
-    objects: Path,
-    reporter: Reporter,
     state: UpdateState,
 ) -> tuple[dict[str, int], Changed | None]:
     """Write rows, cells and vectors of the new version, and begin its folder with links."""
+    held, workspace, reporter = work.held, work.workspace, work.reporter
     manifest = held.manifest
     with reporter.stage("merge", None) as advance:
         merged = merge_rows(
@@ -334,20 +444,25 @@ def _embed(
                 advance(embedded["entities"])
     new = workspace.path("index")
     _link_version(held, new)
-    keep_state(new, state, objects, touching, home)
+    keep_state(new, state, work.after, touching, home)
     return {**embedded, "too_wide": len(touching.too_wide)}, changed
 
 
-def _keep_place(held: _Held, workspace: Workspace, state: UpdateState) -> None:
+def _keep_place(work: _Work, state: UpdateState) -> None:
     """Remember where changes were taken from last, though they changed nothing."""
-    new = workspace.path("index")
-    shutil.copytree(held.index, new, copy_function=_linked)
+    new = work.workspace.path("index")
+    shutil.copytree(work.held.index, new, copy_function=_linked)
     # written beside and renamed: the other index keeps what it has
     write_state(state_folder(new), state)
-    name = state_path(new).relative_to(new).as_posix()
-    carried = {key: item for key, item in recorded_digests(held.files).items() if key != name}
+    _keep_records(work.held, new, {state_path(new).relative_to(new).as_posix()})
+    exchange(new, work.held.index)
+
+
+def _keep_records(held: _Held, new: Path, changed: set[str]) -> None:
+    """Write the checksums of an index of links, but for some files those recorded before."""
+    recorded = recorded_digests(held.files)
+    carried = {name: item for name, item in recorded.items() if name not in changed}
     write_checksums(new, search_files(new), carried=carried)
-    exchange(new, held.index)
 
 
 def _link_version(held: _Held, new: Path) -> None:

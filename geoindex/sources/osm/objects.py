@@ -13,6 +13,7 @@ import osmium
 
 from geoindex.errors import SourceError
 from geoindex.features.ids import OSM_TYPES, OsmType
+from geoindex.sources.base import UnsortedSourceError
 from geoindex.sources.osm.assemble import AREA_RELATIONS
 from geoindex.sources.osm.sort import MAX_PLAIN_ID
 
@@ -208,3 +209,61 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
         f"cannot read {path} as a file of changes: {error}. Want one of "
         f"{', '.join(CHANGE_SUFFIXES)}, whole"
     )
+
+
+_ORDER = {ord(name[0]): place for place, name in enumerate(OSM_TYPES)}
+_BY_LETTER: dict[int, OsmType] = {ord(name[0]): name for name in OSM_TYPES}
+
+
+def differing(before: Path, after: Path, *, scratch: Path) -> tuple[Ids, Ids]:
+    """Compare two files of objects.
+
+    Both are written as text of a line an object, and the lines are compared as they stand.
+
+    Parameters
+    ----------
+    scratch
+        A folder.
+
+    Returns
+    -------
+    altered, gone
+        The ids of objects that are others after, or new; and of those that are there no more.
+
+    Raises
+    ------
+    UnsortedSourceError
+        If an object is out of order.
+    """
+    texts = [scratch / name for name in ("before.opl", "after.opl")]
+    for path, text in zip((before, after), texts, strict=True):
+        with _writer(text, "opl,add_metadata=version") as writer:
+            osmium.apply(str(path), writer)
+    altered, gone = no_ids(), no_ids()
+    with texts[0].open("rb") as left, texts[1].open("rb") as right:
+        one, other = left.readline(), right.readline()
+        last = (-1, 0)
+        while one or other:
+            if one == other:
+                one, other = left.readline(), right.readline()
+                continue
+            key, other_key = _line_key(one), _line_key(other)
+            if min(key, other_key) < last:
+                msg = f"{_BY_LETTER[other[0]]} {other_key[1]} is out of order"
+                raise UnsortedSourceError(msg)
+            last = min(key, other_key)
+            if key < other_key:
+                gone[_BY_LETTER[one[0]]].add(key[1])
+                one = left.readline()
+            else:
+                altered[_BY_LETTER[other[0]]].add(other_key[1])
+                other = right.readline()
+                one = left.readline() if key == other_key else one
+    for text in texts:
+        text.unlink()
+    return altered, gone
+
+
+def _line_key(line: bytes) -> tuple[int, int]:
+    """Return the place of a line among others: by type and id; the end comes last."""
+    return (_ORDER[line[0]], int(line[1 : line.index(b" ")])) if line else (len(_ORDER), 0)

@@ -30,11 +30,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from geoindex.errors import SourceError, UsageError
+from geoindex.features.ids import OSM_TYPES
 from geoindex.features.raw import RawEntities
 from geoindex.sources.base import (
     BadTextError,
@@ -44,6 +46,7 @@ from geoindex.sources.base import (
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
+from geoindex.sources.osm.columns import IdOrder
 from geoindex.sources.osm.objects import copy_objects
 from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
 
@@ -171,6 +174,30 @@ class OsmSource:
             raise BadTextError(msg) from error
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
+
+    def is_in_order(self) -> bool:
+        """Return whether all objects of the file are there once, in osmium's order.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged.
+        """
+        if is_xml(self.path) and oddity(self.path):
+            return False
+        order = IdOrder()
+        kinds = (osmium.osm.NODE, osmium.osm.WAY, osmium.osm.RELATION)
+        try:
+            if self._header().get("sorting") == "Type_then_ID":
+                return True
+            for name, kind in zip(OSM_TYPES, kinds, strict=True):
+                items: Any = osmium.FileProcessor(self._file, kind)
+                order.check(name, np.array([item.id for item in items], np.int64))
+        except UnsortedSourceError:
+            return False
+        except _OSMIUM_ERRORS as error:
+            raise self._explained(error) from error
+        return True
 
     def keep_objects(self, target: Path) -> None:
         """Write all objects of the file, from which changes make those of a later moment.
