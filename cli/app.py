@@ -46,9 +46,27 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train, update
+    from cli import (
+        build,
+        check,
+        clean,
+        diff,
+        evaluate,
+        export,
+        index,
+        info,
+        knn,
+        log,
+        query,
+        similar,
+        train,
+        update,
+    )
 
-    for module in (build, update, index, query, similar, knn, evaluate, train, export, info, check):
+    for module in (
+        build, update, index, query, similar, knn, evaluate, train, export, info, log, diff, clean,
+        check,
+    ):  # fmt: skip
         module.register(app)
 
 

@@ -60,6 +60,14 @@ def _run(
             metavar="auto|exact|faiss|lance", help="Who searches; exact is always certain."
         ),
     ] = "auto",
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="VERSION|DATE",
+            help="Ask an earlier version of an updated index; geoindex log lists them.",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each is similar, exactly.")
     ] = False,
@@ -106,10 +114,10 @@ def _run(
     where: dict[str, Any] = {"target": target or None, "backend": backend}
     if batch is not None:
         _refuse_with_batch({"--query": query_file, "--save-query": save_query, "--html": html})
-        hits = _open(index).query_many(batch, strict=strict, **where, **options)
+        hits = _open(index, as_of).query_many(batch, strict=strict, **where, **options)
     else:
         wanted = _query(query_file, options)
-        hits = _open(index).query(wanted, **where)
+        hits = _open(index, as_of).query(wanted, **where)
         if save_query is not None:
             wanted.save(save_query, overwrite=overwrite)
     for note in hits.notes:
@@ -120,7 +128,7 @@ def _run(
     if html is not None:
         from geoindex.report.hits_page import write_page
 
-        searched = _open(target[0] if target else index)
+        searched = _open(target[0]) if target else _open(index, as_of)
         for note in write_page(hits, searched, html, imagery=imagery, overwrite=overwrite):
             talk.say(note)
     if batch is None:
@@ -219,7 +227,7 @@ def _say_few(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
         talk.say(f"only {hits.num_passing:,} pass the filters")
 
 
-def _open(index: Path) -> Any:
+def _open(index: Path, as_of: str | None = None) -> Any:
     from geoindex.api import open as open_index
 
-    return open_index(index)
+    return open_index(index, as_of=as_of)

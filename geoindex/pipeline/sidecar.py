@@ -72,7 +72,12 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def write_sidecar(
-    index: Path, files: SearchFiles, manifest: Manifest, *, is_ours: bool = False
+    index: Path,
+    files: SearchFiles,
+    manifest: Manifest,
+    *,
+    is_ours: bool = False,
+    tables: Versions | None = None,
 ) -> Versions:
     """Write the search files of an index, but their record; return the versions they are made of.
 
@@ -84,6 +89,8 @@ def write_sidecar(
         Of the index: the resolution of its entities' cells, and how long vectors are.
     is_ours
         Whether the build that runs wrote the tables, so that no id is there twice.
+    tables
+        Versions to make them of; None for the newest.
 
     Raises
     ------
@@ -93,7 +100,8 @@ def write_sidecar(
     versions = {}
     for table in (ENTITIES, CELLS):
         # one version of the table, whoever changes it meanwhile
-        source = _Source(index, table, manifest)
+        number = None if tables is None else tables[table]["version"]
+        source = _Source(index, table, manifest, number)
         versions[table] = source.version
         source.write(files, is_ours=is_ours)
         give_back_memory()
@@ -117,11 +125,13 @@ class _Source:
         If it cannot be read, or lacks a column.
     """
 
-    def __init__(self, index: Path, table: str, manifest: Manifest) -> None:
+    def __init__(
+        self, index: Path, table: str, manifest: Manifest, number: int | None = None
+    ) -> None:
         self._index, self._table = index, table
         self._resolution = manifest.resolutions[-1]
         self._schema = _SCHEMAS[table]
-        self._dataset = open_table(index, table)
+        self._dataset = open_table(index, table, number)
         self.version = table_version(index, table, self._dataset.version)
         dim = manifest.encoder["dim" if table == ENTITIES else "region_dim"]
         found = self._dataset.schema

@@ -300,6 +300,8 @@ def described(index: IndexReader, found: Neighbours, *, table: str) -> dict[str,
         "fingerprint": index.manifest.encoder["fingerprint"],
         "num_rows": len(index.rows_of(table)),
         "created": index.manifest.created,
+        "version": index.manifest.version,
+        "timestamp": index.manifest.timestamp,
         "search": {
             "backend": found.backend,
             "exact": found.is_exact,

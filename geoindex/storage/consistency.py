@@ -118,11 +118,29 @@ def write_record(
     carried
         As of `geoindex.storage.checksums.write_checksums`.
     """
+    write_sidecar_record(files, tables, changed)
+    write_checksums(index, files, carried=carried)
+
+
+def write_sidecar_record(
+    files: SearchFiles, tables: Versions, changed: Mapping[str, Any] | None = None
+) -> None:
+    """Write the record of search files alone; see `write_record`."""
     records = {files.record.name, files.checksums.name}
     found = {name: size for name, size in sizes(files.folder).items() if name not in records}
     content = {"format": SIDECAR_FORMAT, "tables": tables, "files": found}
     write_json(files.record, {**content, "changed": dict(changed or {})})
-    write_checksums(index, files, carried=carried)
+
+
+def read_sidecar(index: Path, files: SearchFiles) -> Sidecar:
+    """Return search files whatever version of the tables they were made of.
+
+    Raises
+    ------
+    IndexDamagedError
+        If one is missing, cut or grown.
+    """
+    return _whole(index, files, read_record(index, files))
 
 
 def find_sidecar(index: Path) -> Sidecar:

@@ -106,13 +106,24 @@ def read_manifest(index: Path) -> Manifest:
     if not index.exists():
         msg = f"there is no index {index}. Make one with: geoindex build monaco.osm.pbf -o {index}"
         raise IndexDamagedError(msg)
+    return parse_manifest(index, path)
+
+
+def parse_manifest(index: Path, path: Path) -> Manifest:
+    """Read one manifest of an index, which may be that of an earlier version.
+
+    Raises
+    ------
+    IndexDamagedError
+        If it cannot be read, or is of another schema version.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         msg = f"{index} is no geoindex, or a damaged one: {path.name} cannot be read ({error})"
         raise IndexDamagedError(msg) from error
     found = content.get("schema_version") if isinstance(content, dict) else None
-    if not is_index(index) or not isinstance(found, int):
+    if not isinstance(found, int) or content.get("format") != INDEX_FORMAT:
         msg = f"{index} is no geoindex: {path.name} is of another kind"
         raise IndexDamagedError(msg)
     if found != SCHEMA_VERSION:

@@ -38,7 +38,8 @@ def index_content(index: Path) -> dict[str, Any]:
 
 
 def _object(item: Any) -> tuple[Any, ...]:
-    tags = tuple((tag.k, tag.v) for tag in item.tags)
+    # extracts made by different tools have tags in different orders
+    tags = tuple(sorted((tag.k, tag.v) for tag in item.tags))
     start = (item.type_str(), item.id, item.version, tags)
     if item.is_node():
         return (*start, item.location.x, item.location.y)

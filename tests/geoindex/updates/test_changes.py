@@ -90,8 +90,8 @@ def test_ids_that_are_not_there_are_counted(street: Path, tmp_path: Path) -> Non
         ("a.txt", "", "no file of changes"),
         ("a.osc", f'<osmChange version="0.6"><create>{node(-1, 1, 1)}</create></osmChange>',
          "never uploaded"),
-        ("a.osc", '<osmChange version="0.6"><create><node id="9" lon="1" lat="1"/></create>'
-         "</osmChange>", "no version"),
+        ("a.osc", ('<osmChange version="0.6"><create><node id="9" lon="1" lat="1"/></create>'
+         "</osmChange>"), "no version"),
     ],
 )  # fmt: skip
 def test_what_is_no_file_of_changes_is_refused(
