@@ -42,7 +42,7 @@ from geoindex.pipeline.plan import (
     check_vector_dtype,
 )
 from geoindex.pipeline.read import Staged, stage_sources
-from geoindex.pipeline.sidecar import carry_images, write_sidecar
+from geoindex.pipeline.sidecar import carry_images, take_sidecar, write_sidecar
 from geoindex.pipeline.sort import order_rows
 from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
@@ -297,7 +297,8 @@ def write_index(
     manifest
         To be written; its history gains the versions of the tables.
     changed
-        Of the entities, which rows are as they were; None where there are no tables yet.
+        Of the entities, which rows are as they were: then the search files are not read from the
+        tables again. None where there are no tables yet, or all rows are others.
     carried
         Of files of the version before: name to recorded digest.
     history
@@ -307,7 +308,10 @@ def write_index(
     search = search_files(index)
     search.folder.mkdir()
     with reporter.stage("indexes", len(VECTORS)) as advance:
-        write_sidecar(index, search, manifest, is_ours=True)
+        if changed is None or dtype != DTYPES[0]:
+            write_sidecar(index, search, manifest, is_ours=True)
+        else:
+            take_sidecar(files, search)
         carry_images(files, search)
         manifest.indexes.update(add_indexes(index, kind, reporter=reporter))
         if dtype != DTYPES[0]:

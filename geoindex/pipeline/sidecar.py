@@ -62,7 +62,7 @@ from geoindex.storage.lance_tables import (
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles, search_files
 from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.row_store import Rows, write_in_order
-from geoindex.storage.tag_index import TagIndex, write_tag_index
+from geoindex.storage.tag_index import TAG_ARRAYS, TagIndex, write_tag_index
 
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
 # read at a time: rows, and bytes of vectors; Lance holds some copies of them
@@ -106,6 +106,35 @@ def write_sidecar(
         source.write(files, is_ours=is_ours)
         give_back_memory()
     write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
+    _write_codes(files)
+    return versions
+
+
+def take_sidecar(made: SearchFiles, files: SearchFiles) -> None:
+    """Take the search files of an index from what its tables were just written from.
+
+    They are those that `write_sidecar` would read from the tables, where these hold float32.
+
+    Parameters
+    ----------
+    made
+        Rows in their order, cells, tag lists and vectors.
+    files
+        In a folder that is there.
+    """
+    for path in (made.rows(ENTITIES), made.tags, *map(made.array, TAG_ARRAYS)):
+        link(path, files.folder / path.name)
+    for table, name in VECTORS:
+        link(made.vectors(table, name), files.vectors(table, name))
+    position = np.arange(sum(batch.num_rows for batch in read_batches(made.rows(CELLS))))
+    write_in_order(
+        read_batches(made.rows(CELLS)), position, files.rows(CELLS), CELL_SCHEMA,
+        scratch=files.folder / "scratch", advance=lambda _: None,
+    )  # fmt: skip
+    _write_codes(files)
+
+
+def _write_codes(files: SearchFiles) -> None:
     for table, name in VECTORS:
         vectors = map_matrix(files.vectors(table, name))
         if len(vectors) >= MIN_ROWS:
@@ -113,7 +142,6 @@ def write_sidecar(
             with threadpool_limits(1, "blas"):
                 make_codes(vectors, files.codes(table, name), files.axes(table, name))
         release(vectors)
-    return versions
 
 
 class _Source:
