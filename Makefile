@@ -14,7 +14,7 @@ DATA ?= ../shared/data/osm
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test check quick fuzz lint format clean checkpoint
-.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers
+.PHONY: bench-search bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers bench-update
 
 # pip as of 25.1 installs dependency groups
 $(VENV)/pip-ready:
@@ -63,6 +63,12 @@ checkpoint: $(VENV)/dev-ready  ## train the shipped checkpoint anew, into encode
 
 bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
 	$(BIN)/python bench/build.py $(if $(QUACKOSM),--quackosm-python $(QUACKOSM)) $(ARGS)
+
+# places at several dates, and the changes between
+PAIRS ?= ../shared/data/pairs
+
+bench-update: $(VENV)/dev-ready  ## docs/updating.md; ARGS='--encoder tagpool'
+	OMP_NUM_THREADS=1 $(BIN)/python bench/update.py --pairs $(PAIRS) $(ARGS)
 
 bench-embed: $(VENV)/dev-ready  ## docs/benchmarks.md, "Embedding"
 	$(BIN)/python bench/embed.py $(DATA)/*.osm.pbf
