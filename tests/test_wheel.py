@@ -43,7 +43,7 @@ def test_extras_are_those_for_users(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(file.read(name))
-    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "train"}
+    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "serve", "train"}
     assert set(metadata.get_all("Provides-Extra")) == wanted
 
 

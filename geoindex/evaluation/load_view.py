@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.evaluation.map_view import MapView, content_fingerprint
+from geoindex.features.tags import pairs
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import cells_at, check_resolution, parents
@@ -69,6 +72,22 @@ def load_view(indexes: Sequence[IndexReader], *, resolution: int = DEFAULT_RESOL
     )
 
 
+def view_of_tables(
+    tables: Mapping[str, pa.Table], *, resolution: int = DEFAULT_RESOLUTION
+) -> MapView:
+    """Make a view of tables of entities; rows keep their order.
+
+    Parameters
+    ----------
+    tables
+        By the names of their places: columns of `geoindex.features.schema`, of which
+        ``feature_id``, ``osm_type``, ``geometry``, ``lon``, ``lat``, ``cell`` and ``tags`` are
+        read.
+    """
+    resolution = check_resolution(resolution)
+    return _joined([_table_part(name, table) for name, table in tables.items()], resolution)
+
+
 def make_view(
     places: Mapping[str, Sequence[tuple[Mapping[str, str], shapely.Geometry]]],
     *,
@@ -109,6 +128,29 @@ def _part(index: IndexReader, name: str) -> _Part:
         lists.texts(),
         np.array(lists.codes, np.int32),
         np.array(lists.offsets, np.int64),
+    )
+
+
+def _table_part(name: str, table: pa.Table) -> _Part:
+    counts, keys, values = pairs(table["tags"].combine_chunks())
+    coded = pc.binary_join_element_wise(keys, values, "=").dictionary_encode()
+    wkb = np.array(table["geometry"].to_pylist(), object)
+    ids = table["feature_id"].to_pylist()
+    codes = coded.indices.to_numpy().astype(np.int32)
+    return _Part(
+        name,
+        content_fingerprint(
+            [*ids, *coded.dictionary.to_pylist(), str(codes.tolist()), *map(repr, wkb)]
+        ),
+        np.array(ids, object),
+        np.array(table["osm_type"].to_pylist(), object),
+        np.asarray(shapely.from_wkb(wkb), object),
+        table["lon"].to_numpy(),
+        table["lat"].to_numpy(),
+        table["cell"].to_numpy(),
+        coded.dictionary.to_pylist(),
+        codes,
+        np.append(0, np.cumsum(counts)).astype(np.int64),
     )
 
 

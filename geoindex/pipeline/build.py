@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from geoindex.encoders import load_encoder
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.cover import Touching
 from geoindex.geo.distance import BBox
 from geoindex.imagery.build_patches import ImageStage, add_images, open_stage
@@ -35,18 +36,20 @@ from geoindex.imagery.cell_patches import encoder_patches
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
+from geoindex.pipeline.fetch import Located, locate
 from geoindex.pipeline.plan import (
     DEFAULT_RESOLUTION,
     check_request,
     check_updatable,
     check_vector_dtype,
+    vector_dtype_of,
 )
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, take_sidecar, write_sidecar
 from geoindex.pipeline.sort import order_rows
 from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
-from geoindex.search.ann_records import VECTORS
+from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import Versions, table_versions, write_record
 from geoindex.storage.filesystem import (
@@ -88,7 +91,10 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
 
 # left out because it should be; the other reasons say that something was lost
-BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
+BY_RULE = frozenset(
+    {"no_main_key", "relation_not_area", "outside_bbox", "deleted"}
+    | {"connector", "bathymetry", "permanently_closed"}
+)
 
 
 def build_index(
@@ -102,8 +108,9 @@ def build_index(
     imagery: ImageryRequest | None = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = DTYPES[0],
+    vector_dtype: str | None = None,
     updatable: bool = False,
+    mapping: TagMapping | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -114,6 +121,7 @@ def build_index(
     ----------
     sources
         OpenStreetMap files, GeoParquet, or indexes; see `geoindex.pipeline.read.open_source`.
+        Addresses are fetched first: `geoindex.pipeline.fetch`.
     output
         The folder to make. Another index there is replaced if `overwrite`; anything else never.
     resolutions
@@ -130,9 +138,12 @@ def build_index(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
-        large; what that costs is measured.
+        large; what that costs is measured. By default float16 of an encoder that gives entities
+        one vector, else float32.
     updatable
         Keep what `geoindex.updates.update.update_index` needs: about a hundredth of the index.
+    mapping
+        What makes tags of the columns of GeoParquet; `geoindex.features.tag_mapping.read_mapping`.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -150,14 +161,21 @@ def build_index(
     reporter = reporter or Silent()
     check_kind(index)
     check_vector_dtype(vector_dtype)
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
-    if updatable:
-        check_updatable(sources, has_imagery=imagery is not None)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     images = None if imagery is None else open_stage(imagery)
+    located = locate(sources, reporter)
+    if located.origins:
+        check_request(
+            located.paths, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+        )
+    if updatable:
+        check_updatable(located.paths, has_imagery=imagery is not None)
     workspace = Workspace(output)
     with workspace.locked(), disk_errors(output, "build"):
         manifest = _build(
-            sources,
+            located,
             output,
             workspace,
             levels,
@@ -168,6 +186,7 @@ def build_index(
             rights=(licence, attribution),
             vector_dtype=vector_dtype,
             updatable=updatable,
+            mapping=mapping,
             reporter=reporter,
         )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
@@ -183,7 +202,7 @@ def _with_rights(staged: Sequence[Staged], rights: tuple[str | None, str | None]
 
 
 def _build(
-    sources: Sequence[Path],
+    sources: Located,
     output: Path,
     workspace: Workspace,
     resolutions: Sequence[int],
@@ -193,15 +212,23 @@ def _build(
     kind: str,
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
-    vector_dtype: str,
+    vector_dtype: str | None,
     updatable: bool,
+    mapping: TagMapping | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
+    vector_dtype = vector_dtype or vector_dtype_of(encoder)
     staged = stage_sources(
-        sources, workspace,
-        resolution=resolutions[-1], bbox=bbox, keeps_objects=updatable, reporter=reporter,
-    )  # fmt: skip
+        sources.paths,
+        workspace,
+        resolution=resolutions[-1],
+        bbox=bbox,
+        keeps_objects=updatable,
+        reporter=reporter,
+        mapping=mapping,
+        origins=sources.origins,
+    )
     rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
     seen = {} if images is None else {"images": images.key}
     key = fingerprint(
@@ -214,7 +241,7 @@ def _build(
     num_staged = _order(staged, files, workspace, reporter)
     home = _column(files, "cell")
     if not len(home):
-        raise SourceError(_nothing_text(sources, staged))
+        raise SourceError(_nothing_text(sources.paths, staged))
     if not files.array("posting_offsets").exists():
         with reporter.stage("tags", len(home)) as advance:
             write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=advance)
@@ -368,12 +395,11 @@ def write_tables(
     The entities of an index that can be updated are written in fragments; those whose rows are
     all as they were are used again.
     """
-    columns = {
-        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
-        CELLS: {"embedding": "embedding"},
-    }
+    columns: dict[str, dict[str, str]] = {ENTITIES: {}, CELLS: {}}
+    for table, name in held_vectors(files):
+        columns[table][TABLE_COLUMNS[name]] = name
     schemas = {
-        ENTITIES: entity_schema(encoder.dim, dtype),
+        ENTITIES: entity_schema(encoder.dim, dtype, columns=list(columns[ENTITIES])),
         CELLS: cell_schema(encoder.region_dim, dtype),
     }
     with reporter.stage("tables", None):

@@ -19,7 +19,7 @@ from geoindex.filters.base import Option, options_of
 from geoindex.filters.coerce import CellLike, PathLike, PointLike
 from geoindex.filters.definitions import FILTERS, FilterOptions
 from geoindex.storage.layout import CELLS, ENTITIES
-from geoindex.types import BOTH, QUERY_FOCUSES, check_table
+from geoindex.types import BOTH, QUERY_FOCUSES, WHOLE, check_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,10 +125,10 @@ class ExampleOptions(TypedDict, total=False):
     ----------
     like, unlike
         One or several of: an id in any form (``"way/1234"``, ``"w1234"``, an openstreetmap.org
-        address), the whole name of one entity, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
+        address), a name, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
         polygons, shapely, GeoJSON). See `geoindex.queries.examples` for what each stands for.
     at
-        ``(lon, lat)`` or ``"LON,LAT"``: what lies there.
+        ``(lon, lat)`` or ``"LON,LAT"``: what lies there; or a name.
     cell
         An H3 cell.
     tags
@@ -170,10 +170,10 @@ class ExampleOptions(TypedDict, total=False):
     at: Annotated[
         PointLike | None,
         Option(
-            help="Example: what lies at this point.",
-            metavar="LON,LAT",
-            parse=lambda value: coerce.point(value, "at"),
-            plain=list,
+            help="Example: what lies at this point, or has this name.",
+            metavar="LON,LAT|NAME",
+            parse=lambda value: coerce.place(value, "at"),
+            plain=coerce.place_plain,
             is_parsed_early=True,
         ),
     ]
@@ -218,7 +218,8 @@ class ExampleOptions(TypedDict, total=False):
     feedback: Annotated[
         PathLike | Mapping[str, Any] | None,
         Option(
-            help="GeoJSON of places labelled 1 (similar) or 0 (not similar).",
+            help="GeoJSON of places labelled 1 (similar) or 0 (not similar); from five of each on "
+            "a classifier ranks.",
             metavar="FILE",
             alias="session",
         ),
@@ -247,16 +248,26 @@ class RankingOptions(TypedDict, total=False):
         ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
     diversity
         0 to 1: how much hits should differ from each other; see `geoindex.queries.rerank`.
+    parts
+        Return parts of the examples too: what touches them, lies in them, or has their name
+        nearby; see `geoindex.queries.parts`. By default they are left out, and the notes say how
+        many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
+    suggest
+        How many places to suggest for the next labels; see `geoindex.queries.suggest`. They are
+        `Hits.suggested`.
     cells
         Search cells rather than entities.
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings, else context.
+        surroundings; both where entities have one vector; of two vectors both where every example
+        is one entity, unless an approximate index is to answer, which has context alone, else
+        context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1.
+        Of ``"both"``: the share of own, 0 to 1. By default what the vector has, and 0.5 where the
+        encoder makes two.
     """
 
     min_similarity: Annotated[
@@ -287,6 +298,16 @@ class RankingOptions(TypedDict, total=False):
             default=0.0,
         ),
     ]
+    parts: Annotated[
+        bool,
+        Option(
+            help="Return parts of the example too: what touches it or has its name nearby.",
+            cli_type=bool,
+            parse=bool,
+            plain=lambda is_wanted: is_wanted or None,
+            default=False,
+        ),
+    ]
     k: Annotated[
         int,
         Option(
@@ -294,6 +315,17 @@ class RankingOptions(TypedDict, total=False):
             cli_type=int,
             parse=lambda value: coerce.count(value, "k"),
             default=DEFAULT_K,
+        ),
+    ]
+    suggest: Annotated[
+        int,
+        Option(
+            help="Suggest so many places to label next, for --feedback.",
+            metavar="N",
+            cli_type=int,
+            parse=lambda value: coerce.count(value, "suggest") if value else 0,
+            plain=lambda number: number or None,
+            default=0,
         ),
     ]
     cells: Annotated[
@@ -310,20 +342,21 @@ class RankingOptions(TypedDict, total=False):
     focus: Annotated[
         str | None,
         Option(
-            help="Compare entities alone, in their surroundings, or by both similarities, weighed. "
-            "[default: context; own for --tags alone]",
+            help="Compare entities alone, in their surroundings, or by both, weighed. "
+            "[default: both; own for --tags alone; where there are two vectors context for cells "
+            "and areas]",
             metavar="own|context|both",
             parse=_focus,
         ),
     ]
     own_weight: Annotated[
-        float,
+        float | None,
         Option(
-            help="Of --focus both: the share of own.",
+            help="Of --focus both: the share of own. [default: as the vector has it; 0.5 of two "
+            "vectors]",
             metavar="0..1",
             cli_type=float,
             parse=lambda value: coerce.fraction(value, "own weight"),
-            default=OWN_WEIGHT,
         ),
     ]
 
@@ -458,15 +491,25 @@ class Query:
 
     @property
     def vector_field(self) -> str:
-        """What is compared: ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
+        """What is compared: ``"whole"``, ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
         if self.image is not None:
             return "image"
         if self.cells:
-            return "context"
+            return WHOLE
         if self.focus is not None:
             return str(self.focus)
-        has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
-        return "context" if has_place else "own"
+        if any(name in self._given for name in ("cell", "vector")):
+            return WHOLE
+        named = [*(self.like or ()), *(self.unlike or ())]
+        if "at" in self._given or named:
+            return BOTH if all(map(_is_entity, named)) else WHOLE
+        return "own"
+
+    def with_focus(self, focus: str) -> Self:
+        """Return the same query with what it compares decided."""
+        query = type(self).__new__(type(self))
+        query._freeze({**self._given, "focus": focus}, self.notes)
+        return query
 
     @property
     def vectors(self) -> "Sequence[NDArray[Any]]":
@@ -482,18 +525,26 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        if self.cells or self.focus != BOTH:
-            del found["own_weight"]
+        if self.vector_field != BOTH:
+            found.pop("own_weight", None)
         return {name: value for name, value in found.items() if value is not None}
 
-    def resolved_dict(self) -> dict[str, Any]:
-        """Return the query as values that JSON knows, with the focus that was chosen for it."""
+    def resolved_dict(self, *, has_one_vector: bool) -> dict[str, Any]:
+        """Return the query as values that JSON knows, with the focus that was chosen for it.
+
+        Parameters
+        ----------
+        has_one_vector
+            Whether the entities of the index have one vector; else two.
+        """
         found = self.as_dict()
         if not self.cells and self.image is None:
-            found["focus"] = self.vector_field
+            whole = BOTH if has_one_vector else "context"
+            found["focus"] = whole if self.vector_field == WHOLE else self.vector_field
             # the share of own goes last
-            if "own_weight" in found:
-                found["own_weight"] = found.pop("own_weight")
+            own_weight = found.pop("own_weight", None if has_one_vector else OWN_WEIGHT)
+            if found["focus"] == BOTH and own_weight is not None:
+                found["own_weight"] = own_weight
         return found
 
     @classmethod
@@ -560,6 +611,14 @@ class Query:
         return hash(repr(self))
 
 
+def _is_entity(text: str) -> bool:
+    """Tell whether a text means one entity: no cell, no area."""
+    from geoindex.geo.distance import LonLat
+    from geoindex.lookup.reference import parse_place
+
+    return isinstance(parse_place(text), (str, LonLat))
+
+
 def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
     """Return a query that was pickled."""
     query = Query.__new__(Query)
@@ -587,6 +646,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
 
 def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
     """Put labelled places among the examples and counter-examples; return notes."""
+    from geoindex.queries.classifier import LEAST_LABELS
     from geoindex.queries.feedback import read_feedback
 
     labelled = read_feedback(given.pop("feedback"))
@@ -594,7 +654,13 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
+    notes = [f"features of the session without a label: {unlabelled:,}"] if unlabelled else []
+    if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
+        notes.append(
+            f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
+            f"from {LEAST_LABELS} of each on, by a linear classifier"
+        )
+    return tuple(notes)
 
 
 def _check_image(given: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ from geoindex.pipeline.plan import check_updatable
 from geoindex.pipeline.read import keep_objects, open_source
 from geoindex.pipeline.sidecar import counts_of
 from geoindex.progress import Reporter, Silent
+from geoindex.search.ann_records import held_vectors
 from geoindex.sources.base import SourceInfo, file_hash
 from geoindex.sources.osm.reader import OsmSource
 from geoindex.storage.checksums import check_files, recorded_digests, write_checksums
@@ -286,8 +287,8 @@ class _Held:
         if files.folder != search_files(index).folder:
             msg = f"{index} may not be written to; copy it, and update the copy"
             raise UsageError(msg)
-        names = [files.rows(ENTITIES), files.rows(CELLS), files.vectors(CELLS, "embedding")]
-        names += [files.vectors(ENTITIES, name) for name in ("own", "embedding")]
+        names = [files.rows(ENTITIES), files.rows(CELLS)]
+        names += [files.vectors(table, name) for table, name in held_vectors(files)]
         names += [path for path in state_folder(index).glob("*") if path.is_file()]
         check_files(index, files, names)
         return cls(index, manifest, files, state)

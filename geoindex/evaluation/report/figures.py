@@ -132,7 +132,8 @@ def _examples(
 
 def _hit(view: MapView, row: int, similarity: float) -> dict[str, Any]:
     feature_id = str(view.feature_id[row])
-    is_osm = view.osm_type[row] is not None
+    # of another map, made of an OpenStreetMap object, it has an id of its own
+    is_osm = feature_id.startswith(f"{view.osm_type[row]}/")
     return {
         "feature_id": feature_id,
         "kind": view.kinds[row],

@@ -48,7 +48,7 @@ from geoindex.sources.base import (
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
 from geoindex.sources.osm.columns import IdOrder
 from geoindex.sources.osm.objects import copy_objects
-from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
+from geoindex.sources.osm.sort import MEMORY_BYTES, Originals, is_xml, oddity, opened, write_sorted
 
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
 LICENCE = "ODbL-1.0"
@@ -231,13 +231,24 @@ class OsmSource:
             self.path, check_text=True, is_sorted=self._is_sorted, originals=self._originals
         )
 
-    def sort_into(self, path: Path) -> "OsmSource":
+    def sort_into(self, path: Path, *, memory_bytes: int = MEMORY_BYTES) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
 
-        The objects are sorted in memory; for files that do not fit, use ``osmium sort``.
+        Parameters
+        ----------
+        path
+            A name that ends in ``.osm.pbf``, in a folder with room for the file twice.
+        memory_bytes
+            How much of the file is in memory at once, more than zero: less is slower.
         """
         try:
-            originals = write_sorted(self.path, path, has_places=self._has_places_on_ways)
+            originals = write_sorted(
+                self.path,
+                self._file,
+                path,
+                has_places=self._has_places_on_ways,
+                memory_bytes=memory_bytes,
+            )
         except _UNPACKING_ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise

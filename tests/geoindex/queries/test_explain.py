@@ -142,7 +142,8 @@ def test_hits_are_explained_by_what_was_asked(small_index):
     assert hits.explain() is hits
     feature = hits.features()[0]
     assert feature["properties"]["why"] == hits.records()[0]["why"]
-    several = small_index.query([first, second], unlike=ids_of(small_index, "amenity=bar")[0])
+    bar = ids_of(small_index, "amenity=bar")[0]
+    several = small_index.query([first, second], unlike=bar, focus="context")
     vectors = small_index.vectors("entities")
     for hit in several.explain():
         row = small_index.row_of(hit["feature_id"])

@@ -50,6 +50,8 @@ VALUES = {
     "name": ["~cafe engl"],
     "ids": [["way/1", "n2"], []],
     "exclude": ["way/1,n2"],
+    "parts": [True],
+    "suggest": [3],
     "min_area": ["2ha", 5],
     "max_area": [7.5e6],
     "min_length": ["1km"],
@@ -120,7 +122,7 @@ def test_feedback_is_within_the_query(small_index):
     query = Query("node/3", feedback=FEEDBACK)
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
-    assert query.notes == ("features of the session without a label: 1",)
+    assert query.notes[0] == "features of the session without a label: 1"
     assert small_index.query(query).notes[0] == query.notes[0]
 
 
@@ -249,11 +251,12 @@ def test_a_query_may_be_pickled():
 def test_the_vectors_compared_follow_from_the_query():
     expected = {
         "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
-        "context": [{"like": "node/1"}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
-        "both": [{"like": "node/1", "focus": "both"}],
+        "context": [{"like": "node/1", "focus": "context"}],
+        "whole": [{"like": SQUARE}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
+        "both": [{"like": "node/1"}, {"at": TOWN}, {"tags": "amenity=cafe", "unlike": "node/1"}],
         "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
     }
-    expected["context"].append({"tags": "amenity=cafe", "unlike": "node/1"})
+    expected["whole"].append({"like": ["node/1", SQUARE]})
     for name, several in expected.items():
         assert {Query(**options).vector_field for options in several} == {name}
 
