@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, ReceptiveField, TagCodes, Tiles
+from encoder.protocol import EntityTokens, ReceptiveField, TagCodes, TileEmbedder, Tiles
 from geoindex.geo.cell_members import (
     MAX_CELLS,
     CellMembers,
@@ -137,7 +137,7 @@ def reached(
 def embed_reached(
     files: SearchFiles,
     held: SearchFiles,
-    encoder: "Embedder",
+    encoder: TileEmbedder,
     merged: Merged,
     found: Reached,
     home: NDArray[np.uint64],

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from encoder.protocol import TileEmbedder
 from geoindex._version import __version__
 from geoindex.encoders import encoder_of, receptive_field
 from geoindex.errors import SourceError, UsageError
@@ -423,7 +424,7 @@ def _embed(
     field = receptive_field(encoder)
     is_float32 = manifest.settings.get("vector_dtype", DTYPES[0]) == DTYPES[0]
     with threadpool_limits(1, "blas"), large_blocks_apart():
-        if field is None or not is_float32:
+        if field is None or not is_float32 or not isinstance(encoder, TileEmbedder):
             tokens = workspace.path("tokens/tokens.json").parent
             all_rows = tokenise(made, encoder, tokens, num_rows=len(rows), reporter=reporter)
             touching, changed = all_rows.touching, None

@@ -16,7 +16,7 @@ from tests.support.forked_command import run_forked, start_forked
 from tests.support.index_content import index_content
 from tests.support.osm_edits import Edits, Map
 
-_FEW = 4
+_FEW = 2
 _BUILD = ("--resolution", 8, "--resolution", 9, "--encoder", "tagpool", "--updatable", "-q")
 
 

@@ -51,6 +51,11 @@ def test_an_encoder_that_names_no_field_embeds_everything_again(
 
 
 @pytest.mark.slow
+def test_the_default_encoder_embeds_everything_again(small_map: Path, tmp_path: Path) -> None:
+    _edited_many_times(small_map, tmp_path, 1, edits=12, encoder="default", vector_dtype=None)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_random_edits_within_a_box(small_map: Path, tmp_path: Path, dtype: str) -> None:
     box = geoindex.api.coerce.bbox((24.93, 60.16, 24.96, 60.19))
