@@ -74,6 +74,7 @@ def _add_commands() -> None:
     for name in (
         "build",
         "update",
+        "demo",
         "index",
         "find",
         "query",
