@@ -73,6 +73,7 @@ def _add_commands() -> None:
     # in the order of the help
     for name in (
         "build",
+        "update",
         "demo",
         "index",
         "find",
@@ -84,6 +85,9 @@ def _add_commands() -> None:
         "train",
         "export",
         "info",
+        "log",
+        "diff",
+        "clean",
         "check",
         "serve",
         "mcp",

@@ -126,6 +126,14 @@ def build(
             envvar="GEOINDEX_VECTOR_DTYPE",
         ),
     ] = None,
+    updatable: Annotated[
+        bool,
+        typer.Option(
+            "--updatable",
+            help="Keep what geoindex update needs: some hundredth of the index more.",
+            envvar="GEOINDEX_UPDATABLE",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -184,6 +192,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        updatable=updatable,
         mapping=rules,
         overwrite=overwrite,
         strict=strict,
