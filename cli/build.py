@@ -7,6 +7,7 @@ import typer
 
 from cli.params import Config, Overwrite, Quiet, parsed
 from cli.progress import ConsoleReporter, print_error
+from cli.text import shown
 from geoindex.geo.distance import BBox, parse_bbox
 
 
@@ -156,7 +157,7 @@ def build(
             imagery=seen,
         )
         for line in plan:
-            typer.echo(line)
+            typer.echo(shown(line))
         return
     manifest = build_index(
         sources,

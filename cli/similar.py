@@ -9,7 +9,7 @@ import typer
 
 from cli.params import Config, IndexPath
 from cli.query import OwnWeight
-from cli.text import escaped
+from cli.text import escaped, json_safe
 
 
 class FocusName(StrEnum):
@@ -60,6 +60,6 @@ def similar(
         first, second, focus=focus.value, own_weight=own_weight, target=target or among
     )[1]
     if as_json:
-        typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))
+        typer.echo(json_safe(json.dumps(why.as_dict(), ensure_ascii=False, indent=2)))
         return
     typer.echo(escaped(why.text()))
