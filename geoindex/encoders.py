@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, TagCodes, Tiles
+from encoder.protocol import EntityTokens, RelationEmbedder, TagCodes, TileEmbedder, Tiles
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from encoder.images.base import ImageTokeniser
     from encoder.protocol import Embedder
     from encoder.tags.text_models import HuggingFaceText
-
-ENCODERS = ("geojepa", "tagpool")
 
 
 def load_encoder(name: str = "default", *, is_local: bool = False) -> "Embedder":
@@ -27,10 +25,10 @@ def load_encoder(name: str = "default", *, is_local: bool = False) -> "Embedder"
     Parameters
     ----------
     name
-        ``"geojepa"``, the checkpoint that ships with this version, which is also ``"default"``; a
-        folder that `geoindex train` made; ``"geojepa:untrained"``, the same with random weights;
-        ``"tagpool"``; or ``"tagpool:MODEL"``, its tags read by a text model, a folder or a name
-        that Hugging Face's transformers loads.
+        ``"relational"``, the checkpoint that ships with this version, which is also ``"default"``;
+        ``"geojepa"``, the one before, which sees tiles; either with ``":untrained"``, the same with
+        random weights; a folder with a checkpoint; ``"tagpool"``; or ``"tagpool:MODEL"``, its tags
+        read by a text model, a folder or a name that Hugging Face's transformers loads.
     is_local
         Open only what is on this machine, in safetensors: for a name that a manifest says, of an
         index that may have been downloaded. Nothing is fetched or unpickled.
@@ -51,25 +49,33 @@ def load_encoder(name: str = "default", *, is_local: bool = False) -> "Embedder"
         from encoder.tagpool import TextTagPool
 
         return TextTagPool(load_text_model(text_model, is_local=is_local))
-    return _geojepa(name)
+    return _learned(name)
 
 
-def _geojepa(name: str) -> "Embedder":
+def _learned(name: str) -> "Embedder":
     from encoder.errors import CheckpointError, MissingHfError
     from encoder.geojepa.embedder import GeoJEPAEmbedder
+    from encoder.relational.config import is_relational
+    from encoder.relational.embedder import RelationalEmbedder
 
+    is_untrained = name.endswith(":untrained")
     try:
-        if name in {"default", "geojepa", "geojepa:untrained"}:
-            return GeoJEPAEmbedder(is_untrained=name.endswith(":untrained"))
-        if name and Path(name).is_dir():
-            return GeoJEPAEmbedder(Path(name))
+        if name in {"default", "relational", "relational:untrained"}:
+            return RelationalEmbedder(is_untrained=is_untrained)
+        if name in {"geojepa", "geojepa:untrained"}:
+            return GeoJEPAEmbedder(is_untrained=is_untrained)
+        folder = Path(name.removesuffix(":untrained"))
+        if name and folder.is_dir():
+            kind = RelationalEmbedder if is_relational(folder) else GeoJEPAEmbedder
+            return kind(folder, is_untrained=is_untrained)
     except CheckpointError as error:
         raise UsageError(str(error)) from error
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     msg = (
-        f"no encoder {name!r}, and no folder of that name; want geojepa, tagpool, tagpool:MODEL "
-        "with a text model, or a folder that `geoindex train` made. Example: geojepa"
+        f"no encoder {name!r}, and no folder of that name; want relational, geojepa, tagpool, "
+        "tagpool:MODEL with a text model, or a folder that `geoindex train` made. "
+        "Example: relational"
     )
     raise UsageError(msg)
 
@@ -146,7 +152,12 @@ def embed_tags_as_cell(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[
     """Return the vector of a cell that holds one such entity, shape ``(region_dim,)``."""
     one, none = np.zeros(1, np.int64), np.zeros(1, np.bool_)
     tiles = Tiles(one, np.array([0, 1], np.int64), is_halo=none, is_read=none)
-    return np.asarray(encoder.tiles(tag_tokens(encoder, tags), tiles)[1][0], np.float32)
+    tokens = tag_tokens(encoder, tags)
+    if isinstance(encoder, RelationEmbedder):
+        latents = encoder.latents(tokens, encoder.unrelated(1))
+        return np.asarray(encoder.regions(tokens, latents, tiles)[0], np.float32)
+    assert isinstance(encoder, TileEmbedder)  # noqa: S101 - there is no third kind
+    return np.asarray(encoder.tiles(tokens, tiles)[1][0], np.float32)
 
 
 def tag_vectors(

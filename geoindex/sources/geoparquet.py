@@ -12,6 +12,10 @@ Wanted are an id, a geometry and tags.
   exports all tags are in `tags`. True is ``yes``, false ``no``, as OpenStreetMap writes them; whole
   numbers have no point.
 
+With a mapping (`geoindex.features.tag_mapping`) none of that holds: its rules make the tags, and it
+names the column of ids, the geometry and the licence. Of a file that has boxes in its rows, only
+the row groups that meet `bbox` are read.
+
 Kinds follow the rule of OSM files. Licence and attribution are what the file's metadata name
 (`rights_of`), or unknown.
 
@@ -21,7 +25,6 @@ Counted when left out: ``no_feature_id``, ``no_main_key``, ``bad_text`` (tags th
 """
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -41,10 +44,14 @@ from geoindex.errors import InvalidIdError, SourceError
 from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.features.kinds import kinds_of
 from geoindex.features.raw import RawEntities
+from geoindex.features.tag_mapping import TagMapping
+from geoindex.features.tag_texts import is_plain, is_text, text_of, texts_of
 from geoindex.features.tags import tag_map_of
 from geoindex.geo.crs import authority, extension_crs, native_crs, native_type
+from geoindex.geo.distance import BBox
 from geoindex.geo.wkb import srids
 from geoindex.sources.base import BATCH_ROWS, UNKNOWN, SourceInfo, check_file, file_hash
+from geoindex.storage.row_groups import groups_meeting
 
 SUFFIXES = (".parquet", ".geoparquet")
 _ID_COLUMNS = (
@@ -57,6 +64,7 @@ _ID_COLUMNS = (
     "@id",
 )
 _TYPE_COLUMNS = ("element", "element_type", "osm_type", "@type", "type", "__index_level_0__")
+_BRIDGE_COLUMNS = ("osm_type", "osm_id", "osm_version")
 # GDAL's driver of OpenStreetMap puts what has no column of its own into one of these
 _TAG_COLUMNS = ("tags", "other_tags", "all_tags")
 # what writers of tables put for nothing
@@ -86,10 +94,18 @@ class ParquetSource:
     ----------
     path
         The file.
+    mapping
+        What makes tags of its columns; None for a file that has tags, as above.
+    bbox
+        Row groups that do not meet it may be left out.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, mapping: TagMapping | None = None, bbox: BBox | None = None
+    ) -> None:
         self.path = path
+        self._mapping = mapping
+        self._bbox = bbox
 
     def describe(self) -> SourceInfo:
         """Check the columns and the coordinate system, and hash the file.
@@ -98,10 +114,15 @@ class ParquetSource:
         ------
         SourceError
             If the file is no Parquet, lacks a column, or is in other coordinates.
+        MappingError
+            If the mapping names a column that the file does not have.
         """
         check_file(self.path)
         layout = self._layout()
         licence, attribution = rights_of(layout.metadata)
+        if self._mapping is not None:
+            licence = self._mapping.licence or licence
+            attribution = self._mapping.attribution or attribution
         return SourceInfo(
             path=str(self.path),
             format="geoparquet",
@@ -125,18 +146,30 @@ class ParquetSource:
         """Yield the entities in file order; see `geoindex.sources.base.Source.read`."""
         layout = self._layout()
         with self._explained(), pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(BATCH_ROWS, columns=layout.columns):
+            groups = groups_meeting(file.metadata, self._bbox, layout.covering)
+            kept = sum(file.metadata.row_group(i).num_rows for i in groups)
+            skipped["outside_bbox"] += file.metadata.num_rows - kept
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=layout.columns):
                 geometries = batch[layout.geometry]
                 geometries = getattr(geometries, "storage", geometries)
                 wkb = np.array(geometries.to_numpy(zero_copy_only=False), object)
                 self._check_srids(wkb)
-                tags = self._tags(batch, layout)
-                yield _entities(_ids(batch, layout), wkb, tags, skipped)
+                if self._mapping is None:
+                    rows = self._tags(batch, layout)
+                    yield _entities(batch, layout, wkb, rows, skipped)
+                else:
+                    batch.validate(full=True)  # whose texts are not looked at one by one
+                    tags = self._mapping.apply(batch, skipped)
+                    yield _mapped(batch, layout, wkb, tags, skipped)
 
     def _layout(self) -> "_Layout":
         with self._explained(), pq.ParquetFile(self.path) as file:
             layout = _Layout(
-                self.path, file.schema_arrow, file.metadata.metadata or {}, file.schema
+                self.path,
+                file.schema_arrow,
+                file.metadata.metadata or {},
+                file.schema,
+                mapping=self._mapping,
             )
             layout.check()
             if layout.osm_type == "type" and not _are_types(file.read(["type"])["type"]):
@@ -144,7 +177,7 @@ class ParquetSource:
         return layout
 
     def _tags(self, batch: pa.RecordBatch, layout: "_Layout") -> list[dict[str, str]]:
-        beside = {name: _texts(batch[name]).to_pylist() for name in layout.beside}
+        beside = {name: texts_of(batch[name]).to_pylist() for name in layout.beside}
         columns = [[(name, text) for text in texts] for name, texts in beside.items()]
         rows = [
             {name: text for name, text in row if text is not None}
@@ -188,9 +221,12 @@ class _Layout:
     metadata: Mapping[bytes, bytes]
     parquet_schema: Any
     has_types: bool = True
+    mapping: TagMapping | None = None
 
     def check(self) -> None:
         """Raise `SourceError` if a column is missing, or the geometry is of another kind."""
+        if self.mapping is not None:
+            self.mapping.check(self.schema, self.path.name)
         for name in self.columns:
             if self.schema.names.count(name) > 1:
                 msg = f"{self.path} has several columns {name!r}; want each once"
@@ -228,6 +264,8 @@ class _Layout:
     @cached_property
     def geometry(self) -> str:
         """The geometry column."""
+        if self.mapping is not None and self.mapping.geometry is not None:
+            return self.mapping.geometry
         name = self.geo.get("primary_column", "geometry")
         if name in self.schema.names:
             return str(name)
@@ -241,6 +279,8 @@ class _Layout:
     @cached_property
     def feature_id(self) -> str:
         """The column of ids."""
+        if self.mapping is not None and self.mapping.id is not None:
+            return self.mapping.id
         for name in _ID_COLUMNS:
             if name in self.schema.names:
                 return name
@@ -249,10 +289,12 @@ class _Layout:
     @property
     def osm_type(self) -> str | None:
         """The column of the types of ids, where there is one."""
+        if self.mapping is not None:
+            return None
         found = (name for name in _TYPE_COLUMNS if name in self.schema.names)
         other = (name for name in found if name != self.feature_id)
         name = next(other, None) if self.has_types else None
-        return name if name and _is_text(self.schema.field(name).type) else None
+        return name if name and is_text(self.schema.field(name).type) else None
 
     @property
     def tags(self) -> str | None:
@@ -260,15 +302,20 @@ class _Layout:
         return next((name for name in _TAG_COLUMNS if name in self.schema.names), None)
 
     @property
+    def has_bridges(self) -> bool:
+        """Whether it is an export of ours: its rows name OSM objects whatever their ids are."""
+        return b"geoindex" in self.metadata and set(_BRIDGE_COLUMNS) <= set(self.schema.names)
+
+    @property
     def beside(self) -> list[str]:
         """The columns that are tags themselves."""
-        return [field.name for field in self._others if _is_plain(field.type)]
+        return [field.name for field in self._others if is_plain(field.type)]
 
     @property
     def unread(self) -> list[str]:
         """The columns that might be tags, but for their type."""
         return [f"{field.name} ({field.type})" for field in self._others
-                if not _is_plain(field.type)]  # fmt: skip
+                if not is_plain(field.type)]  # fmt: skip
 
     @property
     def _others(self) -> list[pa.Field]:
@@ -280,7 +327,12 @@ class _Layout:
     @property
     def columns(self) -> list[str]:
         """All columns that are read."""
+        if self.mapping is not None:
+            named = [self.feature_id, self.geometry, *self.mapping.roots(self.schema)]
+            return list(dict.fromkeys(named))
         names = [self.feature_id, self.osm_type, self.geometry, self.tags]
+        names += _BRIDGE_COLUMNS if self.has_bridges else ()
+        names = list(dict.fromkeys(names))
         return [name for name in (*names, *self.beside) if name is not None]
 
     @property
@@ -296,6 +348,15 @@ class _Layout:
         return west, south, east, north
 
     @property
+    def covering(self) -> dict[str, str] | None:
+        """The columns that hold the sides of each row's box, by side; None where there are none."""
+        try:
+            box = self.described["covering"]["bbox"]
+            return {side: ".".join(box[side]) for side in ("xmin", "ymin", "xmax", "ymax")}
+        except (KeyError, TypeError):
+            return None
+
+    @property
     def _systems(self) -> Iterator[Any]:
         """Yield the coordinate systems of the geometry that the file names in several places."""
         yield self.described.get("crs")
@@ -307,7 +368,7 @@ class _Layout:
     def _lacks(self, column: str) -> SourceError:
         msg = (
             f"{self.path} has no column {column!r}, but {', '.join(self.schema.names) or 'none'}; "
-            "want GeoParquet with feature_id, tags and geometry"
+            "want GeoParquet with feature_id, tags and geometry, or a mapping: --map mapping.toml"
         )
         return SourceError(msg)
 
@@ -345,7 +406,7 @@ def _other_system(path: Path, crs: str) -> str:
 
 def _ids(batch: pa.RecordBatch, layout: _Layout) -> list[str | None]:
     """Return the id of each row as text, with its type before it where a column has that."""
-    ids = [_text(item) for item in batch[layout.feature_id].to_pylist()]
+    ids = [text_of(item) for item in batch[layout.feature_id].to_pylist()]
     if layout.osm_type is None:
         return ids
     types = [_TYPES.get(str(name).lower()) for name in batch[layout.osm_type].to_pylist()]
@@ -358,39 +419,72 @@ def _ids(batch: pa.RecordBatch, layout: _Layout) -> list[str | None]:
 
 def _are_types(column: pa.ChunkedArray) -> bool:
     """Tell whether a column holds types of ids alone, and is no tag."""
-    found = pc.unique(_texts(column.combine_chunks()).drop_null()).to_pylist()
+    found = pc.unique(texts_of(column.combine_chunks()).drop_null()).to_pylist()
     return bool(found) and all(text.lower() in _TYPES for text in found)
 
 
+def _mapped(
+    batch: pa.RecordBatch,
+    layout: _Layout,
+    wkb: NDArray[np.object_],
+    tags: pa.MapArray,
+    skipped: Counter[str],
+) -> RawEntities:
+    """Return the entities of a table whose tags a mapping made."""
+    prefix = layout.mapping.id_prefix if layout.mapping else ""
+    texts = [text_of(item) for item in batch[layout.feature_id].to_pylist()]
+    names = [prefix + text.strip() if text and text.strip() else None for text in texts]
+    osm = [_osm_id(name) if name else None for name in names]
+    return _kept(names, wkb, tags, osm, np.ones(len(names), bool), skipped)
+
+
 def _entities(
-    ids: list[str | None],
+    batch: pa.RecordBatch,
+    layout: _Layout,
     wkb: NDArray[np.object_],
     rows: list[dict[str, str]],
     skipped: Counter[str],
 ) -> RawEntities:
-    names = [name.strip() if name else None for name in ids]
-    osm = [_osm_id(name) if name else None for name in names]
-    is_text = np.array(
+    names = [name.strip() if name else None for name in _ids(batch, layout)]
+    is_unicode = np.array(
         [_is_unicode(name, row) for name, row in zip(names, rows, strict=True)], bool
     )
-    names = [name if good else None for name, good in zip(names, is_text, strict=True)]
-    tags = tag_map_of([row if good else {} for row, good in zip(rows, is_text, strict=True)])
+    names = [name if good else None for name, good in zip(names, is_unicode, strict=True)]
+    tags = tag_map_of([row if good else {} for row, good in zip(rows, is_unicode, strict=True)])
+    osm = [_osm_id(name) if name else None for name in names]
+    if layout.has_bridges:
+        bridges = (batch[name].to_pylist() for name in _BRIDGE_COLUMNS)
+        beside = (_bridge(*each) for each in zip(*bridges, strict=True))
+        osm = [own or other for own, other in zip(osm, beside, strict=True)]
+    return _kept(names, wkb, tags, osm, is_unicode, skipped)
+
+
+def _kept(
+    names: list[str | None],
+    wkb: NDArray[np.object_],
+    tags: pa.MapArray,
+    osm: list[OsmId | None],
+    is_unicode: NDArray[np.bool_],
+    skipped: Counter[str],
+) -> RawEntities:
+    """Return the entities that have an id, a kind and a geometry, the others counted."""
+    own = [_osm_id(name) if name else None for name in names]
     kind = kinds_of(tags)
     raw = RawEntities(
         pa.array(
-            [str(found) if found else name for name, found in zip(names, osm, strict=True)],
+            [str(found) if found else name for name, found in zip(names, own, strict=True)],
             pa.string(),
         ),
         pa.array([found.osm_type if found else None for found in osm], pa.string()),
         pa.array([found.osm_id if found else None for found in osm], pa.int64()),
-        pa.nulls(len(names), pa.int32()),
+        pa.array([found.version if found else None for found in osm], pa.int32()),
         kind,
         tags,
         wkb,
     )
     keep = np.ones(len(names), bool)
     for reason, good in (
-        ("bad_text", is_text),
+        ("bad_text", is_unicode),
         ("no_feature_id", np.array([bool(name) for name in names], bool)),
         ("no_main_key", kind.is_valid().to_numpy(zero_copy_only=False)),
         ("empty_geometry", np.array([item is not None for item in wkb], bool)),
@@ -406,6 +500,13 @@ def _osm_id(feature_id: str) -> OsmId | None:
     except InvalidIdError:
         return None
     return OsmId(found.osm_type, found.osm_id) if isinstance(found, OsmId) else None
+
+
+def _bridge(osm_type: Any, osm_id: Any, version: Any) -> OsmId | None:
+    """Return the OSM object that an entity of another id was made of, as our exports name it."""
+    if osm_type not in OSM_TYPES or not isinstance(osm_id, int):
+        return None
+    return OsmId(osm_type, osm_id, version if isinstance(version, int) else None)
 
 
 def _is_unicode(name: str | None, tags: Mapping[str, str]) -> bool:
@@ -435,7 +536,7 @@ def _plain(item: Any) -> dict[str, str]:
     elif item and isinstance(item[0], dict):
         # a list of pairs, in whatever names
         pairs = [tuple(pair.values()) for pair in item]
-    texts = ((_text(key), _text(value)) for key, value in pairs)
+    texts = ((text_of(key), text_of(value)) for key, value in pairs)
     return {key: value for key, value in texts if key is not None and value is not None}
 
 
@@ -457,72 +558,6 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
-
-
-def _text(item: Any) -> str | None:
-    """Return a value as a tag has it, None where it is none."""
-    if isinstance(item, bool):
-        return "yes" if item else "no"
-    if isinstance(item, float):
-        if not math.isfinite(item):
-            return None
-        return str(int(item)) if item.is_integer() else str(item)
-    if isinstance(item, (list, tuple)):
-        # several values of one key
-        return ";".join(text for text in map(_text, item) if text is not None) or None
-    if isinstance(item, dict):
-        return json.dumps(item, ensure_ascii=False, default=str)
-    return None if item is None else str(item).replace("\0", "")
-
-
-def _texts(column: pa.Array) -> pa.StringArray:
-    """Return a column of text, numbers or truths as tags have them."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if pa.types.is_boolean(kind):
-        return pc.if_else(column, "yes", "no")
-    if _is_list(kind):
-        return pa.array([_text(item) for item in column.to_pylist()], pa.string())
-    if pa.types.is_float16(kind):
-        column, kind = column.cast(pa.float32()), pa.float32()
-    if pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
-        is_whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 1e15))
-        whole = pc.if_else(is_whole, column, pa.scalar(None, kind)).cast(pa.int64())
-        return pc.coalesce(whole.cast(pa.string()), column.cast(pa.string()))
-    texts = column.cast(pa.string())
-    if pa.types.is_decimal(kind):
-        texts = pc.replace_substring_regex(texts, r"(\.\d*?)0+$", r"\1")
-        return pc.replace_substring_regex(texts, r"\.$", "")
-    if not _is_text(kind):
-        return texts
-    texts = pc.replace_substring(texts, "\0", "")
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) or _is_list(kind) else kind
-    types = pa.types
-    return bool(
-        _is_text(kind)
-        or types.is_boolean(kind)
-        or types.is_integer(kind)
-        or types.is_floating(kind)
-        or types.is_decimal(kind)
-        or types.is_null(kind)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    types = pa.types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -28,6 +28,7 @@ from geoindex.geo.cover import touching
 from geoindex.index import IndexReader
 from geoindex.pipeline.plan import check_resolutions
 from geoindex.pipeline.read import Staged, open_source, stage_sources
+from geoindex.pipeline.sidecar import open_index
 from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
 from geoindex.storage.filesystem import exchange, new_matrix, read_batches, write_json
@@ -242,7 +243,7 @@ def _write_images(
     metas: list[dict[str, Any]] = []
     if not any(path.is_dir() for path in paths):
         return metas
-    opened = [IndexReader(path) if path.is_dir() else None for path in paths]
+    opened = [open_index(path, IndexReader) if path.is_dir() else None for path in paths]
     feature_id = pa.chunked_array(rows.feature_id)
     points = np.column_stack([np.array(rows.columns[name]) for name in ("lon", "lat")])
     geometries = np.concatenate(rows.geometries)

@@ -19,7 +19,8 @@ from geoindex.features.raw import RawEntities
 from geoindex.sources.base import BATCH_ROWS, UnsortedSourceError
 from geoindex.sources.osm.across import areas_across, is_near, is_wide
 from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
-from geoindex.sources.osm.sort import MAX_PLAIN_ID, NODES_LATE
+from geoindex.sources.osm.odd_xml import NODES_LATE
+from geoindex.sources.osm.sort import MAX_PLAIN_ID
 
 AREA_RELATIONS = frozenset({"multipolygon", "boundary"})
 #: As many as OpenStreetMap allows; osmium's assembler takes their square: 7 s for so many rings.

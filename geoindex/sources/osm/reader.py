@@ -44,7 +44,8 @@ from geoindex.sources.base import (
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
-from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
+from geoindex.sources.osm.odd_xml import head, is_xml, oddity, opened
+from geoindex.sources.osm.sort import MEMORY_BYTES, Originals, write_sorted
 
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
 LICENCE = "ODbL-1.0"
@@ -88,7 +89,6 @@ class OsmSource:
         self._is_sorted = is_sorted
         self._originals = originals
         self._scratch = scratch
-        self._file = opened(path, _format(path))
 
     def describe(self) -> SourceInfo:
         """Read the header, and hash the file.
@@ -131,7 +131,8 @@ class OsmSource:
 
     def _header(self) -> Any:
         try:
-            with osmium.io.Reader(self._file, osmium.osm.osm_entity_bits.NOTHING) as reader:
+            file = head(self.path, _format(self.path))
+            with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
                 return reader.header()
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
@@ -166,25 +167,27 @@ class OsmSource:
         """
         if not self._is_sorted and is_xml(self.path) and (reason := oddity(self.path)):
             raise UnsortedSourceError(reason)
-        has_places = self._has_places_on_ways
-        check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
         try:
-            relations = area_relations(self._file, skipped, **check)
-            reader = ObjectReader(
-                self._file,
-                relations,
-                skipped,
-                has_places=has_places,
-                scratch=self._scratch,
-                **check,
-            )
-            for raw in reader.batches():
-                yield raw if self._originals is None else _with_ids(raw, self._originals)
+            with opened(self.path, _format(self.path), self._scratch) as file:
+                for raw in self._entities(file, skipped):
+                    yield raw if self._originals is None else _with_ids(raw, self._originals)
         except UnicodeError as error:
             msg = "some tags are not UTF-8"
             raise BadTextError(msg) from error
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
+
+    def _entities(self, file: Any, skipped: Counter[str]) -> Iterator[RawEntities]:
+        check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
+        reader = ObjectReader(
+            file,
+            area_relations(file, skipped, **check),
+            skipped,
+            has_places=self._has_places_on_ways,
+            scratch=self._scratch,
+            **check,
+        )
+        yield from reader.batches()
 
     def checking_text(self) -> "OsmSource":
         """Return the same source, read so that tags that are not UTF-8 are counted."""
@@ -201,13 +204,26 @@ class OsmSource:
         }  # fmt: skip
         return OsmSource(self.path, **{**same, **changes})
 
-    def sort_into(self, path: Path) -> "OsmSource":
+    def sort_into(self, path: Path, *, memory_bytes: int = MEMORY_BYTES) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
 
-        The objects are sorted in memory; for files that do not fit, use ``osmium sort``.
+        Parameters
+        ----------
+        path
+            A name that ends in ``.osm.pbf``, in a folder with room for the file twice, and once
+            unpacked where its text is rewritten.
+        memory_bytes
+            How much of the file is in memory at once, more than zero: less is slower.
         """
         try:
-            originals = write_sorted(self.path, path, has_places=self._has_places_on_ways)
+            with opened(self.path, _format(self.path), path.parent) as file:
+                originals = write_sorted(
+                    self.path,
+                    file,
+                    path,
+                    has_places=self._has_places_on_ways,
+                    memory_bytes=memory_bytes,
+                )
         except _UNPACKING_ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise

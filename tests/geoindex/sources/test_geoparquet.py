@@ -18,11 +18,14 @@ import pytest
 import shapely
 
 import geoindex
-from geoindex.errors import SourceError
+from geoindex.errors import SourceError, UsageError
 from geoindex.exports.export import export_table
 from geoindex.features.schema import entity_batch
+from geoindex.features.tag_mapping import read_mapping
+from geoindex.geo.distance import BBox
 from geoindex.sources.geoparquet import ParquetSource, rights_of
 from tests.support.command import run
+from tests.support.osm_files import OsmFile
 
 POINTS = [shapely.Point(7.4, 43.7), shapely.Point(7.5, 43.8)]
 WKB = [shapely.to_wkb(point) for point in POINTS]
@@ -656,3 +659,87 @@ def test_the_command_tells_that_a_licence_is_unknown_and_takes_one(tmp_path: Pat
     assert "Someone" in done.output
     done = run("info", tmp_path / "b.geoindex")
     assert "CC0-1.0, Someone" in done.output
+
+
+TREES = """
+licence = "CC-BY-4.0"
+attribution = "City of Wien"
+id = "OBJECTID"
+id_prefix = "trees/"
+[tags]
+natural = "tree"
+[columns]
+ART = "species"
+"""
+
+
+def trees(path: Path) -> tuple[Path, Path]:
+    rules = path / "mapping.toml"
+    rules.write_text(TREES, "utf-8")
+    made = frame(OBJECTID=[7, 8], ART=["Acer", None], amenity=["cafe", "bar"])
+    made.to_parquet(path / "trees.parquet", write_covering_bbox=True)
+    return path / "trees.parquet", rules
+
+
+def test_a_city_s_own_file_is_read_by_a_mapping(tmp_path: Path) -> None:
+    path, rules = trees(tmp_path)
+    output = tmp_path / "trees.geoindex"
+    result = run("build", path, "--map", rules, "-o", output, "--encoder", "tagpool")
+    assert result.exit_code == 0, result.output
+    index = geoindex.open(output)
+    tags = [dict(row) for row in index.entities.table["tags"].to_pylist()]
+    ids = index.entities.table["feature_id"].to_pylist()
+    assert dict(zip(ids, tags, strict=True)) == {
+        "trees/7": {"natural": "tree", "species": "Acer"}, "trees/8": {"natural": "tree"},
+    }  # fmt: skip
+    assert (index.manifest.licence, index.manifest.attribution) == ("CC-BY-4.0", "City of Wien")
+    assert index.query(like="trees/7", k=1).ids == ["trees/8"]
+    # --licence comes before what the mapping names; other rules are another build
+    rules.write_text(TREES.replace('"species"', '"genus"'), "utf-8")
+    again = geoindex.build(
+        path, output, mapping=rules, licence="CC0-1.0", overwrite=True, encoder="tagpool"
+    )
+    assert again.manifest.licence == "CC0-1.0"
+    assert again.manifest.counts["tags"] == 2
+    assert again.tag_index.key_codes("genus")
+
+
+def test_a_box_leaves_row_groups_of_a_covered_file_unread(tmp_path: Path) -> None:
+    path, rules = trees(tmp_path)
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=1)
+    source = ParquetSource(path, mapping=read_mapping(rules), bbox=BBox(7.45, 43.75, 8, 44))
+    skipped: Counter[str] = Counter()
+    assert sum(len(raw) for raw in source.read(skipped)) == 1
+    assert +skipped == {"outside_bbox": 1}
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (TREES.replace("ART", "ARTEN"), ["'ARTEN'", "nearest: ART"]),
+        (TREES.replace("OBJECTID", "FID"), ["'FID'"]),
+        ("[columns]\nART = 3", ["column 'ART'"]),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_one_sentence(
+    tmp_path: Path, rules: str, words: list[str]
+) -> None:
+    path, mapping = trees(tmp_path)
+    mapping.write_text(rules, "utf-8")
+    output = tmp_path / "trees.geoindex"
+    result = run("build", path, "--map", mapping, "-o", output)
+    assert isinstance(result.exception, UsageError)
+    assert not output.exists()
+    for word in ("mapping.toml", *words):
+        assert word in str(result.exception)
+
+
+def test_a_mapping_goes_with_parquet_alone(tmp_path: Path) -> None:
+    _, rules = trees(tmp_path)
+    osm = OsmFile()
+    osm.node(7.4, 43.7, amenity="cafe")
+    path = osm.write(tmp_path / "map.osm")
+    result = run("build", path, "--map", rules, "-o", tmp_path / "map.geoindex")
+    assert isinstance(result.exception, UsageError)
+    assert "GeoParquet" in str(result.exception)

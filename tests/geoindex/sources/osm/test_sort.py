@@ -5,7 +5,9 @@ import gzip
 import itertools
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import osmium
@@ -14,6 +16,7 @@ import shapely
 
 from geoindex.errors import SourceError
 from geoindex.sources.base import UnsortedSourceError
+from geoindex.sources.osm import sort
 from geoindex.sources.osm.reader import OsmSource
 from tests.geoindex.sources.osm.test_reader import Entity, read
 from tests.support.maps import write_small_map
@@ -39,7 +42,10 @@ def mended(path: Path, *, is_needed: bool | None = None) -> tuple[dict[str, Enti
         found = read(path)
     except UnsortedSourceError:
         assert is_needed is not False
-        return read(OsmSource(path).sort_into(path.with_name("sorted.osm.pbf")))
+        whole = read(OsmSource(path).sort_into(path.with_name("sorted.osm.pbf")))
+        in_parts = path.with_name("sorted-in-parts.osm.pbf")
+        assert read(OsmSource(path).sort_into(in_parts, memory_bytes=10_000)) == whole
+        return whole
     assert is_needed is not True
     return found
 
@@ -355,3 +361,27 @@ def test_a_shuffled_map_is_the_map(tmp_path: Path) -> None:
         for name, entity in wanted.items():
             assert found[name].tags == entity.tags
             assert found[name].geometry.equals(entity.geometry)
+
+
+@pytest.mark.parametrize("suffix", [".osm", ".osm.gz", ".osm.pbf"])
+@pytest.mark.parametrize("memory_bytes", [15_000, 1_000_000])
+def test_no_more_is_sorted_at_once_than_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, memory_bytes: int
+) -> None:
+    nodes = [node(i, i / 1000, 0, CAFE) for i in range(1, 1000)]
+    ways = [way(i, [i, i + 1], PATH) for i in range(1, 300)]
+    plain = write_osm(tmp_path / "plain.osm", *nodes, *ways)
+    path = write_osm(tmp_path / f"mixed{suffix}", *shuffled([*nodes, *ways], seed=1))
+    sizes: list[int] = []
+
+    def in_order(part: Path, inner: Callable[[Path], Any] = sort._in_order) -> Any:
+        sizes.append(sort._survey(part, has_places=False, memory_bytes=1).num_bytes)
+        return inner(part)
+
+    monkeypatch.setattr(sort, "_in_order", in_order)
+    target = tmp_path / "sorted.osm.pbf"
+    copy = OsmSource(path).sort_into(target, memory_bytes=memory_bytes)
+    assert read(copy) == read(plain)
+    assert max(sizes) <= memory_bytes
+    assert len(sizes) > 1_298 * 150 // memory_bytes
+    assert set(tmp_path.iterdir()) == {plain, path, target}
