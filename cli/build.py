@@ -8,6 +8,7 @@ import typer
 
 from cli.params import Config, Overwrite, Quiet, parsed
 from cli.progress import ConsoleReporter, print_error
+from cli.text import shown
 from geoindex.geo.distance import BBox, parse_bbox
 
 
@@ -179,7 +180,7 @@ def build(
             bbox=bbox,
         )
         for line in plan:
-            typer.echo(line)
+            typer.echo(shown(line))
         return
     manifest = build_index(
         sources,
