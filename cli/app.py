@@ -85,10 +85,10 @@ def _add_commands() -> None:
         "train",
         "export",
         "info",
+        "check",
         "log",
         "diff",
         "clean",
-        "check",
         "serve",
         "mcp",
     ):

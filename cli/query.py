@@ -45,7 +45,7 @@ def _run(
     index: IndexPath,
     examples: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[EXAMPLE]...", help="The same as --like."),
+        typer.Argument(metavar="EXAMPLE", help="The same as --like; several allowed."),
     ] = None,
     batch: Annotated[
         Path | None,
