@@ -40,7 +40,7 @@ TASKS = {
 }
 LABELS = (5, 10, 20)
 METHODS = ("classifier", "rocchio", "suggested")
-_K, _LEAST = 20, 40
+_K, _LEAST = 20, 25
 _NEVER = 1 << 30
 
 

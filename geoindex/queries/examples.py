@@ -148,6 +148,15 @@ class EntityExamples:
         vector = unit(self._with_tags(tags, alone))
         return self._made("the tags asked for", vector, tags=tags)
 
+    def described(self, text: str) -> QueryExample:
+        """Return what has the tags that a text is read as."""
+        from geoindex.queries.text_tags import tags_of_text
+
+        tags = tags_of_text(self.index, text)
+        written = ",".join(f"{key}={value}" for key, value in tags.items())
+        self.notes.append(f"{text!r} is read as --tags {written}; edit them to search otherwise")
+        return self.imagined(tags)
+
     def given(self, vector: NDArray[np.float32], made_by: str | None) -> QueryExample:
         """Return a vector as it is.
 

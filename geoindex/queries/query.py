@@ -30,10 +30,10 @@ OWN_WEIGHT = 0.5
 _VERSION = 1
 _MARK = "geoindex_query"
 _NO_EXAMPLE = (
-    "nothing to search for; want one of like, at, cell, tags, vector, image. "
+    "nothing to search for; want one of like, at, cell, tags, text, vector, image. "
     "Example: geoindex query monaco.geoindex --like way/1234"
 )
-_EXAMPLES = ("like", "at", "cell", "tags", "vector", "image")
+_EXAMPLES = ("like", "at", "cell", "tags", "text", "vector", "image")
 
 
 def parse_tags(tags: str | Mapping[str, Any]) -> dict[str, str]:
@@ -106,6 +106,13 @@ def _one_per(value: Any) -> str:
     return value
 
 
+def _free_text(value: Any) -> str:
+    if not (isinstance(value, str) and any(letter.isalpha() for letter in value)):
+        msg = f"text is {value!r}; want words. Example: 'quiet park near water'"
+        raise UsageError(msg)
+    return value.strip()
+
+
 def _focus(value: Any) -> str:
     if value not in QUERY_FOCUSES:
         msg = f"no focus {value!r}; want one of {', '.join(QUERY_FOCUSES)}"
@@ -133,6 +140,9 @@ class ExampleOptions(TypedDict, total=False):
         An H3 cell.
     tags
         ``{"amenity": "cafe"}`` or ``"amenity=cafe,outdoor_seating=yes"``: an imaginary entity.
+    text
+        Words for a kind of place, ``"quiet park near water"``, read as tags; see
+        `geoindex.queries.text_tags`.
     vector
         An array of shape ``(D,)`` or ``(n, D)``, or a file of such; see
         `geoindex.queries.vector_io`.
@@ -194,6 +204,14 @@ class ExampleOptions(TypedDict, total=False):
             metavar="K=V,...",
             parse=lambda value: parse_tags(value) or None,
             plain=dict,
+        ),
+    ]
+    text: Annotated[
+        str | None,
+        Option(
+            help="Use words as the example, read as tags: 'quiet park near water'.",
+            metavar="WORDS",
+            parse=_free_text,
         ),
     ]
     vector: Annotated[
@@ -266,8 +284,8 @@ class RankingOptions(TypedDict, total=False):
         is one entity, unless an approximate index is to answer, which has context alone, else
         context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1. By default what the vector has, and 0.5 where the
-        encoder makes two.
+        Of ``"both"``, which it stands for alone: the share of own, 0 to 1. By default what the
+        vector has, and 0.5 where the encoder makes two.
     """
 
     min_similarity: Annotated[
@@ -429,7 +447,7 @@ class Query:
         UsageError
             If an example is among them, or an option cannot be understood.
         """
-        names = {"like", "unlike", "at", "cell", "tags", "vector", "image", "feedback"}
+        names = {*_EXAMPLES, "unlike", "feedback"}
         own = [_NAME_OF.get(name, name) for name in options]
         if examples := sorted(names & set(own)):
             msg = f"{', '.join(examples)} is asked by each query of the table, not by all of them"
@@ -496,8 +514,8 @@ class Query:
             return "image"
         if self.cells:
             return WHOLE
-        if self.focus is not None:
-            return str(self.focus)
+        if self.focus is not None or "own_weight" in self._given:
+            return str(self.focus or BOTH)
         if any(name in self._given for name in ("cell", "vector")):
             return WHOLE
         named = [*(self.like or ()), *(self.unlike or ())]
@@ -641,6 +659,7 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     for name in given:
         if check := OPTIONS[name].check:
             check(given)
+    _check_focus(given)
     return given, notes
 
 
@@ -654,7 +673,7 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    notes = [f"features of the session without a label: {unlabelled:,}"] if unlabelled else []
+    notes = [f"left out of the feedback: {unlabelled:,} without a label"] if unlabelled else []
     if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
         notes.append(
             f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
@@ -664,12 +683,23 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "focus", "own_weight"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "
             "Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
         )
+        raise UsageError(msg)
+
+
+def _check_focus(given: Mapping[str, Any]) -> None:
+    focus = given.get("focus", BOTH)
+    if given.get("cells") and (focus != "context" if "focus" in given else "own_weight" in given):
+        name = "focus" if "focus" in given else "own_weight"
+        msg = f"{name} does not go with cells, which have one vector each; leave one of them out"
+        raise UsageError(msg)
+    if "own_weight" in given and focus != BOTH:
+        msg = f"own_weight does not go with focus {focus}. Example: --focus both --own-weight 0.3"
         raise UsageError(msg)
 
 

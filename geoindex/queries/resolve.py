@@ -120,6 +120,7 @@ def resolve(
     likes = [finder.resolve(reference) for reference in positives]
     likes += [finder.given(vector, query.vectors_by) for vector in query.vectors]
     likes += [finder.imagined(query.tags)] if query.tags else []
+    likes += [finder.described(query.text)] if query.text else []
     unlikes = [finder.resolve(reference) for reference in negatives]
     shares = _classifier_shares(likes, unlikes, field)
     if shares is not None:

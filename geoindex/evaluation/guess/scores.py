@@ -8,8 +8,8 @@ Methods see the same entities, the same masked map and the same references:
 method          how
 ==============  ==================================================================================
 ``majority``    the shares of the kinds among the references
-``boosting``    scikit-learn's gradient boosting on `SimpleFeatures`: form, size, storeys, kinds
-                that are seen around
+``boosting``    scikit-learn's gradient boosting on `SimpleFeatures`: form, size, storeys, keys
+                that are left, kinds that are seen around
 any vectors     `geoindex.evaluation.guess.kind_model`
 ==============  ==================================================================================
 """
@@ -30,7 +30,7 @@ from geoindex.geo.earth import MEAN_RADIUS_M
 
 MAJORITY, BOOSTING = "majority", "boosting"
 MOST_OF_PLACE = 1500
-NUM_KINDS_AROUND = 30
+NUM_KINDS_AROUND, NUM_KEYS = 30, 40
 _FOLDS = 5
 _BINS = 10
 _AROUND_M = 100.0
@@ -168,9 +168,11 @@ def _boosted(
     if len(known) < 2:
         found[:, known] = 1
         return found
+    # stopped early: of so many kinds and so few rows, more rounds are surer and no more right
     model = HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=15, learning_rate=0.1, random_state=0
-    )
+        learning_rate=0.05, max_leaf_nodes=15, max_iter=100, early_stopping=True,
+        n_iter_no_change=3, validation_fraction=0.15, random_state=0,
+    )  # fmt: skip
     model.fit(features[is_common], kinds[is_common])
     found[:, model.classes_] = model.predict_proba(asked)
     return found
@@ -207,18 +209,23 @@ def calibration_error(probability: NDArray[np.float64], is_right: NDArray[np.boo
 
 
 class SimpleFeatures:
-    """What anybody would measure: form, size, storeys, and the kinds that are seen within 100 m.
+    """What anybody would measure: form, size, storeys, keys that are left, kinds within 100 m.
 
     Parameters
     ----------
     whole
-        The map; its commonest kinds are counted.
+        The map; its commonest keys are looked for, its commonest kinds counted.
     """
 
     def __init__(self, whole: MapView) -> None:
         names, uses = np.unique(np.array(whole.kinds, str), return_counts=True)
         common = names[np.argsort(-uses, kind="stable")[:NUM_KINDS_AROUND]]
         self._column = {str(name): i for i, name in enumerate(common)}
+        keys = np.array([text.partition("=")[0] for text in whole.unique])
+        # views keep the tags behind the codes
+        known, self._key_of_tag = np.unique(keys, return_inverse=True)
+        uses = np.bincount(self._key_of_tag[whole.codes], minlength=len(known))
+        self._keys = np.argsort(-uses, kind="stable")[:NUM_KEYS]
 
     def __call__(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the features of some entities of a view.
@@ -226,9 +233,9 @@ class SimpleFeatures:
         Returns
         -------
         features
-            Shape ``(k, 8 + NUM_KINDS_AROUND)``: point, line, area; logarithms of the number of
-            vertices, of length and area (metres, about) and of the height; of how many of the
-            commonest kinds are around, and of how many of each.
+            Shape ``(k, 8 + NUM_KINDS_AROUND + NUM_KEYS)``: point, line, area; logarithms of the
+            number of vertices, of length and area (metres, about) and of the height; of how many of
+            the commonest kinds are around, and of how many of each; whether it shows each key.
         """
         judged = JudgedRows(view)
         geometries = view.geometries[rows]
@@ -243,7 +250,10 @@ class SimpleFeatures:
         form = judged.form[rows][:, None] == np.arange(3)
         around = self._around(view, rows)
         total = np.log1p(around.sum(axis=1))
-        columns = [form, np.stack([*sizes, total], axis=1), np.log1p(around)]
+        has_key = np.zeros((len(view), int(self._key_of_tag.max(initial=0)) + 1), np.bool_)
+        has_key[view.tag_row, self._key_of_tag[view.codes]] = True
+        keys = has_key[rows][:, self._keys]
+        columns = [form, np.stack([*sizes, total], axis=1), np.log1p(around), keys]
         return np.concatenate(columns, axis=1).astype(np.float32)
 
     def _around(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -50,6 +50,7 @@ from geoindex.evaluation.search_judge.maskings import (
     CLASS_TASKS,
     KIND,
     LANDMARK,
+    SEEDED,
     VISIBLE,
     Masking,
 )
@@ -58,7 +59,7 @@ from geoindex.evaluation.search_judge.rows import TALL_M, JudgedRows
 from geoindex.evaluation.tasks.base import Labels
 
 K = 10
-#: Of a kind in a place, and of a place: at most, so many queries.
+#: Of a kind in a place, and of a place: at most, so many queries in each seed.
 MOST_OF_KIND, MOST_OF_PLACE = 40, 300
 _FEWEST_OF_KIND = 5
 _FEWEST_QUERIES = 5
@@ -110,9 +111,13 @@ class Judged:
         """Numbers of the places."""
         return range(len(self.rows.view.places))
 
-    def sample(self, is_wanted: NDArray[np.bool_], most: int = MOST_OF_PLACE) -> NDArray[np.int64]:
-        """Draw rows, at most so many, by the hash of their ids; ascending."""
+    def sample(self, is_wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Draw rows by the hash of their ids; ascending.
+
+        At most `MOST_OF_PLACE`; half as many where seeds hide nothing else, and candidates are all.
+        """
         found = np.flatnonzero(is_wanted)
+        most = MOST_OF_PLACE if self.masking.name in SEEDED else MOST_OF_PLACE // 2
         drawn = found[np.argsort(self._uniform[found], kind="stable")[:most]]
         return np.sort(drawn)
 

@@ -3,6 +3,7 @@
 Nothing of it depends on a vector or a masking, so that every method answers the same questions.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from geoindex.evaluation.map_view import MapView
 from geoindex.geo.measure import METRES, areas_m2, number_with_unit
-from geoindex.storage.workspace import fingerprint
 
 #: Metres of a storey, where a height is not given.
 STOREY_M = 3.3
@@ -166,13 +166,13 @@ class JudgedRows:
     def _hash(self) -> NDArray[np.uint64]:
         """Hash of place and id, shape ``(n,)``."""
         names = self.view.places
-        return np.array(
-            [
-                int(fingerprint(place=names[place], id=feature_id)[:16], 16)
-                for place, feature_id in zip(self.place, self.view.feature_id, strict=True)
-            ],
-            np.uint64,
+        digests = (
+            hashlib.blake2b(
+                f"{names[place]}\x1f{feature_id}".encode("utf-8", "surrogatepass"), digest_size=8
+            ).digest()
+            for place, feature_id in zip(self.place, self.view.feature_id, strict=True)
         )
+        return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
     def uniform(self, seed: int) -> NDArray[np.float64]:
         """Return a number from 0 to 1 for each entity that its id and the seed decide."""
