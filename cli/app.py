@@ -73,6 +73,7 @@ def _add_commands() -> None:
     # in the order of the help
     for name in (
         "build",
+        "demo",
         "index",
         "find",
         "query",

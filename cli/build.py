@@ -59,7 +59,7 @@ def build(
     encoder: Annotated[
         str,
         typer.Option(
-            metavar="default|geojepa|tagpool|tagpool:MODEL|DIR",
+            metavar="default|relational|geojepa|tagpool|tagpool:MODEL|DIR",
             help="What makes the vectors; MODEL is a text model that reads the tags, DIR a folder "
             "that geoindex train made.",
             envvar="GEOINDEX_ENCODER",

@@ -36,7 +36,7 @@ def evaluate(
             help="Methods to compare: baselines, encoders by name or folder, untrained, peers; "
             "NAME=ENCODER gives one a name. The last is compared task by task.",
         ),
-    ] = "constant,counts,svd,tagpool,geojepa",
+    ] = "constant,counts,svd,tagpool,relational",
     search: Annotated[
         bool,
         typer.Option(

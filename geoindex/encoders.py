@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from encoder.tags.text_models import HuggingFaceText
 
 
-def load_encoder(name: str = "default") -> "Embedder":
+def load_encoder(name: str = "default", *, is_local: bool = False) -> "Embedder":
     """Open an encoder.
 
     Parameters
@@ -29,6 +29,9 @@ def load_encoder(name: str = "default") -> "Embedder":
         ``"geojepa"``, the one before, which sees tiles; either with ``":untrained"``, the same with
         random weights; a folder with a checkpoint; ``"tagpool"``; or ``"tagpool:MODEL"``, its tags
         read by a text model, a folder or a name that Hugging Face's transformers loads.
+    is_local
+        Open only what is on this machine, in safetensors: for a name that a manifest says, of an
+        index that may have been downloaded. Nothing is fetched or unpickled.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def load_encoder(name: str = "default") -> "Embedder":
     if known == "tagpool" and text_model:
         from encoder.tagpool import TextTagPool
 
-        return TextTagPool(load_text_model(text_model))
+        return TextTagPool(load_text_model(text_model, is_local=is_local))
     return _learned(name)
 
 
@@ -77,8 +80,13 @@ def _learned(name: str) -> "Embedder":
     raise UsageError(msg)
 
 
-def load_text_model(text_model: str) -> "HuggingFaceText":
+def load_text_model(text_model: str, *, is_local: bool = False) -> "HuggingFaceText":
     """Load a text model from a folder or by its name on the hub.
+
+    Parameters
+    ----------
+    is_local
+        As of `load_encoder`.
 
     Raises
     ------
@@ -91,12 +99,22 @@ def load_text_model(text_model: str) -> "HuggingFaceText":
     from encoder.tags.text_models import HuggingFaceText
 
     try:
-        return HuggingFaceText(text_model)
+        return HuggingFaceText(text_model, is_local=is_local)
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
+        if is_local:
+            raise _not_here(text_model) from error
         msg = f"cannot load the text model {text_model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
+
+
+def _not_here(name: str) -> UsageError:
+    msg = (
+        f"the index names the model {name!r}, which is not on this machine as safetensors; an "
+        "index does not choose what is downloaded. If you trust it, load it once yourself"
+    )
+    return UsageError(msg)
 
 
 def encoder_of(name: str, fingerprint: str) -> "Embedder":
@@ -107,7 +125,7 @@ def encoder_of(name: str, fingerprint: str) -> "Embedder":
     IndexDamagedError
         If this version's encoder of that name is another one: its vectors cannot be compared.
     """
-    encoder = load_encoder(name)
+    encoder = load_encoder(name, is_local=True)
     if encoder.fingerprint != fingerprint:
         msg = (
             f"the index was made by {name} {fingerprint[:8]}, this geoindex has "
@@ -163,7 +181,7 @@ def sides_m(geometry: Any) -> tuple[float, float]:
     return long_m, short_m
 
 
-def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
+def load_image_tokeniser(name: str = "default", *, is_local: bool = False) -> "ImageTokeniser":
     """Open what turns chips into patch tokens.
 
     Parameters
@@ -172,6 +190,8 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
         ``"statistics"``: colour, edges and texture, built in; ``"efficientnet"``, which is also
         ``"default"``: a network of the extra `imagery`; ``"hf:MODEL"``: a vision model that
         transformers loads, a folder or a name.
+    is_local
+        As of `load_encoder`.
 
     Raises
     ------
@@ -195,12 +215,14 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
         if kind == "hf" and model:
             from encoder.images.hugging_face import HuggingFaceImages
 
-            return HuggingFaceImages(model)
+            return HuggingFaceImages(model, is_local=is_local)
     except MissingImageryError as error:
         raise MissingExtraError(package="efficientnet-lite-pytorch", extra="imagery") from error
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
+        if is_local:
+            raise _not_here(model) from error
         msg = f"cannot load the vision model {model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
     msg = f"no image tokens {name!r}; want default, statistics, efficientnet or hf:MODEL"

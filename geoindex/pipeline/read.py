@@ -129,6 +129,8 @@ def stage_sources(
         source = open_source(path, mapping=mapping, bbox=bbox)
         before = _state(path)
         info = source.describe()
+        for note in source.notes():
+            reporter.say(note)
         rules = {} if mapping is None else {"mapping": repr(mapping)}
         if isinstance(source, overture.OvertureSource):
             rules["mapping"] = source.rules_hash
@@ -171,6 +173,10 @@ def _stage(
 ) -> None:
     write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        if isinstance(source, osm.OsmSource):
+            # where there is room for the index there is room for this; a killed build leaves it
+            # where the next one finds it
+            source = source.with_scratch(Path(folder))
         # a file may be both unsorted and of bad text; once mended, neither comes again
         for _ in range(_NUM_MENDINGS):
             try:

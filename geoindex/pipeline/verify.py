@@ -243,7 +243,7 @@ def _vectors(remade: _Remade) -> Finding:
 
 def _encoder(index: IndexReader) -> Finding:
     made_by = index.manifest.encoder
-    here = load_encoder(made_by["name"]).fingerprint
+    here = load_encoder(made_by["name"], is_local=True).fingerprint
     fault = ""
     if here != made_by["fingerprint"]:
         fault = (

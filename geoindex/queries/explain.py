@@ -31,8 +31,9 @@ weighted sum of unit vectors, so these sum to it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -45,7 +46,6 @@ from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import format_cell, resolution_of
 from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
-from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.explain_tags import (
     MOST_NAMED,
     SizeComparison,
@@ -61,7 +61,7 @@ from geoindex.queries.explanation import (
     Explanation,
 )
 from geoindex.queries.multi_index import check_same_encoder
-from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.resolve import CellExamples, EntityExamples, QueryExample, ResolvedQuery
 from geoindex.queries.vector_field import open_field, unit
 from geoindex.storage.layout import CELLS, ENTITIES
 from geoindex.types import WHOLE
@@ -309,16 +309,17 @@ class HitExplainer:
         The query; its index may be another than the one that answered.
     index
         That answered, made by the same encoder.
+    shared
+        What was read for other queries, grows: of queries of one table the same is read.
     """
 
-    def __init__(self, resolved: ResolvedQuery, index: IndexReader) -> None:
+    def __init__(
+        self, resolved: ResolvedQuery, index: IndexReader, shared: dict[Hashable, Any]
+    ) -> None:
         self._resolved = resolved
-        query = resolved.query
-        options = {"table": query.table, "focus": query.vector_field}
-        self._hits = Explainer(index, own_weight=query.own_weight, **options)
-        self._likes = self._hits
-        if index is not resolved.index:
-            self._likes = Explainer(resolved.index, own_weight=query.own_weight, **options)
+        self._shared = shared
+        self._hits = self._explainer(index)
+        self._likes = self._explainer(resolved.index)
         self._field = self._likes.field
         read = [example for example in resolved.likes if not example.is_made]
         self._rows = np.unique(
@@ -346,6 +347,16 @@ class HitExplainer:
         why = self._hits.explain(first, second)
         return replace(why, asked=self._shares(second)) if self._is_several else why
 
+    def _explainer(self, index: IndexReader) -> Explainer:
+        query = self._resolved.query
+        key = (id(index), query.table, query.vector_field, query.own_weight)
+        if key not in self._shared:
+            self._shared[key] = Explainer(
+                index, table=query.table, focus=query.vector_field, own_weight=query.own_weight
+            )
+        found: Explainer = self._shared[key]
+        return found
+
     @property
     def _is_several(self) -> bool:
         return len(self._resolved.likes) + len(self._resolved.unlikes) > 1
@@ -372,6 +383,7 @@ def explain_rows(
     index: IndexReader,
     rows: NDArray[np.int64],
     similarity: NDArray[np.float64],  # noqa: ARG001 - measured again, part by part
+    shared: dict[Hashable, Any],
 ) -> tuple[Explanation, ...]:
     """Explain the answers to a query, each by the nearest of its examples.
 
@@ -381,8 +393,10 @@ def explain_rows(
         That answered.
     rows, similarity
         Of its table, as the search found them.
+    shared
+        See `HitExplainer`.
     """
-    explainer = HitExplainer(resolved, index)
+    explainer = HitExplainer(resolved, index, shared)
     return tuple(explainer.of(row) for row in rows.tolist())
 
 

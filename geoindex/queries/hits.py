@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from geoindex.queries.explanation import Explanation
 
-FORMATS = ("table", "json", "geojson", "geojsonseq", "csv", "parquet")
 TEXT_FORMATS = ("json", "geojson", "geojsonseq", "csv")
 _ENTITY_COLUMNS = ("kind", "name", "tags")
 _CELL_COLUMNS = ("resolution", "num_entities")

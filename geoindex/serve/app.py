@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from geoindex.errors import GeoindexError, NotInIndexError, UsageError
 from geoindex.filters.base import Filter
 from geoindex.geo.h3 import format_cell, parse_cell
 from geoindex.queries.hits import Hits
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from geoindex.queries.scores import score_all
 from geoindex.serve import requests as asked
 from geoindex.serve.answers import choose_form, json_response, render
@@ -88,6 +89,7 @@ class Server:
         self.searches = Gate(at_once=2, waiting=64, seconds=10.0)
         self.tiles = Gate(at_once=2, waiting=512, seconds=30.0)
         self._made: dict[tuple[Any, ...], Tile] = {}
+        self._lock = Lock()
 
     def served(self, request: Request) -> ServedIndex:
         """Return the index that an address names."""
@@ -102,12 +104,14 @@ class Server:
     def tile(self, served: ServedIndex, z: int, x: int, y: int, layers: tuple[str, ...]) -> Tile:
         """Return a tile, made now or before; the ones used last are kept."""
         key = (served.name, served.version, z, x, y, layers)
-        tile = self._made.pop(key, None)
+        with self._lock:
+            tile = self._made.pop(key, None)
         if tile is None:
             tile = served.tiles.tile(z, x, y, layers)
-        self._made[key] = tile
-        while len(self._made) > _TILES_KEPT:
-            self._made.pop(next(iter(self._made)), None)
+        with self._lock:
+            self._made[key] = tile
+            while len(self._made) > _TILES_KEPT:
+                del self._made[next(iter(self._made))]
         return tile
 
 

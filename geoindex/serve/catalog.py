@@ -84,7 +84,7 @@ class ServedIndex:
         rows, scores = self._notable
         is_wanted = np.isin(rows, among)
         rows, scores = rows[is_wanted], scores[is_wanted]
-        table = self.index.entities.take(rows, ["feature_id", "kind", "name", "lon", "lat"])
+        table = self.index.entities.take(rows, columns=["feature_id", "kind", "name", "lon", "lat"])
         records = table.to_pylist()
         found: list[dict[str, Any]] = []
         for is_new_kind in (True, False):
@@ -112,7 +112,7 @@ class ServedIndex:
         is_named = pc.is_valid(index.entities.table["name"]).to_numpy()
         rows = np.flatnonzero(is_named & (width < _WIDEST_SIGHT_DEG))
         best = rows[np.argsort(-scores[rows], kind="stable")[:2000]]
-        kinds = index.entities.take(best, ["kind"])["kind"].to_pylist()
+        kinds = index.entities.take(best, columns=["kind"])["kind"].to_pylist()
         keys = [kind.partition("=")[0] for kind in kinds]
         fits = np.array([key not in _NO_SIGHT for key in keys], bool)
         bonus = np.array([float(key in _SIGHTS) for key in keys])
@@ -147,7 +147,7 @@ class ServedIndex:
             "feature_id", "kind", "name", "tags", "cell", "osm_type", "osm_version", "lon", "lat",
             "content_hash", "geometry",
         ]  # fmt: skip
-        table = self.index.entities.take(rows, columns)
+        table = self.index.entities.take(rows, columns=columns)
         shapes = geojson_shapes(table["geometry"]) if table.num_rows else []
         records = table.drop_columns(["geometry"]).to_pylist()
         return [

@@ -31,7 +31,9 @@ def chip_png(index: IndexReader, row: int, *, imagery: str | None) -> bytes:
     from PIL import Image
 
     source = _open(index, imagery)
-    shape = shapely.from_wkb(index.entities.take([row], ["geometry"])["geometry"][0].as_py())
+    shape = shapely.from_wkb(
+        index.entities.take([row], columns=["geometry"])["geometry"][0].as_py()
+    )
     chip = source.chip(frame_of(shape, is_cell=False, cell_side_m=None))
     if not chip.is_valid.any():
         msg = "the imagery shows nothing there"

@@ -131,7 +131,7 @@ def _meeting(served: ServedIndex, box: BBox) -> NDArray[np.int64]:
     )
     area = shapely.union_all([shapely.box(low, south, high, north) for low, high in sides])
     shapely.prepare(area)
-    wkb = served.index.entities.take(found, ["geometry"])["geometry"].to_numpy()
+    wkb = served.index.entities.take(found, columns=["geometry"])["geometry"].to_numpy()
     meets = (
         shapely.intersects(area, cut(shapely.from_wkb(wkb))) if len(found) else np.zeros(0, bool)
     )

@@ -197,6 +197,7 @@ def make_server(catalog: Catalog, gate: Gate | None = None) -> MCPServer:
         title="geoindex: places that are similar",
         instructions=_INSTRUCTIONS,
         version=__version__,
+        log_level="WARNING",
     )
     _add_tools(server, Tools(catalog), gate or Gate(at_once=2, waiting=16, seconds=10.0))
     _add_resources(server, catalog)
@@ -230,12 +231,14 @@ class Tools:
     def list_indexes(self) -> Indexes:
         """List the maps that can be searched: name, size, bounds, licence, frequent kinds."""
         found = []
-        for served in self._catalog.all():
+        several = self._catalog.all()[:MOST_ROWS]
+        num_kinds = max(2, _MOST_KINDS // len(several))
+        for served in several:
             about = served.describe()
             named = ("id", "num_entities", "bounds", "data_timestamp", "licence", "attribution")
-            kinds = dict(list(served.kinds.items())[:_MOST_KINDS])
+            kinds = dict(list(served.kinds.items())[:num_kinds])
             found.append({**{name: about[name] for name in named}, "kinds": kinds})
-        return Indexes(indexes=found[:MOST_ROWS])
+        return Indexes(indexes=found)
 
     def find_place(
         self,
@@ -339,7 +342,7 @@ class Tools:
         filters = Query.without_examples(**guarded(given)).filters
         passing, notes = select_rows(served.index, filters, table=ENTITIES, places=[])
         rows = np.arange(len(served.index.entities)) if passing is None else passing
-        kinds = served.index.entities.take(rows, ["kind"])["kind"]
+        kinds = served.index.entities.take(rows, columns=["kind"])["kind"]
         counted = {item["values"]: item["counts"] for item in pc.value_counts(kinds).to_pylist()}
         most = sorted(counted, key=lambda kind: (-counted[kind], kind))[:MOST_ROWS]
         known = [Place(**{**each, "name": _shown(each["name"])}) for each in served.sights(rows)]
@@ -537,7 +540,7 @@ def _place(record: Mapping[str, Any], url: str | None) -> Place:
 def _kinds_in(served: ServedIndex, cell: str) -> dict[str, int]:
     passing, _ = select_rows(served.index, {"in_cell": int(cell, 16)}, table=ENTITIES, places=[])
     rows = np.zeros(0, np.int64) if passing is None else passing
-    kinds = served.index.entities.take(rows, ["kind"])["kind"]
+    kinds = served.index.entities.take(rows, columns=["kind"])["kind"]
     counted = {item["values"]: item["counts"] for item in pc.value_counts(kinds).to_pylist()}
     most = sorted(counted, key=lambda kind: (-counted[kind], kind))[:_MOST_WHY]
     return {kind: counted[kind] for kind in most}

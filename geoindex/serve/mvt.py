@@ -7,6 +7,7 @@ with its feature. All numbers of a layer are written as varints in one pass of N
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import shapely
@@ -198,11 +199,12 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-_SMALL = [varint(number) for number in range(1 << 14)]
+_NUM_SMALL = 1 << 14
+_SMALL = [varint(number) for number in range(_NUM_SMALL)]
 
 
 def _short(number: int) -> bytes:
-    return _SMALL[number] if number < len(_SMALL) else varint(number)
+    return _SMALL[number] if number < _NUM_SMALL else varint(number)
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
@@ -223,6 +225,8 @@ class Layer:
         self._features: list[bytes] = []
         self._keys: dict[str, int] = {}
         self._values: dict[tuple[type, Value], int] = {}
+        # how many values the features so far have
+        self._num_values: list[int] = [0]
 
     def __len__(self) -> int:
         return len(self._features)
@@ -231,21 +235,36 @@ class Layer:
         self, feature_id: int, form: int, commands: bytes, properties: Mapping[str, Value | None]
     ) -> None:
         """Add a feature; properties that are None are left out."""
-        tags = b"".join(
-            _short(self._keys.setdefault(key, len(self._keys)))
-            + _short(self._values.setdefault((type(value), value), len(self._values)))
-            for key, value in properties.items()
-            if value is not None
-        )
-        body = b"\x08" + _short(feature_id) + _field(b"\x12", tags) + b"\x18" + _SMALL[form]
-        self._features.append(body + _field(b"\x22", commands))
+        keys, values = self._keys, self._values
+        tags = []
+        for key, value in properties.items():
+            if value is not None:
+                tags.append(_SMALL[keys.setdefault(key, len(keys))])
+                number = values.setdefault((value.__class__, value), len(values))
+                tags.append(_SMALL[number] if number < _NUM_SMALL else varint(number))
+        packed = b"".join(tags)
+        body = b"".join(
+            (b"\x08", varint(feature_id), b"\x12", _short(len(packed)), packed, b"\x18",
+             _SMALL[form], b"\x22", _short(len(commands)), commands)
+        )  # fmt: skip
+        self._features.append(body)
+        self._num_values.append(len(values))
 
-    def to_bytes(self) -> bytes:
-        """Return the layer as a field of a tile."""
+    def to_bytes(self, num: int | None = None) -> bytes:
+        """Return the layer as a field of a tile.
+
+        Parameters
+        ----------
+        num
+            Only so many features, the first; None: all.
+        """
+        num = len(self._features) if num is None else num
         parts = [_field(b"\x0a", self._name.encode())]
-        parts += [_field(b"\x12", feature) for feature in self._features]
+        parts += [_field(b"\x12", feature) for feature in self._features[:num]]
         parts += [_field(b"\x1a", key.encode()) for key in self._keys]
-        parts += [_field(b"\x22", _value(value)) for _, value in self._values]
+        # values are numbered as they come: those of the first features are the first
+        values = islice(self._values, self._num_values[num])
+        parts += [_field(b"\x22", _value(value)) for _, value in values]
         parts += [b"\x28" + varint(EXTENT), b"\x78" + varint(_VERSION)]
         return _field(b"\x1a", b"".join(parts))
 
@@ -260,6 +279,13 @@ def _value(value: Value) -> bytes:
     return _field(b"\x0a", value.encode())
 
 
-def tile_of(layers: Sequence[Layer]) -> bytes:
-    """Return the layers that have features as one tile."""
-    return b"".join(layer.to_bytes() for layer in layers if len(layer))
+def tile_of(layers: Sequence[Layer], numbers: Sequence[int] | None = None) -> bytes:
+    """Return the layers that have features as one tile.
+
+    Parameters
+    ----------
+    numbers
+        How many features of each, the first; None: all.
+    """
+    counts = [len(layer) for layer in layers] if numbers is None else numbers
+    return b"".join(layer.to_bytes(n) for layer, n in zip(layers, counts, strict=True) if n)

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from geoindex.errors import UsageError
 from geoindex.geo.polygon_io import is_wkt
 from geoindex.lookup.reference import names_area_file
-from geoindex.queries.query import OPTIONS, Query
+from geoindex.queries.options import OPTIONS
+from geoindex.queries.query import Query
 from geoindex.serve.problems import RequestError
 
 MOST_K, MOST_VERTICES, MOST_EXAMPLES, MOST_QUERIES, MOST_HITS = 1000, 10_000, 1000, 200, 20_000
@@ -239,7 +240,7 @@ def guarded(options: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if name == "image":
             raise _file_refused(value, name)
-        if name in {"like", "unlike", "in_area"}:
+        if name in {"like", "unlike", "in_area", "near", "at"}:
             _check_texts(name, value)
         elif name == "within" and isinstance(value, str) and not is_wkt(value):
             raise _file_refused(value, name)
@@ -275,6 +276,8 @@ def _check_size(query: Query) -> None:
 
     if query.k > MOST_K:
         raise _too_many(query.k, "hits", MOST_K)
+    if query.suggest > MOST_K:
+        raise _too_many(query.suggest, "suggestions", MOST_K)
     texts = [*(query.like or ()), *(query.unlike or ())]
     if len(texts) > MOST_EXAMPLES or len(query.vectors) > MOST_EXAMPLES:
         raise _too_many(len(texts), "examples", MOST_EXAMPLES)

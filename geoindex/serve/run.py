@@ -69,7 +69,7 @@ def serve(
 
     if basemap is not None:
         _check_template(basemap)
-    policy = policy_for(host, token=token, basemap=basemap)
+    policy = policy_for(host, token=token or None, basemap=basemap)
     settings = Settings(policy, tuple(allowed_origins(cors)), basemap, imagery)
     app = make_app(paths, settings)
     with listening(host, port) as listener:

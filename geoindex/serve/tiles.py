@@ -47,7 +47,8 @@ _SIMPLIFIED_BY = 2.0
 _MOST_LAT = 85.051128779806604
 _BLOCK_ROWS = 256
 # the first try keeps so many bytes before compression
-_MOST_RAW_BYTES = 260_000
+_MOST_RAW_BYTES = 240_000
+_ABOUT_FEATURE_BYTES = 12
 _COMPRESSION = 5
 _NEVER = 99
 # GEOS numbers the kinds of geometries; a collection is drawn as what it has most dimensions of
@@ -251,7 +252,7 @@ class TileSource:
             largest = np.argsort(-self._sizes[shown], kind="stable")[: 2 * MOST_FEATURES]
             largest.sort()
             shown, forms = shown[largest], forms[largest]
-        taken = self._rows.take(shown, ["geometry", "kind", "name"])
+        taken = self._rows.take(shown, columns=["geometry", "kind", "name"])
         shapes = _in_tile(shapely.from_wkb(taken["geometry"].to_numpy()), z, x, y)
         kinds, names = taken["kind"].to_pylist(), taken["name"].to_pylist()
         of_class = [class_names[code] for code in drawn_as[shown].tolist()]
@@ -286,7 +287,7 @@ class TileSource:
         at = np.stack([across, down], axis=1) * 2.0**z * mvt.EXTENT - np.array([x, y]) * mvt.EXTENT
         inside = ((at >= 0) & (at < mvt.EXTENT)).all(axis=1)
         rows, at = rows[inside], at[inside]
-        taken = self._rows.take(rows, ["kind", "name"])
+        taken = self._rows.take(rows, columns=["kind", "name"])
         encoded = mvt.encode_geometries(shapely.points(at), mvt.POINT)
         return _Features(
             "labels",
@@ -324,6 +325,9 @@ class TileSource:
         names = cells.column("cell")[rows]
         shapes = _in_tile(boundaries(names), z, x, y)
         here = np.flatnonzero(~shapely.is_empty(shapes))
+        # the fullest first
+        fullest = np.argsort(-cells.column("num_entities")[rows[here]], kind="stable")
+        here = here[fullest]
         encoded = mvt.encode_geometries(shapes[here], mvt.POLYGON)
         kept = here[encoded.kept]
         counts = cells.column("num_entities")[rows[kept]].tolist()
@@ -339,7 +343,7 @@ class TileSource:
 
 @dataclass
 class _Features:
-    """The features of one layer, in the order in which they are drawn."""
+    """The features of one layer, in the order in which they are drawn; weights descend."""
 
     layer: str
     form: int
@@ -389,42 +393,49 @@ def _in_tile(shapes: NDArray[np.object_], z: int, x: int, y: int) -> NDArray[np.
     return moved
 
 
-def _packed(features: Sequence[_Features]) -> Tile:
+def _packed(several: Sequence[_Features]) -> Tile:
     """Return features as one compressed tile, without the smallest where they are too many."""
     sizes = np.concatenate(
-        [np.zeros(0), *([len(c) + 12 for c in item.commands] for item in features)]
+        [np.zeros(0), *([len(c) + _ABOUT_FEATURE_BYTES for c in item.commands] for item in several)]
     )
-    weights = np.concatenate([np.zeros(0), *(item.weights for item in features)])
-    num_all = len(weights) + sum(item.num_left_out for item in features)
+    weights = np.concatenate([np.zeros(0), *(item.weights for item in several)])
+    num_all = len(weights) + sum(item.num_left_out for item in several)
     if not len(weights):
         return Tile(b"", 0, num_all)
+    owner = np.repeat(np.arange(len(several)), [len(item.weights) for item in several])
+    # within a layer the order stays, so that what is left out is the end of each
     order = np.argsort(-weights, kind="stable")
+    layers = [_layer_of(item) for item in several]
+    total = np.cumsum(sizes[order])
     most_raw = float(_MOST_RAW_BYTES)
     while True:
-        num = int(np.searchsorted(np.cumsum(sizes[order]), most_raw, side="right"))
+        num = int(np.searchsorted(total, most_raw, side="right"))
         num = max(1, min(num, MOST_FEATURES, len(order)))
-        is_kept = np.zeros(len(weights), bool)
-        is_kept[order[:num]] = True
-        data = gzip.compress(_joined(features, is_kept, num_all - num), _COMPRESSION, mtime=0)
+        counts = np.bincount(owner[order[:num]], minlength=len(several)).tolist()
+        content = mvt.tile_of(layers, counts) + _info(num, num_all - num)
+        data = gzip.compress(content, _COMPRESSION, mtime=0)
         if len(data) <= MOST_BYTES or num == 1:
             return Tile(data, num, num_all - num)
-        most_raw = min(most_raw, float(sizes[order[:num]].sum())) * 0.97 * MOST_BYTES / len(data)
+        most_raw = float(total[num - 1]) * 0.97 * MOST_BYTES / len(data)
 
 
-def _joined(features: Sequence[_Features], is_kept: NDArray[np.bool_], num_dropped: int) -> bytes:
-    layers: dict[str, mvt.Layer] = {}
-    start = 0
-    for item in features:
-        layer = layers.setdefault(item.layer, mvt.Layer(item.layer))
-        for i in np.flatnonzero(is_kept[start : start + len(item.commands)]).tolist():
-            layer.add(int(item.rows[i]), item.form, item.commands[i], item.properties[i])
-        start += len(item.commands)
-    if num_dropped:
-        info = layers.setdefault("info", mvt.Layer("info"))
-        middle = mvt.encode_geometries(shapely.points([[mvt.EXTENT / 2] * 2]), mvt.POINT)
-        shown = int(is_kept.sum())
-        info.add(0, mvt.POINT, middle.commands[0], {"shown": shown, "dropped": num_dropped})
-    return mvt.tile_of(list(layers.values()))
+def _layer_of(item: _Features) -> mvt.Layer:
+    layer = mvt.Layer(item.layer)
+    for row, commands, properties in zip(
+        item.rows.tolist(), item.commands, item.properties, strict=True
+    ):
+        layer.add(row, item.form, commands, properties)
+    return layer
+
+
+def _info(shown: int, dropped: int) -> bytes:
+    """Return the layer that says how many features were left out, if some were."""
+    if not dropped:
+        return b""
+    layer = mvt.Layer("info")
+    middle = mvt.encode_geometries(shapely.points([[mvt.EXTENT / 2] * 2]), mvt.POINT)
+    layer.add(0, mvt.POINT, middle.commands[0], {"shown": shown, "dropped": dropped})
+    return layer.to_bytes()
 
 
 def layer_fields() -> list[dict[str, Any]]:

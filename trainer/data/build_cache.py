@@ -31,7 +31,7 @@ from geoindex.pipeline.read import Staged, open_source, stage_sources
 from geoindex.pipeline.sidecar import open_index
 from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
-from geoindex.storage.filesystem import exchange, read_batches, write_json
+from geoindex.storage.filesystem import exchange, new_matrix, read_batches, write_json
 from geoindex.storage.layout import ENTITIES, SCHEMA_VERSION, search_files
 from geoindex.storage.tag_index import TagIndex, write_tag_index
 from geoindex.storage.workspace import Workspace, fingerprint
@@ -152,13 +152,10 @@ def _make(
 def _write_tags(lists: TagIndex, tags: Path, made: Path, table: TagVectors) -> None:
     """Write every tag's vector, weight and key."""
     texts = lists.texts()
-    vectors = np.lib.format.open_memmap(
-        made / "tag_vectors.npy", mode="w+", dtype=np.float32, shape=(len(texts), table.dim)
-    )
+    vectors = new_matrix(made / "tag_vectors.npy", np.float32, (len(texts), table.dim))
     for start in range(0, len(texts), _TAGS_AT_ONCE):
         rows = slice(start, start + _TAGS_AT_ONCE)
         vectors[rows] = table.vectors(texts[rows])
-    vectors.flush()
     np.save(made / "tag_weights.npy", table.weights(texts))
     with pa.memory_map(str(tags)) as file:
         content = pa.ipc.open_file(file).read_all()
@@ -184,9 +181,7 @@ class _Rows:
         """Write tokens and boxes of each batch, gather the rest; yields rows done."""
         shapes = {"geometry": (GEOMETRY_DIM, np.float32), "boxes": (6, np.float64)}
         out = {
-            name: np.lib.format.open_memmap(
-                made / f"{name}.npy", mode="w+", dtype=dtype, shape=(self.num_rows, width)
-            )
+            name: new_matrix(made / f"{name}.npy", dtype, (self.num_rows, width))
             for name, (width, dtype) in shapes.items()
         }
         bbox, start = [], 0
@@ -209,8 +204,6 @@ class _Rows:
             start = rows.stop
             yield len(geometries)
         np.save(made / "bbox.npy", np.concatenate(bbox))
-        for matrix in out.values():
-            matrix.flush()
 
 
 def _write_columns(

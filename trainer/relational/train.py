@@ -6,18 +6,20 @@ the vocabulary, how it was trained) and ``log.jsonl``.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file
+from torch import Tensor
 
 from encoder.relational.config import RelationalConfig
 from encoder.relational.model import RelationalNet
 from encoder.relational.vocabulary import Vocabulary, fit_vocabulary
+from encoder.tensor_files import save_tensors
 from geoindex.features.relations import RELATIONS
 from trainer.relational.batches import ReadPlace, batches, chunks_of, make_batch
 from trainer.relational.masks import MaskConfig
@@ -164,6 +166,28 @@ def fit_teacher(places: Sequence[ReadPlace], *, dim: int, seed: int) -> Whitenin
     return fit_whitening(np.concatenate(parts), dim=dim)
 
 
+class Run(NamedTuple):
+    """What a run's folder holds."""
+
+    net: RelationalNet
+    heads: Mapping[str, Tensor]
+    vocabulary: Vocabulary
+    training: Mapping[str, Any]
+
+
+def load(folder: Path) -> Run:
+    """Open what `train` wrote."""
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    net = RelationalNet(RelationalConfig(**settings["shape"]))
+    parts: dict[str, dict[str, Tensor]] = {"net": {}, "heads": {}}
+    for name, tensor in load_file(folder / "weights.safetensors").items():
+        part, _, key = name.partition(".")
+        parts[part][key] = tensor
+    net.load_state_dict(parts["net"])
+    vocabulary = Vocabulary(settings["tokens"], np.array(settings["shares"], np.float32))
+    return Run(net, parts["heads"], vocabulary, settings["train"])
+
+
 def save(
     folder: Path,
     net: RelationalNet,
@@ -174,8 +198,8 @@ def save(
     """Write weights and settings."""
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"heads.{name}": tensor for name, tensor in objective.state_dict().items()}
-    save_file({name: part.contiguous().cpu() for name, part in tensors.items()},
-              folder / "weights.safetensors")  # fmt: skip
+    whole = {name: part.contiguous().cpu() for name, part in tensors.items()}
+    save_tensors(whole, folder / "weights.safetensors")
     settings = {
         "shape": asdict(net.config),
         "tokens": list(vocabulary.tokens),

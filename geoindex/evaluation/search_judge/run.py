@@ -30,7 +30,7 @@ from geoindex.evaluation.settings import DEFAULT_SEEDS
 from geoindex.index import IndexReader
 from geoindex.progress import Reporter, Silent
 
-DEFAULT_METHODS = ("tagpool", "relational:untrained", "relational")
+DEFAULT_METHODS = ("tagpool", "untrained", "relational")
 # what decides these scores, besides the method
 _CODE = tuple(
     f"search_judge/{name}" for name in ("rows", "maskings", "nearest", "measures", "judge")

@@ -4,15 +4,17 @@ import * as api from "/page/api.js";
 import { openCompare } from "/page/compare.js";
 import { $, button, copy, download, h, icon, say, toast } from "/page/dom.js";
 import { MapView, ranked } from "/page/mapview.js";
-import { addressOf, asCommand, asPython, kindWords, metres, reasons, title } from "/page/words.js";
+import { addressOf, asCommand, asPython, kindWords, metres, noteWords, reasons, title } from "/page/words.js";
 
 const K = 20;
 const LABELS_TO_LEARN = 5;
 const FORMATS = [["geojson", "GeoJSON"], ["parquet", "GeoParquet"], ["gpkg", "GeoPackage"], ["csv", "CSV"]];
 const SIZES = [["", "Any size"], ["100", "100 m² or more"], ["1000", "1,000 m² or more"], ["10000", "1 ha or more"]];
+const SIGHTS = /^(amenity|shop|tourism|leisure|historic|office|craft|healthcare)=|^(railway|public_transport)=station$/;
+const FURNITURE = /=(yes|bench|waste_basket|waste_disposal|parking_space|parking_entrance|bicycle_parking|vending_machine|recycling|information)$/;
 const AWAY = [["", "Anywhere"], ["250", "250 m or more away"], ["1000", "1 km or more away"], ["5000", "5 km or more away"]];
 
-const state = { ix: "", sel: "", like: [], unlike: [], kind: "", named: false, size: "", away: "", box: null, target: "", heat: false };
+const state = { ix: "", sel: "", like: [], unlike: [], kind: "", named: false, size: "", away: "", box: null, target: "", heat: false, parts: false };
 const app = { indexes: [], settings: {}, about: {}, view: null, hits: null, answer: null, current: -1, places: new Map(), selected: null, asking: null };
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
@@ -28,7 +30,7 @@ function readHash() {
   Object.assign(state, {
     ix: describedOf(given.get("ix")) ? given.get("ix") : app.indexes[0].id, sel: given.get("sel") ?? "", like: list("like"), unlike: list("unlike"),
     kind: given.get("kind") ?? "", named: given.get("named") === "1", size: given.get("size") ?? "", away: given.get("away") ?? "",
-    box: box.length === 4 && box.every(Number.isFinite) ? box : null, target: describedOf(given.get("target")) ? given.get("target") : "", heat: given.get("heat") === "1",
+    box: box.length === 4 && box.every(Number.isFinite) ? box : null, target: describedOf(given.get("target")) ? given.get("target") : "", heat: given.get("heat") === "1", parts: given.get("parts") === "1",
   });
   const [zoom, lat, lon] = (given.get("at") ?? "").split("/").map(Number);
   return given.has("at") && [zoom, lat, lon].every(Number.isFinite) ? { zoom, center: [lon, lat] } : null;
@@ -41,6 +43,7 @@ function writeHash() {
   if (state.box) parts.push(["box", state.box.join(",")]);
   if (state.named) parts.push(["named", "1"]);
   if (state.heat) parts.push(["heat", "1"]);
+  if (state.parts) parts.push(["parts", "1"]);
   if (app.view) {
     const { lng, lat } = app.view.map.getCenter();
     parts.push(["at", `${app.view.map.getZoom().toFixed(2)}/${lat.toFixed(5)}/${lng.toFixed(5)}`]);
@@ -52,23 +55,18 @@ function writeHash() {
 // queries ------------------------------------------------------------------------------------
 
 /** Return the query that the state asks, as its options. */
-function query({ learns = true } = {}) {
-  const found = {};
-  if (learns && canLearn()) found.feedback = feedback();
-  else {
-    found.like = state.like;
-    if (state.unlike.length) found.unlike = state.unlike;
-  }
+function query() {
+  const found = { like: state.like };
+  if (state.unlike.length) found.unlike = state.unlike;
   if (state.named) found.where = "name=*";
   if (state.box) found.bbox = state.box;
   if (state.away) found.not_within = `${state.away}m`;
   if (state.kind) found.kind = state.kind;
   if (state.size) found.min_area = `${state.size}m2`;
+  if (state.parts) found.parts = true;
   found.k = K;
   return found;
 }
-
-const canLearn = () => state.like.length >= LABELS_TO_LEARN && state.unlike.length >= LABELS_TO_LEARN;
 
 function feedback() {
   const feature = (id, label) => {
@@ -240,7 +238,7 @@ function explore() {
     h("span", { class: "dot", "aria-hidden": "true" }, [...(each.name ?? "?")][0].toUpperCase()),
     h("span", {}, h("span", { class: "name" }, each.name), h("span", { class: "soft small" }, kindWords(each.kind)))));
   const kind = ([name, number]) => button(null, null, () => firstOf(name), { class: "chip" });
-  const chips = Object.entries(kinds).filter(([name]) => !/^(building=yes|highway=|barrier=|natural=tree$|power=)/.test(name)).slice(0, 18).map((each) => {
+  const chips = Object.entries(kinds).filter(([name]) => SIGHTS.test(name) && !FURNITURE.test(name)).slice(0, 18).map((each) => {
     const chip = kind(each);
     chip.append(kindWords(each[0]), h("b", {}, each[1].toLocaleString("en")));
     return chip;
@@ -256,8 +254,9 @@ function explore() {
 
 const firstOf = guarded(async (kind) => {
   const [key, value] = [kind.slice(0, kind.indexOf("=")), kind.slice(kind.indexOf("=") + 1)];
-  const answer = await api.query(state.ix, { query: { tags: { [key]: value }, kind, k: K } });
-  if (!answer.features.length) return;
+  const wanted = { tags: { [key]: value }, kind, k: K };
+  let answer = await api.query(state.ix, { query: { ...wanted, where: "name=*" } });
+  if (!answer.features.length) answer = await api.query(state.ix, { query: wanted });
   app.answer = answer;
   app.hits = answer.features;
   app.byKind = kind;
@@ -309,8 +308,9 @@ function tray() {
       h("span", { class: "text" }, title(place)), button("close", null, () => unlabel(id), { "aria-label": `Take ${title(place)} out` }));
   };
   const [likes, unlikes] = [state.like.length, state.unlike.length];
-  const lacking = `${Math.max(0, LABELS_TO_LEARN - likes)} more likes and ${Math.max(0, LABELS_TO_LEARN - unlikes)} more dislikes`;
-  const how = canLearn() ? "Ranked by what your labels have in common." : unlikes || likes > 1 ? `Ranked by the mean of your examples; ${lacking} until a classifier ranks.` : null;
+  const lacking = [["like", likes], ["dislike", unlikes]].map(([word, n]) => [word, LABELS_TO_LEARN - n]).filter(([, n]) => n > 0)
+    .map(([word, n]) => `${n} more ${word}${n > 1 ? "s" : ""}`).join(" and ");
+  const how = !lacking ? "Ranked by a classifier fitted to your labels." : unlikes || likes > 1 ? `Ranked by the mean of your examples; with ${lacking} a classifier ranks.` : null;
   return h("section", { class: "tray", "aria-label": "Session" }, h("div", { class: "chips" }, state.like.map((id) => chip(id, "like")), state.unlike.map((id) => chip(id, "unlike"))),
     how ? h("div", { class: "soft small", style: { "margin-top": "6px" } }, how) : null,
     h("div", { class: "row" }, button("save", "Save session", () => download("session.geojson", "application/geo+json", JSON.stringify(feedback(), null, 1)), { class: "link" }),
@@ -339,12 +339,13 @@ function filters() {
   if (state.kind && !kinds.some(([kind]) => kind === state.kind)) kinds.push([state.kind, kindWords(state.kind)]);
   const same = app.indexes.filter((each) => each.id !== state.ix && each.fingerprint === describedOf(state.ix).fingerprint);
   const toggle = (text, pressed, onclick, name) => button(name, text, onclick, { class: "chip", "aria-pressed": pressed ? "true" : "false" });
-  const isOpen = state.kind || state.named || state.size || state.away || state.box || state.target || app.filtersOpen;
+  const isOpen = state.kind || state.named || state.size || state.away || state.box || state.target || state.parts || app.filtersOpen;
   return h("details", { open: Boolean(isOpen), ontoggle: (e) => { app.filtersOpen = e.target.open; } }, h("summary", {}, "Filters"), h("div", { class: "filters" },
     choose("Kind", kinds, "kind"), choose("Size", SIZES, "size"), choose("Distance", AWAY, "away"),
     same.length ? h("label", {}, "Search in", h("select", { onchange: (e) => retarget(e.target.value) },
       [["", `${state.ix} (here)`], ...same.map((each) => [each.id, each.id])].map(([value, words]) => h("option", { value, selected: state.target === value }, words)))) : null,
     h("div", { class: "chips" }, toggle("Has a name", state.named, () => set({ named: !state.named })),
+      toggle("Parts of it too", state.parts, () => set({ parts: !state.parts })),
       toggle("In this view", false, () => { const box = app.view.bounds; app.view.showBox(box); set({ box }); }),
       toggle("Draw a box", false, async () => { toast("Drag a box on the map; Esc leaves it"); const box = await app.view.draw(); if (box) set({ box }); }, "box"),
       state.box ? toggle("Take the box away", true, () => { app.view.showBox(null); set({ box: null }); }, "close") : null)));
@@ -370,9 +371,10 @@ function hits() {
   return [
     button("back", "Explore", () => { app.hits = app.answer = null; app.view.setHits([]); Object.assign(state, { like: [], unlike: [], heat: false }); app.view.setHeat(null); $("legend").hidden = true; set({}); }, { class: "back" }),
     ofQuery ? tray() : h("h2", {}, kindWords(app.byKind)), ofQuery ? filters() : null,
-    h("div", { class: "toolbar" }, h("span", {}, h("strong", {}, `${app.hits.length} similar`), h("span", { class: "soft small" }, ` · ${how}`)),
+    h("div", { class: "toolbar" }, ofQuery ? h("span", {}, h("strong", {}, `${app.hits.length} similar`), h("span", { class: "soft small" }, ` · ${how}`))
+      : h("span", { class: "soft small" }, `${app.hits.length} of ${app.answer.num_passing.toLocaleString("en")}, the most typical first`),
       ofQuery && !state.target ? button("heat", "Heat", () => { state.heat = !state.heat; writeHash(); guarded(heat)(); render(); }, { class: "chip", id: "heat", "aria-pressed": state.heat ? "true" : "false" }) : null),
-    app.answer.notes.length ? h("ul", { class: "notes" }, app.answer.notes.map((note) => h("li", {}, note))) : null,
+    app.answer.notes.length ? h("ul", { class: "notes" }, app.answer.notes.map((note) => h("li", {}, noteWords(note)))) : null,
     app.hits.length ? list : h("div", { class: "empty" }, app.answer.empty_reason ?? "Nothing"),
     ofQuery ? h("section", {}, h("h2", {}, "Export"), h("div", { class: "exports" }, FORMATS.map(([form, text]) => button(null, text, () => save(form), { class: "act" }))),
       h("div", { class: "copies" }, button("copy", "Command", () => copy(asCommand(describedOf(state.ix).path, query(), describedOf(state.target)?.path), "Command"), { class: "act" }),

@@ -12,6 +12,7 @@ const ENTITY_LAYERS = ["point", "point-name", "place-name", "building-name", "ar
   "service", "path", "rail", "stream", "building", "paved", "civic", "pitch", "green", "wood", "water", "sand", "farm", "rock", "area-other", "built"];
 const HEAT = ["heat-cells", "heat-areas", "heat-points"];
 const REACH_PX = 5;
+const MOST_STATES = 400_000;
 const empty = { type: "FeatureCollection", features: [] };
 
 export class MapView {
@@ -220,6 +221,8 @@ export class MapView {
       for (let id = 0; id < ranks.length; id += 1) if (!Number.isNaN(ranks[id])) this.map.setFeatureState({ source, sourceLayer, id }, { heat: ranks[id] });
     };
     paint(cells, "cells", "cells");
+    // a state for each of a million entities would hold the page up; its cells do not
+    if (entities.length > MOST_STATES) return;
     paint(entities, "index", "areas");
     paint(entities, "index", "points");
   }

@@ -67,7 +67,8 @@ export function reasons(why, kind) {
   for (const { tag } of shared) {
     const [key, value] = [tag.slice(0, tag.indexOf("=")), tag.slice(tag.indexOf("=") + 1)];
     if (SMALL.test(key)) continue;
-    if (tag === kind) found.push(`same kind`);
+    if (tag === kind) found.push("same kind");
+    else if (value === kind.slice(kind.indexOf("=") + 1)) continue;
     else if (key === "building" && value === "yes") found.push("also a building");
     else if (KEY_WORDS[key]) found.push(`same ${KEY_WORDS[key]}`);
     else found.push(plain(value === "yes" ? key : `${key} ${value}`));
@@ -92,6 +93,11 @@ export function sizeWords(size) {
   return ratio > 1 ? `${times(ratio)}× larger` : `${times(1 / ratio)}× smaller`;
 }
 
+/** Return a note without what is said of the command's options. */
+export function noteWords(note) {
+  return note.replace(/[;,.] --[a-z][\w-]*[^;]*$/, "").replace(/^--([a-z][\w-]*)/, "The filter $1");
+}
+
 export const PART_WORDS = {
   tags: "Tags", geometry: "Shape", surroundings: "Surroundings", own_to_surroundings: "Across",
   surroundings_to_own: "Across", mean: "Contents", counts: "Counts",
@@ -104,8 +110,8 @@ export function asCommand(path, query, target) {
   const parts = ["geoindex query", quoted(path)];
   for (const [name, value] of Object.entries(query)) {
     const flag = { table: "cells", k: "k" }[name] ?? name.replaceAll("_", "-");
+    if (value === true) { parts.push(`--${flag}`); continue; }
     if (name === "table") { if (value === "cells") parts.push("--cells"); continue; }
-    if (name === "feedback") { parts.push("--feedback session.geojson"); continue; }
     if (name === "bbox") { parts.push(`--bbox=${value.join(",")}`); continue; }
     for (const each of Array.isArray(value) ? value : [value]) parts.push(name === "k" ? `-k ${each}` : `--${flag} ${quoted(String(each))}`);
   }
@@ -116,7 +122,7 @@ export function asCommand(path, query, target) {
 /** Return a query as Python that answers the same. */
 export function asPython(path, query, target) {
   const options = Object.entries(query).filter(([name]) => name !== "table");
-  const text = options.map(([name, value]) => `    ${name}=${name === "feedback" ? '"session.geojson"' : JSON.stringify(value)},`);
+  const text = options.map(([name, value]) => `    ${name}=${value === true ? "True" : JSON.stringify(value)},`);
   if (query.table === "cells") text.push("    cells=True,");
   if (target) text.push(`    target=${JSON.stringify(target)},`);
   return `import geoindex as gi\n\nindex = gi.open(${JSON.stringify(path)})\nhits = index.query(\n${text.join("\n")}\n)\n`;

@@ -7,35 +7,41 @@ and osmium passes over is made plain in it:
   that is known of it (Overpass prints an object as skeleton here, with its tags there);
 - objects that JOSM marks as deleted (``action='delete'``) are deleted;
 - nodes whose place stands on ways alone (Overpass' ``out geom``) are nodes;
+- ways whose places stand in relations alone (the same of relations) are ways; the middle of a way
+  (``out center``), which osmium refuses, is left out;
 - where ids are negative, as of objects never uploaded, or above 2^60, all are numbered anew, since
   osmium keeps no places for the ones and makes no areas of the others.
 
 The file is cut into parts, each of a type and a range of ids, that are sorted in memory one by one.
-Beside a part, memory is 8 bytes for each object that an editor deleted, and where all are numbered
-anew 16 for each id.
+Beside a part, memory is 8 bytes for each object that an editor deleted, where places stand in
+relations 8 for each way, and where all are numbered anew 16 for each id.
 """
 
-import bz2
-import gzip
 import math
-import os
-import re
 import tempfile
-import zlib
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
 import numpy as np
 import osmium
 from numpy.typing import NDArray
 
 from geoindex.features.ids import OSM_TYPES, OsmType
+from geoindex.sources.osm.id_set import IdSet
+from geoindex.sources.osm.odd_xml import (
+    DELETED,
+    ON_WAYS,
+    REFUSED,
+    deleted,
+    is_xml,
+    oddities,
+    write_plain,
+)
 
 #: Ids beyond cannot be doubled, as osmium does to number areas.
 MAX_PLAIN_ID = 1 << 60
@@ -46,81 +52,10 @@ _OBJECT_BYTES, _TAG_BYTES, _NODE_REF_BYTES, _MEMBER_BYTES = 100, 50, 16, 40
 # each has a thread and buffers of its own while it is written
 _MOST_PARTS, _PART_BUFFER_BYTES = 16, 65_536
 _KEYS_A_PART = 64
-# ids are merged as soon as there are so many
-_NEW_IDS, _POSITIVE = 1 << 20, 1 << 63
-_CHUNK_BYTES = 1 << 22
-# longer than what is looked for
-_OVERLAP_BYTES = 256
-# plain searches, many times as fast as a parser; a text that only looks so costs a copy
-_DELETED = "some objects are marked as deleted"
-_ODD = {
-    _DELETED: (b"action='delete'", b'action="delete"'),
-    "some objects have negative ids": (b" id='-", b' id="-'),
-}
-_ON_WAYS = "the places of nodes stand on ways"
-NODES_LATE = "nodes come after ways"
-_FIRST_ON_WAY = re.compile(rb"<nd\b([^>]*)>")
-# osmium reads bzip2 in pieces of 5000 bytes and stops at a member's end in the last
-_LAST_BYTES = 10_000
-_BZIP2_MEMBER = re.compile(rb"BZh[1-9]1AY&SY")
 _SHORT: dict[str, OsmType] = {name[0]: name for name in OSM_TYPES}
 
 #: The ids that objects had before they were numbered from 1, by type.
 Originals = dict[str, NDArray[np.int64]]
-
-
-def oddity(path: Path) -> str | None:
-    """Return why a file of XML must be copied before it is read; None if it need not."""
-    return next(_oddities(path), None)
-
-
-def _oddities(path: Path) -> Iterator[str]:
-    tail, saw_way = b"", False
-    # whatever is wrong with the file, osmium says it better
-    with suppress(OSError, EOFError, zlib.error), _unpacked(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            text = tail + chunk
-            for reason, signs in _ODD.items():
-                if any(sign in text for sign in signs):
-                    yield reason
-            if _has_place_on_way(text):
-                yield _ON_WAYS
-            first_way = 0 if saw_way else text.find(b"<way ")
-            saw_way = first_way >= 0
-            if saw_way and text.find(b"<node ", first_way) >= 0:
-                yield NODES_LATE
-            tail = text[max(first_way, len(text) - _OVERLAP_BYTES) :]
-
-
-def opened(path: Path, file_format: str) -> Any:
-    """Return a file as osmium reads it: its name, or its content where osmium would not read all.
-
-    Of several members of bzip2 it takes the last for the whole rest if they are small.
-    """
-    if file_format.endswith("bz2"):
-        with suppress(OSError, EOFError), path.open("rb") as file:
-            file.seek(max(1, file.seek(0, os.SEEK_END) - _LAST_BYTES))
-            if _BZIP2_MEMBER.search(file.read()):
-                return osmium.io.FileBuffer(_unpacked(path).read(), "osm")
-    return osmium.io.File(str(path), file_format)
-
-
-def is_xml(path: Path) -> bool:
-    """Tell by its name whether a file is XML, packed or not."""
-    return not path.name.lower().endswith(".pbf")
-
-
-def _has_place_on_way(text: bytes) -> bool:
-    """Tell whether the first node of a way in a piece of XML has its place there."""
-    first = _FIRST_ON_WAY.search(text)
-    return first is not None and b"lat=" in first[1]
-
-
-def _unpacked(path: Path) -> Any:
-    name = path.name.lower()
-    if name.endswith(".gz"):
-        return gzip.open(path)
-    return bz2.open(path) if name.endswith(".bz2") else path.open("rb")
 
 
 def write_sorted(
@@ -133,7 +68,7 @@ def write_sorted(
     path
         XML, packed or not, or PBF.
     file
-        The same, as `opened` returns it.
+        The same, as `odd_xml.opened` gives it.
     target
         A name that ends in ``.osm.pbf``; parts of the file lie beside it for a while.
     has_places
@@ -153,31 +88,38 @@ def write_sorted(
     EOFError, OSError, RuntimeError, zlib.error
         If the file cannot be read.
     """
-    found = set(_oddities(path)) if is_xml(path) else set()
-    has_places |= _ON_WAYS in found
-    deleted = _deleted(path) if _DELETED in found else _Ids()
-    survey = _survey(file, has_places=has_places, memory_bytes=memory_bytes)
-    numbers = _numbers(file) if survey.is_odd else None
-    with (
-        tempfile.TemporaryDirectory(dir=target.parent) as folder,
-        _writer(target) as writer,
-    ):
-        copy = _Copy(writer, numbers, deleted)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        found = oddities(path) if is_xml(path) else set()
+        if found & REFUSED:
+            plain = Path(folder) / "plain.osm"
+            write_plain(path, plain)
+            path, file, found = plain, osmium.io.File(str(plain), "osm"), oddities(plain)
+        has_places |= ON_WAYS in found
+        marked = deleted(path) if DELETED in found else IdSet()
+        survey = _survey(file, has_places=has_places, memory_bytes=memory_bytes)
+        numbers = _numbers(file) if survey.is_odd else None
         splitter = _Splitter(Path(folder), memory_bytes)
-        for part in splitter.parts(file, survey, has_places=has_places):
-            repeats = _Repeats()
-            _in_order(part).apply(repeats, simplify=False)
-            if repeats.second or numbers is not None or deleted:
-                draft = part.with_name(f"draft-{part.name}")
-                with _writer(draft) as draft_writer:
-                    _in_order(part).apply(draft_writer, simplify=False)
-                for item in _objects(draft, repeats.second):
-                    copy.add(item)
-                draft.unlink()
-            else:
-                _in_order(part).apply(writer, simplify=False)
-            part.unlink()
+        with _writer(target) as writer:
+            copy = _Copy(writer, numbers, marked)
+            for part in splitter.parts(file, survey, has_places=has_places):
+                _write_part(part, copy, writer)
     return None if numbers is None else {kind: numbers.ids(kind) for kind in OSM_TYPES}
+
+
+def _write_part(part: Path, copy: "_Copy", writer: Any) -> None:
+    """Write the objects of a part in order, and delete it."""
+    repeats = _Repeats()
+    _in_order(part).apply(repeats, simplify=False)
+    if repeats.second or copy.is_changed:
+        draft = part.with_name(f"draft-{part.name}")
+        with _writer(draft) as draft_writer:
+            _in_order(part).apply(draft_writer, simplify=False)
+        for item in _objects(draft, repeats.second):
+            copy.add(item)
+        draft.unlink()
+    else:
+        _in_order(part).apply(writer, simplify=False)
+    part.unlink()
 
 
 def _writer(path: Path, **options: Any) -> Any:
@@ -186,67 +128,9 @@ def _writer(path: Path, **options: Any) -> Any:
     return osmium.SimpleWriter(file, overwrite=True, **options)
 
 
-class _Ids:
-    """Unique ids by type in osmium's order: 0, -1, -2, and on, then 1, 2, and on; 8 bytes each."""
-
-    def __init__(self) -> None:
-        self._sorted = {kind: np.empty(0, np.uint64) for kind in OSM_TYPES}
-        self._new: dict[OsmType, array[int]] = {kind: array("Q") for kind in OSM_TYPES}
-
-    def __bool__(self) -> bool:
-        return any(len(self._new[kind]) or len(self._sorted[kind]) for kind in OSM_TYPES)
-
-    def add(self, kind: OsmType, osm_id: int) -> None:
-        """Add an id, known or not."""
-        new = self._new[kind]
-        new.append(-osm_id if osm_id <= 0 else _POSITIVE + osm_id)
-        if len(new) > max(_NEW_IDS, len(self._sorted[kind])):
-            self._settle(kind)
-
-    def number(self, kind: OsmType, osm_id: int) -> int:
-        """Return the place of an id among all of its type, from 1; 0 where it is not there."""
-        self._settle(kind)
-        key = -osm_id if osm_id <= 0 else _POSITIVE + osm_id
-        ids = self._sorted[kind].data
-        i = bisect_left(ids, key)
-        return i + 1 if i < len(ids) and ids[i] == key else 0
-
-    def ids(self, kind: OsmType) -> NDArray[np.int64]:
-        """Return the ids of a type, in order."""
-        self._settle(kind)
-        keys = self._sorted[kind]
-        num_negative = int(np.searchsorted(keys, _POSITIVE, side="right"))
-        found = (keys - np.uint64(_POSITIVE)).astype(np.int64)
-        found[:num_negative] = -keys[:num_negative].astype(np.int64)
-        return found
-
-    def _settle(self, kind: OsmType) -> None:
-        if self._new[kind]:
-            both = [self._sorted[kind], np.array(self._new[kind], np.uint64)]
-            self._sorted[kind] = np.unique(np.concatenate(both))
-            self._new[kind] = array("Q")
-
-
-def _deleted(path: Path) -> _Ids:
-    """Return the objects that an editor marked."""
-    found = _Ids()
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if attributes.get("action") == "delete" and name in OSM_TYPES:
-            with suppress(KeyError, ValueError, OverflowError):
-                found.add(name, int(attributes["id"]))
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = start
-    # what is no XML, osmium refuses in its own words
-    with suppress(expat.ExpatError), _unpacked(path) as file:
-        parser.ParseFile(file)
-    return found
-
-
-def _numbers(file: Any) -> _Ids:
+def _numbers(file: Any) -> IdSet:
     """Return all ids, also those that are only referred to."""
-    found = _Ids()
+    found = IdSet()
     for item in _stream(file):
         found.add(_SHORT[item.type_str()], item.id)
         if item.is_way():
@@ -468,10 +352,15 @@ def _objects(path: Path, second: Iterable[int]) -> Iterator[Any]:
 class _Copy:
     """Writes objects in order, with new numbers where ids are odd."""
 
-    def __init__(self, writer: Any, numbers: _Ids | None, deleted: _Ids) -> None:
+    def __init__(self, writer: Any, numbers: IdSet | None, deleted: IdSet) -> None:
         self._writer = writer
         self._numbers = numbers
         self._deleted = deleted
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is more than the objects in order."""
+        return self._numbers is not None or bool(self._deleted)
 
     def add(self, item: Any) -> None:
         """Write an object of osmium's, or an `_Object`."""

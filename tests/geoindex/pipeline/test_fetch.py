@@ -186,13 +186,7 @@ def geofabrik(server: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
 
 @pytest.mark.parametrize(
     "written",
-    [
-        "geofabrik:monaco",
-        "geofabrik:Monaco",
-        "GEOFABRIK: monaco",
-        "geofabrik:us/maryland",
-        "geofabrik:Maryland",
-    ],
+    [f"geofabrik:{name}" for name in ("monaco", "Monaco", " monaco", "us/maryland", "Maryland")],
 )
 def test_an_extract_is_found_by_id_or_name(geofabrik: Files, written: str) -> None:
     located = locate([Path(written)], RecordingReporter())

@@ -1,6 +1,7 @@
 """The tools, as the SDK's own client calls them: in this process, over HTTP and by stdio."""
 
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import geoindex
 from geoindex.api import Index
+from geoindex.filters.tag_filter_parser import parse_where
 from tests.geoindex.serve.conftest import HOSTILE_NAMES
 from tests.support.browser import serving
 
@@ -180,7 +182,10 @@ def test_resources(server: Any, index: Index, cafes: list[str]) -> None:
         return texts, templates.resource_templates
 
     (guide, manifest, entity), templates = with_client(server, read)
-    assert "amenity=cafe|bar" in guide
+    written = re.findall(r"'((?:amenity|!shop|name=)[^']*)'", guide)
+    assert len(written) >= 6
+    for text in written:
+        parse_where(text)
     assert json.loads(manifest)["num_entities"] == len(index.entities)
     assert json.loads(entity)["id"] == cafes[0]
     assert "geometry" not in json.loads(entity)

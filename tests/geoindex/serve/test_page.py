@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+import geoindex
 from tests.geoindex.serve.conftest import HOSTILE_NAMES
 from tests.support.browser import Watched, browsing, serving
+from tests.support.command import run
 
 PAGE = resources.files("geoindex.serve") / "page"
 Opener = Callable[..., Watched]
@@ -207,6 +210,34 @@ def test_a_link_brings_everything_back_and_files_are_written(
     page.wait_for_selector(".places")
     page.set_input_files("input[type=file]", path)
     page.wait_for_selector(".tray .chip.like")
+
+
+@web
+def test_copied_command_and_python_answer_the_same(
+    watched: Watched, town: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(town.parent)
+    index = geoindex.open(town)
+    name = index.query(tags="amenity=cafe", where="name=Cafe*", k=1).ids[0]
+    query = {
+        "like": [name], "unlike": [index.query(tags="amenity=bank", k=1).ids[0]],
+        "where": "name=*", "bbox": [24.93, 60.16, 24.95, 60.19], "not_within": "50m", "k": 7,
+    }  # fmt: skip
+    hits = index.query(geoindex.Query.from_dict(query))
+    assert len(hits) == 7
+    watched.open()
+    command, script = watched.page.evaluate(
+        "([path, query]) => import('/page/words.js').then((m) => "
+        "[m.asCommand(path, query, ''), m.asPython(path, query, '')])",
+        ["town.geoindex", query],
+    )
+    program, *arguments = shlex.split(command)
+    assert program == "geoindex"
+    printed = json.loads(run(*arguments, "-f", "json").stdout)
+    assert [hit["feature_id"] for hit in printed["hits"]] == hits.ids
+    found: dict[str, geoindex.Hits] = {}
+    exec(script, found)  # noqa: S102 - what a user would run
+    assert found["hits"].ids == hits.ids
 
 
 @web
