@@ -1,61 +1,88 @@
-"""Measure which vectors find entities of the same kind in other places, when kinds are hidden.
+"""Judge runs of scripts/train_relational.py by what they find, beside untrained vectors.
 
-    python bench/relational_judge.py PLACES RUN [RUN ...] --places monaco helsinki ...
+    python bench/relational_judge.py RUN [RUN ...] --indexes MONACO.geoindex HELSINKI.geoindex ...
 
-A tenth of the entities of each place lose all their tags; the rest stay as they are. Each of those
-whose kind is neither rare nor everywhere asks for the ten nearest by cosine, among
-
-  hidden   those of the other places that lost their tags too,
-  visible  those of the other places that did not.
-
-Printed is the part of the ten that are of its kind, averaged over queries, then over places; and
-over kinds ("macro"). Rows: what of an entity cannot be hidden (geometry, degrees), the trunk and
-the latent of each run, and the same of random weights.
+The questions are those of `geoindex evaluate --search`; rows are the trunk (``own``) and the latent
+(``context``) of each run, those of random weights of the same shape, and other methods by name.
+Vectors of a row are centred by one mean, of the map with nothing hidden.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from cli.progress import ConsoleReporter
 from encoder.relational.config import RelationalConfig
 from encoder.relational.model import RelationalNet
 from encoder.relational.vocabulary import Vocabulary
-from geoindex.features.kinds import MAIN_KEYS
+from encoder.tags.table import TagTable
+from geoindex.evaluation.map_view import MapView
+from geoindex.evaluation.search_judge import SearchJudge
+from geoindex.evaluation.search_judge.run import judge_search
+from geoindex.index import IndexReader
 from trainer.relational.batches import Chunk, ReadPlace, make_batch
-from trainer.relational.masks import MaskConfig
-from trainer.relational.places import Place
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-_HIDDEN = MaskConfig(whole=0.1, box=0, half=0, key=0)
-_K = 10
-_FEWEST = 5  # of a kind, in a place
-_MOST_QUERIES = 40  # of a kind, in a place
-_LATER = len(MAIN_KEYS)
+from trainer.relational.places import Place, write_place
 
 
-def kinds_of(place: Place) -> NDArray[np.object_]:
-    """Return the kind of each entity, as `geoindex.features.kinds.kind_of`."""
-    rank_of = {key: i for i, key in enumerate(MAIN_KEYS)}
-    rank = np.full(len(place.tags), 2 * _LATER, np.int64)
-    for i, tag in enumerate(place.tags):
-        key, _, value = tag.partition("=")
-        if key in rank_of and value != "no":
-            rank[i] = rank_of[key] + _LATER * (value == "yes")
-    codes = np.asarray(place.tag_codes)
-    best = np.minimum.reduceat(rank[codes] * (1 << 32) + codes, place.tag_offsets[:-1])
-    return np.array(place.tags, object)[best & ((1 << 32) - 1)]
+class RunMethod:
+    """A run, or random weights of its shape, as a method of an evaluation."""
+
+    focuses = ("own", "context")
+
+    def __init__(
+        self, name: str, net: RelationalNet, vocabulary: Vocabulary, places: list[Place]
+    ) -> None:
+        self.name, self.title, self._net = name, f"{name}: trunk, latent", net
+        self.fingerprint = str(sum(float(w.double().sum()) for w in net.parameters()))
+        self._vocabulary, self._places = vocabulary, places
+        self._made: tuple[str, dict[str, NDArray[np.float32]]] = ("", {})
+
+    def fit(self, view: MapView) -> "RunMethod":
+        """Measure the mean vectors of the whole map."""
+        self._means = {name: made.mean(axis=0) for name, made in self._vectors(view).items()}
+        return self
+
+    def entity_vectors(
+        self, view: MapView, rows: NDArray[np.int64], *, focus: str
+    ) -> NDArray[np.float32]:
+        """Return trunks or latents, shape ``(k, width)``."""
+        return (self._vectors(view)[focus] - self._means[focus])[rows]
+
+    def cell_vectors(self, view: MapView) -> NDArray[np.float32]:
+        """Return none: runs of entities alone."""
+        return np.zeros((len(view.cell_ids), 0), np.float32)
+
+    def _vectors(self, view: MapView) -> dict[str, NDArray[np.float32]]:
+        if self._made[0] == view.fingerprint:
+            return self._made[1]
+        parts = []
+        for number, place in enumerate(self._places):
+            rows = np.flatnonzero(view.place == number)
+            # the place with the tags of the view: codes point to the tags of the whole map
+            sizes = np.diff(view.offsets)[rows]
+            seen = replace(
+                place,
+                tag_codes=view.codes[view.offsets[rows[0]] : view.offsets[rows[-1] + 1]],
+                tag_offsets=np.append(0, np.cumsum(sizes)),
+            )
+            vars(seen)["tags"] = list(view.unique)
+            read = ReadPlace(seen, self._vocabulary)
+            whole = [Chunk(0, 0, len(seen))]
+            batch = make_batch([read], whole, None, np.random.default_rng(0))
+            parts.append(self._net.embed(batch.inputs, batch.graph))
+        own, latent = (np.concatenate([part[i].numpy() for part in parts]) for i in (0, 1))
+        self._made = (view.fingerprint, {"own": own, "context": latent})
+        return self._made[1]
 
 
 def load(run: Path) -> tuple[RelationalNet, Vocabulary]:
@@ -67,85 +94,50 @@ def load(run: Path) -> tuple[RelationalNet, Vocabulary]:
     return net, Vocabulary(settings["tokens"], np.array(settings["shares"], np.float32))
 
 
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows of unit length."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-
-
-def precision(
-    vectors: list[NDArray[np.float32]],
-    kinds: list[NDArray[np.object_]],
-    hidden: list[NDArray[np.bool_]],
-    *,
-    among_hidden: bool,
-) -> tuple[float, float]:
-    """Return precision at ten, by places and by kinds."""
-    centre = np.concatenate(vectors).mean(axis=0)
-    vectors = [unit(part - centre) for part in vectors]
-    random = np.random.default_rng(0)
-    by_place, by_kind = [], {}
-    for i, (mine, is_hidden) in enumerate(zip(vectors, hidden, strict=True)):
-        others = [j for j in range(len(vectors)) if j != i]
-        picked = [hidden[j] if among_hidden else ~hidden[j] for j in others]
-        theirs = np.concatenate([vectors[j][p] for j, p in zip(others, picked, strict=True)])
-        their_kinds = np.concatenate([kinds[j][p] for j, p in zip(others, picked, strict=True)])
-        known, counts = np.unique(their_kinds.astype(str), return_counts=True)
-        common = set(known[counts >= _K].tolist())
-        hits = []
-        for kind in sorted(set(kinds[i][is_hidden].tolist()) & common):
-            rows = np.flatnonzero(is_hidden & (kinds[i] == kind))
-            if len(rows) < _FEWEST or kind.endswith("=yes"):
-                continue
-            rows = random.permutation(rows)[:_MOST_QUERIES]
-            near = np.argpartition(-(mine[rows] @ theirs.T), _K, axis=1)[:, :_K]
-            found = (their_kinds[near] == kind).mean(axis=1)
-            hits += found.tolist()
-            by_kind.setdefault(kind, []).extend(found.tolist())
-        if hits:
-            by_place.append(np.mean(hits))
-    return float(np.mean(by_place)), float(np.mean([np.mean(found) for found in by_kind.values()]))
+def places_of(indexes: list[IndexReader], judge: SearchJudge, folder: Path) -> list[Place]:
+    """Return the maps as training reads them, tags as the judge numbers them."""
+    table = TagTable()
+    unique = list(judge.view.unique)
+    vectors, weights = table.vectors(unique).astype(np.float16), table.weights(unique)
+    found = []
+    for index in indexes:
+        write_place(folder / index.path.name, index.entities.table, table)
+        place = Place.open(folder / index.path.name)
+        found.append(replace(place, tag_vectors=vectors, tag_weights=weights))
+    return found
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--places", nargs="+", required=True, help="beginnings of names")
+    parser.add_argument("--indexes", type=Path, nargs="+", required=True)
+    parser.add_argument("--methods", nargs="*", default=["tagpool"], help="beside the runs")
+    parser.add_argument("--measures", nargs="+")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="a JSON file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = [Place.open(path) for path in sorted(options.folder.iterdir())
-             if path.name.startswith(tuple(options.places))]  # fmt: skip
-    kinds = [kinds_of(place) for place in found]
-    rows: dict[str, list[NDArray[np.float32]]] = {}
-    for run in options.runs:
-        net, vocabulary = load(run)
-        torch.manual_seed(1)
-        nets = {run.name: net, "random": RelationalNet(net.config)}
-        hidden = []
-        for place in found:
-            read = ReadPlace(place, vocabulary)
-            whole = [Chunk(0, 0, len(place))]
-            batch = make_batch([read], whole, _HIDDEN, np.random.default_rng(0))
-            is_hidden = np.zeros(len(place), bool)
-            is_hidden[batch.masked.numpy()] = True
-            hidden.append(is_hidden)
-            inputs = batch.inputs
-            alone = torch.cat((inputs.geometry, inputs.degrees), dim=1).numpy()
+    indexes = [IndexReader(path) for path in options.indexes]
+    judge = SearchJudge.of_tables(
+        {index.path.name: index.entities.table for index in indexes},
+        measures=options.measures,
+        seeds=options.seeds,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        places = places_of(indexes, judge, Path(folder))
+        methods = list(options.methods)
+        for run in options.runs:
+            net, vocabulary = load(run)
             if run is options.runs[0]:
-                rows.setdefault("geometry, degrees", []).append(alone)
-            for name, each in nets.items():
-                if name == "random" and run is not options.runs[0]:
-                    continue
-                own, latent = each.embed(inputs, batch.graph)
-                rows.setdefault(f"{name} o", []).append(own.numpy())
-                rows.setdefault(f"{name} z", []).append(latent.numpy())
-    print(f"{len(found)} places, {sum(map(len, found)):,} entities")
-    print(f"{'vector':<24}{'hidden':>8}{'macro':>8}{'visible':>9}{'macro':>8}")
-    for name, vectors in rows.items():
-        one = precision(vectors, kinds, hidden, among_hidden=True)
-        other = precision(vectors, kinds, hidden, among_hidden=False)
-        print(f"{name:<24}{one[0]:>8.3f}{one[1]:>8.3f}{other[0]:>9.3f}{other[1]:>8.3f}")
+                torch.manual_seed(1)
+                random = RelationalNet(net.config)
+                methods.append(RunMethod("random", random, vocabulary, places))
+            methods.append(RunMethod(run.name, net, vocabulary, places))
+        results = judge_search(judge, methods=methods, reporter=ConsoleReporter())
+    print(results.markdown())
+    if options.output:
+        results.write(options.output)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 1
 import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,6 @@ app = typer.Typer(
     help="Find places that are alike: a map becomes an index, and the index answers.",
     epilog="Example: geoindex build monaco.osm.pbf -o monaco.geoindex",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -35,8 +35,32 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _verbose(level: int) -> None:
+    """Log what is done, with times, on stderr."""
+    if level:
+        import logging
+
+        logging.basicConfig(
+            stream=sys.stderr,
+            format="%(asctime)s %(name)s: %(message)s",
+            level=logging.WARNING,
+        )
+        logging.getLogger("geoindex").setLevel(logging.INFO if level == 1 else logging.DEBUG)
+
+
 @app.callback()
 def root(
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            callback=_verbose,
+            show_default=False,
+            help="Log what is done, before the verb: geoindex -v query ...; -vv for more.",
+        ),
+    ] = 0,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -46,10 +70,25 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import build, check, evaluate, export, index, info, knn, query, similar, train
-
-    for module in (build, index, query, similar, knn, evaluate, train, export, info, check):
-        module.register(app)
+    # in the order of the help
+    for name in (
+        "build",
+        "demo",
+        "index",
+        "find",
+        "query",
+        "similar",
+        "guess",
+        "knn",
+        "evaluate",
+        "train",
+        "export",
+        "info",
+        "check",
+        "serve",
+        "mcp",
+    ):
+        import_module(f"cli.{name}").register(app)
 
 
 _add_commands()

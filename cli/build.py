@@ -59,7 +59,7 @@ def build(
     encoder: Annotated[
         str,
         typer.Option(
-            metavar="default|geojepa|tagpool|tagpool:MODEL|DIR",
+            metavar="default|relational|geojepa|tagpool|tagpool:MODEL|DIR",
             help="What makes the vectors; MODEL is a text model that reads the tags, DIR a folder "
             "that geoindex train made.",
             envvar="GEOINDEX_ENCODER",
@@ -118,13 +118,14 @@ def build(
         typer.Option(metavar="TEXT", help="Whom to credit. [default: as the sources name it]"),
     ] = None,
     vector_dtype: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="float32|float16",
-            help="Numbers of stored vectors: float16 takes half the room, and says what it costs.",
+            help="Numbers of stored vectors: float16 takes half the room, and says what it costs. "
+            "[default: float16 of the default encoder]",
             envvar="GEOINDEX_VECTOR_DTYPE",
         ),
-    ] = "float32",
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")

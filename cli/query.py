@@ -5,25 +5,28 @@ those of the run: which indexes, how many queries, where the hits go.
 """
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.grouped import GroupedCommand
 from cli.output import FormatName, choose_format, write_hits
 from cli.params import Config, IndexPath, Overwrite, Quiet, parsed
 from cli.progress import ConsoleReporter
 from geoindex.filters.base import Option
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.query import OPTIONS, ExampleOptions, RankingOptions
 
 if TYPE_CHECKING:
     from geoindex.queries.hits import Hits
     from geoindex.queries.query import Query
 
-OwnWeight = Annotated[
-    float, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help, show_default=True)
-]
+OwnWeight = Annotated[float | None, typer.Option(metavar="0..1", help=OPTIONS["own_weight"].help)]
 _TARGET = "target"
+# the headings of the help
+_EXAMPLE, _WHERE, _FILTERS, _RANKING, _OUTPUT = "Example", "Where", "Filters", "Ranking", "Output"
+_PLACES = frozenset(("bbox", "within", "in_area", "near", "radius", "in_cell", "not_within"))
 # the options that were called otherwise before: still read, no longer shown
 _ALIASES = {option.alias: name for name, option in OPTIONS.items() if option.alias}
 _ALIASES |= {"among": _TARGET}
@@ -31,20 +34,34 @@ _ALIASES |= {"among": _TARGET}
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command(epilog="Example: geoindex query monaco.geoindex --like way/4097656 -k 5")(query)
+    app.command(
+        cls=GroupedCommand,
+        epilog="Example: geoindex query monaco.geoindex --like 'oceanographic museum' -k 5",
+    )(query)
 
 
 def _run(
     context: typer.Context,
     index: IndexPath,
+    examples: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXAMPLE]...", help="The same as --like."),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A table of queries, a row each: CSV, Parquet, JSON Lines."
+            metavar="FILE",
+            help="A table of queries, a row each: CSV, Parquet, JSON Lines.",
+            rich_help_panel=_EXAMPLE,
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where a query of a table cannot be answered.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail where a query of a table cannot be answered.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = False,
     target: Annotated[
         list[Path] | None,
@@ -52,16 +69,22 @@ def _run(
             metavar="INDEX",
             help="Search this index, of the same encoder, instead. Repeatable: ranked together. "
             "Filters apply to it.",
+            rich_help_panel=_WHERE,
         ),
     ] = None,
     backend: Annotated[
         str,
         typer.Option(
-            metavar="auto|exact|faiss|lance", help="Who searches; exact is always certain."
+            metavar="auto|exact|faiss|lance",
+            help="Who searches; exact is always certain.",
+            rich_help_panel=_RANKING,
         ),
     ] = "auto",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each is similar, exactly.")
+        bool,
+        typer.Option(
+            "--explain", help="Say why each is similar, exactly.", rich_help_panel=_OUTPUT
+        ),
     ] = False,
     query_file: Annotated[
         Path | None,
@@ -70,25 +93,47 @@ def _run(
             metavar="FILE",
             help="Run what --save-query kept, or the query of saved answers (-f json); other "
             "options replace its own.",
+            rich_help_panel=_EXAMPLE,
         ),
     ] = None,
     save_query: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the query, as JSON.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the query, as JSON.", rich_help_panel=_OUTPUT),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write the hits as a page with pictures too."),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write the hits as a page with a map and pictures too.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     imagery: Annotated[
         str | None,
         typer.Option(
-            "--imagery", metavar="SRC", help="Of --html: where chips are. [default: the build's]"
+            "--imagery",
+            metavar="SRC",
+            help="Of --html: where chips are. [default: the build's]",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
-    form: Annotated[FormatName | None, typer.Option("--format", "-f", help="How to write.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as -f json.")] = False,
+    form: Annotated[
+        FormatName | None,
+        typer.Option("--format", "-f", help="How to write.", rich_help_panel=_OUTPUT),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The same as -f json.", rich_help_panel=_OUTPUT)
+    ] = False,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; - is stdout.",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = "-",
     overwrite: Overwrite = False,
     config: Config = None,  # noqa: ARG001 - its callback sets the defaults
@@ -100,7 +145,7 @@ def _run(
     if html is not None and target is not None and len(target) > 1:
         msg = "--html shows the pictures of one index; give one --target, or leave --html out"
         raise typer.BadParameter(msg)
-    options = _options(context, given, is_saved=query_file is not None)
+    options = _options(context, given, examples or (), is_saved=query_file is not None)
     chosen = choose_format(FormatName.json if as_json else form, output)
     talk = ConsoleReporter(quiet=quiet)
     where: dict[str, Any] = {"target": target or None, "backend": backend}
@@ -117,14 +162,23 @@ def _run(
     if explain:
         hits = hits.explain()
     write_hits(hits, chosen, output, overwrite=overwrite)
+    if output != "-":
+        talk.say(f"wrote {output}: {len(hits):,} hits")
     if html is not None:
-        from geoindex.report.hits_page import write_page
-
-        searched = _open(target[0] if target else index)
-        for note in write_page(hits, searched, html, imagery=imagery, overwrite=overwrite):
-            talk.say(note)
+        page = {"imagery": imagery, "overwrite": overwrite}
+        _write_page(hits, _open(target[0] if target else index), html, talk, **page)
     if batch is None:
-        _say_few(talk, hits, int(hits.query["k"]))
+        _say_last(talk, hits, int(hits.query["k"]))
+
+
+def _write_page(
+    hits: "Hits", searched: Any, html: Path, talk: ConsoleReporter, **options: Any
+) -> None:
+    from geoindex.report.hits_page import write_page
+
+    for note in write_page(hits, searched, html, **options):
+        talk.say(note)
+    talk.say(f"wrote {html}: {len(hits):,} hits")
 
 
 def query(**given: Any) -> None:
@@ -139,15 +193,16 @@ def query(**given: Any) -> None:
 def _parameter(name: str, option: Option, *, is_alias: bool = False) -> inspect.Parameter:
     """Return an option of a query as a parameter that typer reads."""
     flags = [f"--{name.replace('_', '-')}"]
-    flags = ["-k", *flags] if name == "k" else flags
+    flags = ["-k", *flags, "-n", "--limit"] if name == "k" else flags
     settings: dict[str, Any] = {"help": option.help, "metavar": option.metavar}
+    settings["rich_help_panel"] = _panel(name)
     kind: Any = option.cli_type
     if option.is_parsed_early:
         kind, settings["parser"] = Any, parsed(option.parse)
     elif option.default is None:
         kind = kind | None
     if kind is int:
-        settings["min"] = 1
+        settings["min"] = int(option.default > 0)
     if is_alias:
         settings["hidden"] = True
     return inspect.Parameter(
@@ -156,6 +211,15 @@ def _parameter(name: str, option: Option, *, is_alias: bool = False) -> inspect.
         default=option.default,
         annotation=Annotated[kind, typer.Option(*flags, **settings)],
     )
+
+
+def _panel(name: str) -> str:
+    """Return the heading of the help under which an option of a query stands."""
+    if name in ExampleOptions.__annotations__:
+        return _EXAMPLE
+    if name in RankingOptions.__annotations__:
+        return _RANKING
+    return _WHERE if name in _PLACES else _FILTERS
 
 
 def _signature() -> inspect.Signature:
@@ -172,7 +236,7 @@ def _signature() -> inspect.Signature:
         "among", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=among
     )
     ordered = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in run]
-    return inspect.Signature([*ordered[:2], *of_query.values(), *ordered[2:]])
+    return inspect.Signature([*ordered[:3], *of_query.values(), *ordered[3:]])
 
 
 query.__signature__ = _signature()  # type: ignore[attr-defined]
@@ -181,7 +245,9 @@ query.__annotations__ = {
 }
 
 
-def _options(context: typer.Context, given: dict[str, Any], *, is_saved: bool) -> dict[str, Any]:
+def _options(
+    context: typer.Context, given: dict[str, Any], examples: Sequence[str], *, is_saved: bool
+) -> dict[str, Any]:
     """Return the options of the query that were given, by the names of Python."""
     # settings of a file do not replace what a saved query says
     unsaid = {"DEFAULT", *(["DEFAULT_MAP"] if is_saved else [])}
@@ -190,6 +256,8 @@ def _options(context: typer.Context, given: dict[str, Any], *, is_saved: bool) -
         source = context.get_parameter_source(name)
         if name != "among" and source is not None and source.name not in unsaid:
             found[_ALIASES.get(name, name)] = value
+    if examples:
+        found["like"] = [*examples, *(found.get("like") or ())]
     return found
 
 
@@ -206,7 +274,10 @@ def _refuse_with_batch(others: dict[str, Any]) -> None:
             raise typer.BadParameter(msg)
 
 
-def _say_few(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
+def _say_last(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
+    for each in hits.suggested:
+        about = f" ({each['kind']}) {each['name'] or ''}" if "kind" in each else ""
+        talk.say(f"label next: {each['id']}{about}".rstrip())
     if not hits.num_passing:
         talk.say("nothing passes the filters; 0 hits")
     elif not len(hits):

@@ -5,7 +5,7 @@
     GeoindexError                 1
     ├── UsageError                2   (also a ValueError)
     │   ├── InvalidIdError
-    │   ├── AmbiguousNameError        several entities have the name
+    │   ├── AmbiguousNameError        a name fits several places
     │   ├── InvalidPlaceError         bbox, point, polygon, radius
     │   ├── InvalidWhereError
     │   ├── InvalidResolutionError
@@ -21,6 +21,9 @@
 Every message says what came, what was wanted, and one value that works. `code` names the fault for
 programs; messages may change, codes do not.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class GeoindexError(Exception):
@@ -44,9 +47,19 @@ class InvalidIdError(UsageError):
 
 
 class AmbiguousNameError(UsageError):
-    """A name that several entities have; the message lists them."""
+    """A name that fits several places, none clearly best; the message lists them.
+
+    Attributes
+    ----------
+    candidates
+        Those that the message lists: `geoindex.lookup.find.Candidate`.
+    """
 
     code = "ambiguous_name"
+
+    def __init__(self, message: str, candidates: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
 
 
 class InvalidPlaceError(UsageError):

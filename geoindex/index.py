@@ -5,7 +5,7 @@ index that was cut is noticed, not searched, and of one whose tables were change
 the search files are made anew by `geoindex.open`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +23,7 @@ from geoindex.storage.consistency import find_sidecar
 from geoindex.storage.filesystem import identity, map_matrix
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.storage.manifest import Manifest, read_manifest
+from geoindex.storage.name_index import NameIndex
 from geoindex.storage.row_store import Rows
 from geoindex.storage.tag_index import TagIndex
 from geoindex.storage.zone_map import ZoneMap
@@ -93,6 +94,11 @@ class IndexReader:
         """Which rows have which tags."""
         return self._mapped(lambda: TagIndex(self.files))
 
+    @cached_property
+    def name_index(self) -> NameIndex:
+        """Which names have which words."""
+        return self._mapped(lambda: NameIndex(self.files))
+
     def _open_rows(self, table: str) -> Rows:
         return self._mapped(lambda: Rows(self.files.rows(table)))
 
@@ -130,8 +136,9 @@ class IndexReader:
         table
             ``"entities"`` or ``"cells"``.
         focus
-            ``"context"``: the entity in its surroundings; ``"own"``: the entity alone. Cells have
-            one vector.
+            ``"context"``: the entity in its surroundings; ``"own"``: the entity alone, which of
+            an encoder that gives entities one vector are the first of its columns. Cells have one
+            vector.
 
         Returns
         -------
@@ -146,10 +153,18 @@ class IndexReader:
         IndexDamagedError
             If the file cannot be read, or is of another shape.
         """
-        name = _VECTOR_FILES[check_focus(focus)] if check_table(table) == ENTITIES else "embedding"
+        if check_table(table) == ENTITIES and check_focus(focus) == "own" and self.focus_columns:
+            return self.vectors(table)[:, self.focus_columns["own"]]
+        name = _VECTOR_FILES[focus] if table == ENTITIES else "embedding"
         if (table, name) not in self._matrices:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
+
+    @property
+    def focus_columns(self) -> Mapping[str, slice]:
+        """Columns of ``"own"`` and ``"context"`` where entities have one vector; else empty."""
+        found = self.manifest.encoder.get("focus_columns", {})
+        return {name: slice(*at) for name, at in found.items()}
 
     def zones(self, table: str) -> ZoneMap:
         """Return the points of a table's rows, in blocks; see `geoindex.storage.zone_map`."""

@@ -32,6 +32,18 @@ def point(value: PointLike, name: str) -> "LonLat":
     return check_point(lon, lat)
 
 
+def place(value: PointLike, name: str) -> "LonLat | str":
+    """Return a point as `point` does, or a name of a place: a text with a letter in it."""
+    if isinstance(value, str) and any(letter.isalpha() for letter in value):
+        return value.strip()
+    return point(value, name)
+
+
+def place_plain(value: "LonLat | str") -> Any:
+    """Return a point as a list, a name as it is."""
+    return value if isinstance(value, str) else list(value)
+
+
 def bbox(value: BBoxLike) -> "BBox":
     """Return a box given as ``"W,S,E,N"`` or four numbers."""
     from geoindex.geo.distance import BBox, parse_bbox
@@ -50,6 +62,9 @@ def cell(value: CellLike) -> int:
 
     if isinstance(value, str):
         return parse_cell(value)
+    if isinstance(value, float):
+        # of a column with gaps
+        return parse_cell(repr(float(value)))
     try:
         return parse_cell(f"{operator.index(value):x}")
     except (TypeError, InvalidIdError) as error:

@@ -63,9 +63,13 @@ def _check_near(given: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _near(selection: "Selection", point: Any) -> None:
+def _near(selection: "Selection", near: Any) -> None:
+    from geoindex.lookup.places import point_of
     from geoindex.storage.zone_map import InRadius
 
+    point, note = point_of(selection.index, near)
+    if note is not None:
+        selection.note(note)
     selection.keep_inside(InRadius(point, selection.given["radius"]))
 
 
@@ -179,7 +183,8 @@ class FilterOptions(TypedDict, total=False):
         Only in this area of the index: an area by id or name, or the smallest administrative area
         that an id, a name or ``"LON,LAT"`` lies in; see `geoindex.lookup.places`.
     near, radius
-        At most this far from a point, metres or ``"1.5km"``; both or neither.
+        At most this far from a point or from what has a name or an id, metres or ``"1.5km"``; both
+        or neither.
     in_cell
         An H3 cell of the index's resolution or coarser.
     not_within
@@ -244,10 +249,10 @@ class FilterOptions(TypedDict, total=False):
     near: Annotated[
         PointLike | None,
         Filter(
-            help="Only near this point (--radius).",
-            metavar="LON,LAT",
-            parse=lambda value: coerce.point(value, "near"),
-            plain=list,
+            help="Only near this point, or what has this name (--radius).",
+            metavar="LON,LAT|NAME",
+            parse=lambda value: coerce.place(value, "near"),
+            plain=coerce.place_plain,
             is_parsed_early=True,
             check=_check_near,
             apply=_near,

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from geoindex.errors import AmbiguousNameError, NotInIndexError, UsageError
+from geoindex.errors import InvalidIdError, NotInIndexError, UsageError
 from geoindex.features.ids import CellId
 from geoindex.geo.antimeridian import close_to, cut
 from geoindex.geo.distance import LonLat, distances_m, haversine_m
 from geoindex.geo.h3 import format_cell
 from geoindex.index import IndexReader
-from geoindex.lookup.names import row_named, rows_named
+from geoindex.lookup.find import clear_first, places_named
+from geoindex.lookup.names import is_like_an_id, row_named, taken
 from geoindex.lookup.reference import parse_place
 
 _BOUNDARY = "boundary=administrative"
@@ -70,16 +71,38 @@ def place_named(index: IndexReader, text: str) -> tuple[Any, str]:
     return _town_at(index, point, text)
 
 
+def point_of(index: IndexReader, place: LonLat | str) -> tuple[LonLat, str | None]:
+    """Return a point as it is, or that of an entity by its id or name, and what to say of it.
+
+    Raises
+    ------
+    NotInIndexError, AmbiguousNameError
+        As `geoindex.lookup.names.row_named`.
+    """
+    if not isinstance(place, str):
+        return place, None
+    row, note = row_named(index, place)
+    column = index.entities.column
+    return LonLat(float(column("lon")[row]), float(column("lat")[row])), note
+
+
 def _row(index: IndexReader, text: str) -> int:
+    """Return the row of an id, or of the area that a name means; of what is none, of the thing."""
     try:
-        return row_named(index, text)[0]
-    except AmbiguousNameError:
-        areas = [row for row in rows_named(index, text).tolist() if _is_area(_geometry(index, row))]
-        bounds = [row for row in areas if _kind(index, row) == _BOUNDARY]
-        for found in (bounds, areas):
-            if len(found) == 1:
-                return found[0]
-        raise
+        return index.row_of(text)
+    except InvalidIdError:
+        if is_like_an_id(text):
+            raise
+    places = places_named(index, text)
+    rows = np.unique([row for place in places for row in place.rows]).astype(np.int64)
+    is_area = np.array([_is_area(_geometry(index, row)) for row in rows.tolist()], np.bool_)
+    areas = rows[is_area]
+    bounds = areas[np.array([_kind(index, row) == _BOUNDARY for row in areas.tolist()], np.bool_)]
+    for some in (bounds, areas):
+        found = clear_first(places_named(index, text, among=some)) if some.size else None
+        if found is not None and found.is_whole:
+            return found.rows[0]
+    return taken(index, text, places)[0]
 
 
 def _town_at(index: IndexReader, point: LonLat, text: str) -> tuple[Any, str]:
@@ -200,6 +223,20 @@ def _away_m(geometries: NDArray[np.object_], point: LonLat) -> NDArray[np.float6
     return distances_m(lon, np.clip(lat, -90, 90), point)
 
 
+def swapped_text(index: IndexReader, point: LonLat) -> str:
+    """Return a question where a point lies off the map but, LAT,LON turned round, on it."""
+    column = index.entities.column
+    west, east = float(column("lon").min()), float(column("lon").max())
+    south, north = float(column("lat").min()), float(column("lat").max())
+
+    def is_on_map(lon: float, lat: float) -> bool:
+        return west <= lon <= east and south <= lat <= north
+
+    if is_on_map(*point) or not is_on_map(point.lat, point.lon):
+        return ""
+    return f"; longitude comes first: did you mean {point.lat},{point.lon}?"
+
+
 def _nothing_text(index: IndexReader, point: LonLat) -> str:
     rows = index.entities
     nearest = int(np.argmin(haversine_m(rows.column("lon"), rows.column("lat"), point)))
@@ -209,5 +246,5 @@ def _nothing_text(index: IndexReader, point: LonLat) -> str:
     return (
         f"nothing of {index.path} lies within {AT_REACH_M:.0f} m of {point}; the nearest point of "
         f"an entity is {away} away, at {found['lon']:.5f},{found['lat']:.5f}: "
-        f"{found['feature_id']} ({found['kind']})"
+        f"{found['feature_id']} ({found['kind']}){swapped_text(index, point)}"
     )

@@ -34,13 +34,18 @@ from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
 from geoindex.pipeline.fetch import Located, locate
-from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request, check_vector_dtype
+from geoindex.pipeline.plan import (
+    DEFAULT_RESOLUTION,
+    check_request,
+    check_vector_dtype,
+    vector_dtype_of,
+)
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, write_sidecar
 from geoindex.pipeline.sort import order_rows
 from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
-from geoindex.search.ann_records import VECTORS
+from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
 from geoindex.storage.filesystem import (
@@ -88,7 +93,7 @@ def build_index(
     imagery: ImageryRequest | None = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = DTYPES[0],
+    vector_dtype: str | None = None,
     mapping: TagMapping | None = None,
     overwrite: bool = False,
     strict: bool = False,
@@ -117,7 +122,8 @@ def build_index(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
-        large; what that costs is measured.
+        large; what that costs is measured. By default float16 of an encoder that gives entities
+        one vector, else float32.
     mapping
         What makes tags of the columns of GeoParquet; `geoindex.features.tag_mapping.read_mapping`.
     strict
@@ -185,11 +191,12 @@ def _build(
     kind: str,
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
-    vector_dtype: str,
+    vector_dtype: str | None,
     mapping: TagMapping | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
+    vector_dtype = vector_dtype or vector_dtype_of(encoder)
     staged = stage_sources(
         sources.paths,
         workspace,
@@ -300,12 +307,11 @@ def _column(files: SearchFiles, name: str) -> NDArray[Any]:
 def _write_tables(
     index: Path, files: SearchFiles, encoder: "Embedder", dtype: str, reporter: Reporter
 ) -> None:
-    columns = {
-        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
-        CELLS: {"embedding": "embedding"},
-    }
+    columns: dict[str, dict[str, str]] = {ENTITIES: {}, CELLS: {}}
+    for table, name in held_vectors(files):
+        columns[table][TABLE_COLUMNS[name]] = name
     schemas = {
-        ENTITIES: entity_schema(encoder.dim, dtype),
+        ENTITIES: entity_schema(encoder.dim, dtype, columns=list(columns[ENTITIES])),
         CELLS: cell_schema(encoder.region_dim, dtype),
     }
     with reporter.stage("tables", None):

@@ -4,8 +4,9 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from encoder.protocol import RelationEmbedder
 from geoindex.geo.distance import BBox
 from geoindex.pipeline.read import Staged
 from geoindex.pipeline.sidecar import counts_of
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 # counted on the way, but kept
 _MENDED = ("repaired", "unmapped_value")
+
+
+def _focus_columns(encoder: "Embedder") -> dict[str, Any]:
+    if not isinstance(encoder, RelationEmbedder):
+        return {}
+    columns = encoder.focus_columns.items()
+    return {"focus_columns": {name: [at.start, at.stop] for name, at in columns}}
 
 
 def build_record(
@@ -43,6 +51,7 @@ def build_record(
             "fingerprint": encoder.fingerprint,
             "dim": encoder.dim,
             "region_dim": encoder.region_dim,
+            **_focus_columns(encoder),
         },
         counts=counts_of(files, resolutions),
         skipped=dict(sorted(left_out.items())),

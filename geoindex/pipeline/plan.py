@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from encoder.protocol import RelationEmbedder
 from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
 from geoindex.features.tag_mapping import TagMapping
@@ -16,6 +17,7 @@ from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
 
 if TYPE_CHECKING:
+    from encoder.protocol import Embedder
     from geoindex.imagery.request import ImageryRequest
 
 DEFAULT_RESOLUTION = 9
@@ -106,18 +108,16 @@ def check_resolutions(resolutions: Sequence[int]) -> list[int]:
     return sorted({check_resolution(resolution) for resolution in resolutions})
 
 
-def check_vector_dtype(dtype: str) -> str:
-    """Return the type of the numbers of stored vectors, if vectors may be stored so.
-
-    Raises
-    ------
-    UsageError
-        If they may not.
-    """
-    if dtype not in DTYPES:
+def check_vector_dtype(dtype: str | None) -> None:
+    """Raise a `UsageError` if vectors cannot be stored so; None leaves it to `vector_dtype_of`."""
+    if dtype is not None and dtype not in DTYPES:
         msg = f"no vector dtype {dtype!r}; want one of {', '.join(DTYPES)}. Example: float16"
         raise UsageError(msg)
-    return dtype
+
+
+def vector_dtype_of(encoder: "Embedder") -> str:
+    """Return how vectors are stored where nobody says it: as float16 where there is one."""
+    return "float16" if isinstance(encoder, RelationEmbedder) else "float32"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

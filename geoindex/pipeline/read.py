@@ -21,7 +21,8 @@ from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.features.schema import ENTITY_SCHEMA, entity_batch
 from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.distance import BBox
-from geoindex.pipeline.sidecar import bring_up_to_date
+from geoindex.index import IndexReader
+from geoindex.pipeline.sidecar import open_index
 from geoindex.progress import Reporter
 from geoindex.sources import geoparquet
 from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
@@ -79,7 +80,7 @@ def open_source(
         _check_unmapped(path, mapping)
         if is_index(path):
             with suppress(IndexDamagedError):  # of which reading its rows tells more
-                bring_up_to_date(path)
+                open_index(path, IndexReader)
             return IndexSource(path)
         if any(each.suffix in geoparquet.SUFFIXES for each in path.rglob("*.*parquet")):
             return overture.OvertureSource(path, bbox=bbox)
@@ -128,6 +129,8 @@ def stage_sources(
         source = open_source(path, mapping=mapping, bbox=bbox)
         before = _state(path)
         info = source.describe()
+        for note in source.notes():
+            reporter.say(note)
         rules = {} if mapping is None else {"mapping": repr(mapping)}
         if isinstance(source, overture.OvertureSource):
             rules["mapping"] = source.rules_hash
@@ -170,6 +173,10 @@ def _stage(
 ) -> None:
     write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        if isinstance(source, osm.OsmSource):
+            # where there is room for the index there is room for this; a killed build leaves it
+            # where the next one finds it
+            source = source.with_scratch(Path(folder))
         # a file may be both unsorted and of bad text; once mended, neither comes again
         for _ in range(_NUM_MENDINGS):
             try:

@@ -32,7 +32,7 @@ from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, centres, format_cell, parents
 from geoindex.index import IndexReader
 from geoindex.lookup.names import row_named
-from geoindex.lookup.places import entity_at
+from geoindex.lookup.places import entity_at, swapped_text
 from geoindex.lookup.reference import Reference, shown
 from geoindex.queries.vector_field import MatrixField, unit
 from geoindex.storage.layout import CELLS, ENTITIES
@@ -58,6 +58,8 @@ class QueryExample:
         Of what was imagined.
     is_made
         Whether its vectors were made for it, so that they are those of no row.
+    is_entity
+        Whether it is one entity.
     """
 
     name: str
@@ -66,6 +68,7 @@ class QueryExample:
     place: LonLat | None = None
     tags: Mapping[str, str] | None = None
     is_made: bool = False
+    is_entity: bool = False
 
 
 class EntityExamples:
@@ -145,6 +148,15 @@ class EntityExamples:
         vector = unit(self._with_tags(tags, alone))
         return self._made("the tags asked for", vector, tags=tags)
 
+    def described(self, text: str) -> QueryExample:
+        """Return what has the tags that a text is read as."""
+        from geoindex.queries.text_tags import tags_of_text
+
+        tags = tags_of_text(self.index, text)
+        written = ",".join(f"{key}={value}" for key, value in tags.items())
+        self.notes.append(f"{text!r} is read as --tags {written}; edit them to search otherwise")
+        return self.imagined(tags)
+
     def given(self, vector: NDArray[np.float32], made_by: str | None) -> QueryExample:
         """Return a vector as it is.
 
@@ -167,7 +179,7 @@ class EntityExamples:
                 "compared. Export it again from an index of this one"
             )
             raise UsageError(msg)
-        dim = self._field.matrices[0].shape[1]
+        dim = self._field.vector_dim
         if vector.shape != (dim,):
             msg = (
                 f"the vector has {vector.size:,} numbers; the {self.table} of {self.index.path} "
@@ -199,7 +211,10 @@ class EntityExamples:
         else:
             name = self._rows.table["feature_id"][row].as_py()
         own = LonLat(*(float(self._rows.column(axis)[row]) for axis in ("lon", "lat")))
-        return QueryExample(name, self._field.units(row), np.array([row], np.int64), place or own)
+        return QueryExample(
+            name, self._field.units(row), np.array([row], np.int64), place or own,
+            is_entity=self.table == ENTITIES,
+        )  # fmt: skip
 
     def _mean(self, name: str, rows: NDArray[np.int64], place: LonLat) -> QueryExample:
         means = (
@@ -216,8 +231,7 @@ class EntityExamples:
         place: LonLat | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> QueryExample:
-        vectors = (vector,) * len(self._field.matrices)
-        return QueryExample(name, vectors, rows, place, tags, is_made=True)
+        return QueryExample(name, self._field.split(vector), rows, place, tags, is_made=True)
 
     def _empty_text(self, area: Any) -> str:
         west, south, east, north = area.bounds
@@ -262,7 +276,12 @@ class CellExamples(EntityExamples):
         """Return the cell at a point."""
         here = int(cells_at([point.lon], [point.lat], resolution=self._resolution)[0])
         self.notes.append(f"at {point}: cell {format_cell(here)}")
-        return self._row(self.index.cell_row(here), place=point)
+        try:
+            row = self.index.cell_row(here)
+        except NotInIndexError as error:
+            msg = f"{error}{swapped_text(self.index, point)}"
+            raise NotInIndexError(msg) from None
+        return self._row(row, place=point)
 
     def cell(self, cell: int) -> QueryExample:
         """Return a cell."""

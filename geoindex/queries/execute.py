@@ -6,8 +6,10 @@ that compare the same vectors and let the same rows through are searched togethe
 by one go also what an approximate index is asked, and the few rankings that must be followed far.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +20,23 @@ from numpy.typing import NDArray
 from geoindex.errors import GeoindexError, SkippedItemsError, UsageError
 from geoindex.geo.distance import LonLat, distances_m
 from geoindex.index import IndexReader
+from geoindex.lookup.places import point_of
 from geoindex.queries.hits import Hits
 from geoindex.queries.multi_index import MultiIndex, multi_index_of
 from geoindex.queries.query import Query
 from geoindex.queries.rerank import rerank
 from geoindex.queries.resolve import ResolvedQuery, resolve
-from geoindex.queries.vector_field import VectorField, open_field
+from geoindex.queries.suggest import POOL, suggested
+from geoindex.queries.vector_field import VectorField, open_field, unit
 from geoindex.search.similarity import Neighbours
 from geoindex.storage.arrow_buffers import text_column
-from geoindex.types import check_backend
+from geoindex.types import BOTH, check_backend
 
 if TYPE_CHECKING:
     from geoindex.queries.batch_table import BatchRow
     from geoindex.queries.explanation import Explanation
 
+_LOG = logging.getLogger(__name__)
 _SHOWN = 3
 # farther down a ranking than this, one query at a time holds less in memory
 _FARTHEST = 5000
@@ -51,22 +56,30 @@ class Answer:
         That were searched.
     notes
         On the filters and the search, for the user.
+    suggested
+        Rows of `indexes` to label next.
     """
 
     resolved: ResolvedQuery
     found: Neighbours
     indexes: MultiIndex
     notes: tuple[str, ...]
+    suggested: Neighbours | None = None
 
     @property
     def place(self) -> LonLat | None:
         """Where distances are measured from."""
-        places = self.resolved.places
-        near: LonLat | None = self.resolved.query.near
-        return places[0] if places else near
+        if self.resolved.places:
+            return self.resolved.places[0]
+        near = self.resolved.query.near
+        for index in () if near is None else self.indexes.indexes:
+            # an index without what has this name has no answer either
+            with suppress(GeoindexError):
+                return point_of(index, near)[0]
+        return None
 
-    def explain(self) -> "tuple[Explanation, ...]":
-        """Return why each hit is similar."""
+    def explain(self, shared: dict[Hashable, Any]) -> "tuple[Explanation, ...]":
+        """Return why each hit is similar; `shared` is what answers of one table read once."""
         if self.resolved.query.image is not None:
             from geoindex.queries.by_image.explain import explain_rows
         else:
@@ -74,7 +87,7 @@ class Answer:
         found: dict[int, Explanation] = {}
         for i, places, rows in self.indexes.split(self.found.rows):
             similarity = self.found.similarity[places]
-            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity)
+            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity, shared)
             found |= dict(zip(places.tolist(), why, strict=True))
         return tuple(found[place] for place in range(len(self.found.rows)))
 
@@ -167,8 +180,13 @@ def execute_table(
         index=last.indexes.described(last.found) | {"num_queries": len(answers)},
         num_passing=max(answer.found.num_passing for answer in answers),
         notes=tuple(dict.fromkeys(notes)),
-        explainer=lambda: tuple(why for answer in answers for why in answer.explain()),
+        explainer=lambda: _explained(answers),
     )
+
+
+def _explained(answers: Sequence[Answer]) -> "tuple[Explanation, ...]":
+    shared: dict[Hashable, Any] = {}
+    return tuple(why for answer in answers for why in answer.explain(shared))
 
 
 def _answers(
@@ -182,6 +200,7 @@ def _answers(
 ) -> tuple[list[Answer], dict[int, GeoindexError]]:
     """Answer queries, in their order; return also the faults of those that cannot be answered."""
     check_backend(backend)
+    queries = [_decided(query, index, target, backend) for query in queries]
     known = _ids_of(index, queries) if is_table else None
     # another backend answers by itself
     is_blocked = is_table and backend in {"auto", "exact"}
@@ -220,6 +239,26 @@ def _answers(
     return [answers[number] for number in sorted(answers)], faults
 
 
+def _decided(
+    query: Query,
+    index: IndexReader,
+    target: IndexReader | Sequence[IndexReader] | None,
+    backend: str,
+) -> Query:
+    """Return a query that compares context alone where an approximate index is to answer it.
+
+    Only where the query leaves it open, and would compare both vectors, which no such index has.
+    """
+    is_chosen = query.focus is not None or query.own_weight is not None
+    is_open = not is_chosen and query.vector_field == BOTH and backend != "exact"
+    if not is_open or index.manifest.has_one_vector:
+        return query
+    several = [index] if target is None else [target] if isinstance(target, IndexReader) else target
+    records = [each.manifest.indexes.get("entities.embedding", {}) for each in several]
+    is_made = any("approximate" in record for record in records)
+    return query.with_focus("context") if is_made or backend != "auto" else query
+
+
 def _alike(items: Sequence[Any], key: Any) -> Iterator[list[int]]:
     """Yield the places of items of one key, in the order in which the keys come."""
     groups: dict[Hashable, list[int]] = {}
@@ -239,7 +278,14 @@ def _passes(resolved: ResolvedQuery) -> Hashable:
     filters = tuple((name, id(value)) for name, value in query.filters.items())
     # where a distance is kept from the examples, their places decide
     apart = tuple(resolved.places) if query.not_within is not None else ()
-    ranking = (query.k, query.min_similarity, query.one_per, query.diversity)
+    ranking = (
+        query.k,
+        query.min_similarity,
+        query.one_per,
+        query.diversity,
+        query.parts,
+        query.suggest,
+    )
     return (filters, apart, resolved.resolution, ranking)
 
 
@@ -276,7 +322,16 @@ def _searched(
 ) -> list[Answer]:
     """Answer queries that let the same rows through, in their order."""
     passing, filter_notes = indexes.passing(group[0])
-    unwanted = indexes.excluded(group)
+    _LOG.info(
+        "%d queries over %s of %s, %s rows pass", len(group), group[0].query.vector_field,
+        ", ".join(str(index.path) for index in indexes.indexes),
+        ", ".join("all" if rows is None else f"{len(rows):,}" for rows in passing),
+    )  # fmt: skip
+    parts = indexes.parts(group)
+    unwanted = [
+        [np.union1d(rows, other) if other.size else rows for rows, other in zip(*pair, strict=True)]
+        for pair in zip(indexes.excluded(group), parts, strict=True)
+    ]
     query = group[0].query
     # a picture is read on the scale of each index
     of_fields = [
@@ -284,7 +339,7 @@ def _searched(
     ]
 
     # what was found in each index, by number of the query
-    parts: dict[int, tuple[Neighbours, ...]] = {}
+    of_each: dict[int, tuple[Neighbours, ...]] = {}
 
     def joined(number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return indexes.joined(fields, rows, of_fields[number])
@@ -302,8 +357,8 @@ def _searched(
                     for one, out in zip(vectors, exclude, strict=True)
                 ]
             found.append(some)
-        parts.update(zip(numbers, zip(*found, strict=True), strict=True))
-        return [indexes.merged(parts[number], reach) for number in numbers]
+        of_each.update(zip(numbers, zip(*found, strict=True), strict=True))
+        return [indexes.merged(of_each[number], reach) for number in numbers]
 
     if query.is_reranked:
         groups = indexes.groups(query.one_per)
@@ -315,22 +370,121 @@ def _searched(
             resolved,
             found,
             indexes,
-            (*filter_notes, *indexes.notes_on(fields, parts[number], passing)),
+            (
+                *filter_notes,
+                *indexes.notes_on(fields, of_each[number], passing),
+                *_parts_notes(
+                    indexes, fields, of_fields[number], parts[number], passing, (query, found)
+                ),
+                *(() if found.num_passing else indexes.why_nothing_passes(resolved)),
+            ),
+            _to_label(
+                resolved,
+                fields,
+                of_fields[number],
+                found,
+                partial(search, [number]),
+                partial(joined, number),
+            ),
         )
         for number, (resolved, found) in enumerate(zip(group, ranked, strict=True))
     ]
 
 
+def _parts_notes(
+    indexes: MultiIndex,
+    fields: Sequence[VectorField],
+    vectors: Sequence[tuple[Any, ...]],
+    parts: Sequence[NDArray[np.int64]],
+    passing: Sequence[Any],
+    answer: tuple[Query, Neighbours],
+) -> list[str]:
+    """Say how many parts of the examples would have been among the hits."""
+    query, found = answer
+    if not any(rows.size for rows in parts):
+        return []
+    least = -np.inf if query.min_similarity is None else query.min_similarity
+    if len(found.rows) >= query.k:
+        least = max(least, float(found.similarity.min()))
+    near = indexes.num_parts_near(fields, vectors, parts, passing, least)
+    return [_parts_text(near)] if near else []
+
+
+def _to_label(
+    resolved: ResolvedQuery,
+    fields: Sequence[VectorField],
+    vectors: Sequence[tuple[Any, ...]],
+    found: Neighbours,
+    search: Callable[[int], list[Neighbours]],
+    joined: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+) -> Neighbours | None:
+    """Return rows to label next; None where it was not asked for, or several indexes answer."""
+    number = resolved.query.suggest
+    if not number or not resolved.likes or len(fields) > 1:
+        return None
+    (pool,) = search(POOL)
+    border = _border(resolved, fields[0], vectors[0], found)
+    # what was just shown can be labelled anyway
+    left = np.flatnonzero(~np.isin(pool.rows, found.rows))
+    similarity, rows = pool.similarity[left], pool.rows[left]
+    chosen = suggested(similarity, joined(rows), border, number)
+    return replace(pool, rows=rows[chosen], similarity=similarity[chosen])
+
+
+def _border(
+    resolved: ResolvedQuery, field: Any, vectors: tuple[Any, ...], found: Neighbours
+) -> float:
+    """Return the similarity half way between examples and counter-examples."""
+    if not resolved.unlikes:
+        return float(found.similarity[-1]) if len(found.rows) else 0.0
+    wanted = [unit(vector) for vector in vectors]
+    means = [
+        np.mean(
+            [
+                sum(
+                    float(ours @ theirs) * weight
+                    for ours, theirs, weight in zip(
+                        wanted, each.vectors, field.weights, strict=True
+                    )
+                )
+                for each in some
+            ]
+        )
+        for some in (resolved.likes, resolved.unlikes)
+    ]
+    return float(np.mean(means))
+
+
+def _suggested(answer: Answer) -> tuple[dict[str, Any], ...]:
+    """Return what to label next, as plain values."""
+    if answer.suggested is None:
+        return ()
+    table = answer.indexes.hits(answer.suggested, None)
+    names = [
+        name for name in ("kind", "name", "lon", "lat", "similarity") if name in table.schema.names
+    ]
+    ids = table["region_id" if "region_id" in table.column_names else "feature_id"].to_pylist()
+    rows = table.select(names).to_pylist()
+    return tuple({"id": each, **row} for each, row in zip(ids, rows, strict=True))
+
+
+def _parts_text(number: int) -> str:
+    what = "part of the example" if number == 1 else "parts of the example"
+    return f"{number:,} {what} left out; --parts shows them"
+
+
 def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
     resolved = answer.resolved
-    query = resolved.query.resolved_dict()
+    has_one_vector = resolved.index.manifest.has_one_vector
+    query = resolved.query.resolved_dict(has_one_vector=has_one_vector)
     return Hits(
         answer.indexes.hits(answer.found, answer.place),
         query={**query, "index": str(resolved.index.path)} if is_elsewhere else query,
         index=answer.indexes.described(answer.found),
         num_passing=answer.found.num_passing,
         notes=(*resolved.query.notes, *resolved.notes, *answer.notes),
-        explainer=answer.explain,
+        suggested=_suggested(answer),
+        explainer=lambda: _explained([answer]),
     )
 
 

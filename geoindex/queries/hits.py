@@ -7,7 +7,7 @@ degrees seven (OpenStreetMap's own), metres one.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from geoindex.queries.explanation import Explanation
 
-FORMATS = ("table", "json", "geojson", "geojsonseq", "csv", "parquet")
 TEXT_FORMATS = ("json", "geojson", "geojsonseq", "csv")
 _ENTITY_COLUMNS = ("kind", "name", "tags")
 _CELL_COLUMNS = ("resolution", "num_entities")
@@ -68,6 +67,9 @@ class Hits:
         What was decided on the way.
     why
         Why each hit is similar, once `explain` was called; then `table` has it too, as JSON.
+    suggested
+        What to label next, where it was asked for: `id`, `kind`, `name`, `lon`, `lat`,
+        `similarity` (cells: no kind, no name).
     explainer
         Makes `why`; None where the index is no longer at hand.
     """
@@ -78,6 +80,7 @@ class Hits:
     num_passing: int
     notes: tuple[str, ...] = ()
     why: "tuple[Explanation, ...] | None" = None
+    suggested: tuple[dict[str, Any], ...] = ()
     explainer: "Callable[[], tuple[Explanation, ...]] | None" = field(default=None, compare=False)
 
     def __len__(self) -> int:
@@ -141,7 +144,7 @@ class Hits:
         return self.table
 
     def to_geopandas(self) -> "geopandas.GeoDataFrame":
-        """Return the hits as a GeoDataFrame, EPSG:4326, tags as dicts."""
+        """Return the hits as a GeoDataFrame, OGC:CRS84 as exports are, tags as dicts."""
         import geopandas
         import shapely
 
@@ -149,7 +152,7 @@ class Hits:
         if "tags" in frame:
             frame["tags"] = [dict(item) for item in frame["tags"]]
         geometry = shapely.from_wkb(self.table["geometry"].to_pylist())
-        return geopandas.GeoDataFrame(frame, geometry=geometry, crs="EPSG:4326")
+        return geopandas.GeoDataFrame(frame, geometry=geometry, crs="OGC:CRS84")
 
     def features(self) -> list[dict[str, Any]]:
         """Return the hits as GeoJSON features.
@@ -159,8 +162,25 @@ class Hits:
         """
         return [
             {"type": "Feature", "id": row.pop(self._id_name), "geometry": shape, "properties": row}
-            for row, shape in zip(self.records(), _shapes(self.table["geometry"]), strict=True)
+            for row, shape in zip(
+                self.records(), geojson_shapes(self.table["geometry"]), strict=True
+            )
         ]
+
+    def document(self, form: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what ``json`` or ``geojson`` writes, as plain values.
+
+        Parameters
+        ----------
+        more
+            Members that stand before the hits.
+        """
+        asked: dict[str, Any] = {"query": self.query, "index": self.index, **(more or {})}
+        if self.suggested:
+            asked["suggested"] = list(self.suggested)
+        if form == "json":
+            return {**asked, "hits": self.records()}
+        return {"type": "FeatureCollection", **asked, "features": self.features()}
 
     def to_text(self, form: str) -> str:
         """Return the hits as ``json``, ``geojson``, ``geojsonseq`` or ``csv``.
@@ -170,13 +190,9 @@ class Hits:
         UsageError
             If it is none of these.
         """
-        asked = {"query": self.query, "index": self.index}
         match form:
-            case "json":
-                return _json({**asked, "hits": self.records()}, indent=2) + "\n"
-            case "geojson":
-                collection = {"type": "FeatureCollection", **asked, "features": self.features()}
-                return _json(collection, indent=2) + "\n"
+            case "json" | "geojson":
+                return _json(self.document(form), indent=2) + "\n"
             case "geojsonseq":
                 return "".join(f"{_RECORD_SEPARATOR}{_json(item)}\n" for item in self.features())
             case "csv":
@@ -208,8 +224,8 @@ def _json(content: Any, indent: int | None = None) -> str:
     return json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def _shapes(wkb: pa.ChunkedArray) -> list[dict[str, Any]]:
-    """Return geometries as those of GeoJSON."""
+def geojson_shapes(wkb: pa.ChunkedArray) -> list[dict[str, Any]]:
+    """Return geometries as those of GeoJSON; see `Hits.features`."""
     import shapely
 
     from geoindex.geo.antimeridian import cut

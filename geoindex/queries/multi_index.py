@@ -7,6 +7,7 @@ that is noted, unless it is so of all.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from geoindex.filters.apply import select_rows
 from geoindex.geo.distance import LonLat
 from geoindex.index import IndexReader
 from geoindex.queries.hits import make_table, with_index
+from geoindex.queries.parts import parts_of
 from geoindex.queries.rerank import groups_of
 from geoindex.queries.resolve import ResolvedQuery
-from geoindex.queries.vector_field import VectorField, open_field
+from geoindex.queries.vector_field import MatrixField, VectorField, open_field
 from geoindex.search.similarity import Neighbours
 from geoindex.storage.layout import CELLS
 
 IMAGE = "image"
+_NONE = np.zeros(0, np.int64)
 
 
 def check_same_encoder(first: IndexReader, second: IndexReader) -> None:
@@ -92,7 +95,7 @@ class MultiIndex:
         sizes = [len(index.rows_of(table)) for index in self.indexes]
         self._starts = np.cumsum([0, *sizes])
 
-    def fields(self, name: str, *, own_weight: float, backend: str) -> "list[VectorField]":
+    def fields(self, name: str, *, own_weight: float | None, backend: str) -> "list[VectorField]":
         """Open what is compared, of each index.
 
         Parameters
@@ -178,6 +181,18 @@ class MultiIndex:
             raise faults[0]
         return found, notes
 
+    def why_nothing_passes(self, resolved: ResolvedQuery) -> list[str]:
+        """Return which filters let nothing through, and what was perhaps meant."""
+        from geoindex.filters.nothing_passes import reasons
+
+        filters, places = resolved.query.filters, resolved.places
+        notes: list[str] = []
+        for index in self.indexes if filters else ():
+            with suppress(NotInIndexError):
+                texts = reasons(index, filters, table=self.table, places=places)
+                notes += self.named(index, texts)
+        return notes
+
     def named(self, index: IndexReader, texts: Sequence[str]) -> list[str]:
         """Return notes on one index, which they name where there are several."""
         return [f"{index.path}: {text}" for text in texts] if self._are_several else list(texts)
@@ -197,6 +212,34 @@ class MultiIndex:
                 rows = sorted(here[row] for row in one.rows.tolist() if row in here)
                 found[place].append(np.array(rows, np.int64))
         return found
+
+    def parts(self, several: Sequence[ResolvedQuery]) -> list[list[NDArray[np.int64]]]:
+        """Return, for each query, the rows of each index that are parts of its examples."""
+        return [[self._parts(one, index) for index in self.indexes] for one in several]
+
+    def _parts(self, resolved: ResolvedQuery, index: IndexReader) -> NDArray[np.int64]:
+        if self.table == CELLS or resolved.query.parts:
+            return _NONE
+        entities = [each.rows for each in resolved.likes if each.is_entity]
+        found = [parts_of(resolved.index, int(rows[0]), index) for rows in entities]
+        return np.unique(np.concatenate([_NONE, *found]))
+
+    def num_parts_near(
+        self,
+        fields: Sequence[VectorField],
+        query: Sequence[tuple[Any, ...]],
+        parts: Sequence[NDArray[np.int64]],
+        passing: Sequence[Passing],
+        least: float,
+    ) -> int:
+        """Return how many parts that pass the filters are at least so similar to a query."""
+        number = 0
+        for field, vectors, rows, some in zip(fields, query, parts, passing, strict=True):
+            held = rows if some is None else np.intersect1d(rows, some, assume_unique=True)
+            if held.size and isinstance(field, MatrixField):
+                wanted = field.joined_query(vectors)
+                number += int(np.count_nonzero(field.joined(held, vectors) @ wanted >= least))
+        return number
 
     def hits(self, found: Neighbours, place: LonLat | None) -> pa.Table:
         """Return the table of `geoindex.queries.hits.Hits` for rows of all.

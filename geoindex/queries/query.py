@@ -19,7 +19,7 @@ from geoindex.filters.base import Option, options_of
 from geoindex.filters.coerce import CellLike, PathLike, PointLike
 from geoindex.filters.definitions import FILTERS, FilterOptions
 from geoindex.storage.layout import CELLS, ENTITIES
-from geoindex.types import BOTH, QUERY_FOCUSES, check_table
+from geoindex.types import BOTH, QUERY_FOCUSES, WHOLE, check_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +30,10 @@ OWN_WEIGHT = 0.5
 _VERSION = 1
 _MARK = "geoindex_query"
 _NO_EXAMPLE = (
-    "nothing to search for; want one of like, at, cell, tags, vector, image. "
+    "nothing to search for; want one of like, at, cell, tags, text, vector, image. "
     "Example: geoindex query monaco.geoindex --like way/1234"
 )
-_EXAMPLES = ("like", "at", "cell", "tags", "vector", "image")
+_EXAMPLES = ("like", "at", "cell", "tags", "text", "vector", "image")
 
 
 def parse_tags(tags: str | Mapping[str, Any]) -> dict[str, str]:
@@ -106,6 +106,13 @@ def _one_per(value: Any) -> str:
     return value
 
 
+def _free_text(value: Any) -> str:
+    if not (isinstance(value, str) and any(letter.isalpha() for letter in value)):
+        msg = f"text is {value!r}; want words. Example: 'quiet park near water'"
+        raise UsageError(msg)
+    return value.strip()
+
+
 def _focus(value: Any) -> str:
     if value not in QUERY_FOCUSES:
         msg = f"no focus {value!r}; want one of {', '.join(QUERY_FOCUSES)}"
@@ -125,14 +132,17 @@ class ExampleOptions(TypedDict, total=False):
     ----------
     like, unlike
         One or several of: an id in any form (``"way/1234"``, ``"w1234"``, an openstreetmap.org
-        address), the whole name of one entity, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
+        address), a name, an H3 cell, ``"LON,LAT"``, an area (WKT, a file of
         polygons, shapely, GeoJSON). See `geoindex.queries.examples` for what each stands for.
     at
-        ``(lon, lat)`` or ``"LON,LAT"``: what lies there.
+        ``(lon, lat)`` or ``"LON,LAT"``: what lies there; or a name.
     cell
         An H3 cell.
     tags
         ``{"amenity": "cafe"}`` or ``"amenity=cafe,outdoor_seating=yes"``: an imaginary entity.
+    text
+        Words for a kind of place, ``"quiet park near water"``, read as tags; see
+        `geoindex.queries.text_tags`.
     vector
         An array of shape ``(D,)`` or ``(n, D)``, or a file of such; see
         `geoindex.queries.vector_io`.
@@ -170,10 +180,10 @@ class ExampleOptions(TypedDict, total=False):
     at: Annotated[
         PointLike | None,
         Option(
-            help="Example: what lies at this point.",
-            metavar="LON,LAT",
-            parse=lambda value: coerce.point(value, "at"),
-            plain=list,
+            help="Example: what lies at this point, or has this name.",
+            metavar="LON,LAT|NAME",
+            parse=lambda value: coerce.place(value, "at"),
+            plain=coerce.place_plain,
             is_parsed_early=True,
         ),
     ]
@@ -194,6 +204,14 @@ class ExampleOptions(TypedDict, total=False):
             metavar="K=V,...",
             parse=lambda value: parse_tags(value) or None,
             plain=dict,
+        ),
+    ]
+    text: Annotated[
+        str | None,
+        Option(
+            help="Use words as the example, read as tags: 'quiet park near water'.",
+            metavar="WORDS",
+            parse=_free_text,
         ),
     ]
     vector: Annotated[
@@ -218,7 +236,8 @@ class ExampleOptions(TypedDict, total=False):
     feedback: Annotated[
         PathLike | Mapping[str, Any] | None,
         Option(
-            help="GeoJSON of places labelled 1 (similar) or 0 (not similar).",
+            help="GeoJSON of places labelled 1 (similar) or 0 (not similar); from five of each on "
+            "a classifier ranks.",
             metavar="FILE",
             alias="session",
         ),
@@ -247,16 +266,26 @@ class RankingOptions(TypedDict, total=False):
         ``"cell:7"``, ``"name"``, ``"kind"``, ``"brand"``, any key: the best of each.
     diversity
         0 to 1: how much hits should differ from each other; see `geoindex.queries.rerank`.
+    parts
+        Return parts of the examples too: what touches them, lies in them, or has their name
+        nearby; see `geoindex.queries.parts`. By default they are left out, and the notes say how
+        many there would have been.
     k
         How many, at least 1; fewer come back where fewer pass the filters.
+    suggest
+        How many places to suggest for the next labels; see `geoindex.queries.suggest`. They are
+        `Hits.suggested`.
     cells
         Search cells rather than entities.
     focus
         ``"context"``: entities in their surroundings; ``"own"``: entities alone; ``"both"``: the
         weighed sum of the two similarities. By default own for tags alone, which have no
-        surroundings, else context.
+        surroundings; both where entities have one vector; of two vectors both where every example
+        is one entity, unless an approximate index is to answer, which has context alone, else
+        context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1.
+        Of ``"both"``, which it stands for alone: the share of own, 0 to 1. By default what the
+        vector has, and 0.5 where the encoder makes two.
     """
 
     min_similarity: Annotated[
@@ -287,6 +316,16 @@ class RankingOptions(TypedDict, total=False):
             default=0.0,
         ),
     ]
+    parts: Annotated[
+        bool,
+        Option(
+            help="Return parts of the example too: what touches it or has its name nearby.",
+            cli_type=bool,
+            parse=bool,
+            plain=lambda is_wanted: is_wanted or None,
+            default=False,
+        ),
+    ]
     k: Annotated[
         int,
         Option(
@@ -294,6 +333,17 @@ class RankingOptions(TypedDict, total=False):
             cli_type=int,
             parse=lambda value: coerce.count(value, "k"),
             default=DEFAULT_K,
+        ),
+    ]
+    suggest: Annotated[
+        int,
+        Option(
+            help="Suggest so many places to label next, for --feedback.",
+            metavar="N",
+            cli_type=int,
+            parse=lambda value: coerce.count(value, "suggest") if value else 0,
+            plain=lambda number: number or None,
+            default=0,
         ),
     ]
     cells: Annotated[
@@ -310,20 +360,21 @@ class RankingOptions(TypedDict, total=False):
     focus: Annotated[
         str | None,
         Option(
-            help="Compare entities alone, in their surroundings, or by both similarities, weighed. "
-            "[default: context; own for --tags alone]",
+            help="Compare entities alone, in their surroundings, or by both, weighed. "
+            "[default: both; own for --tags alone; where there are two vectors context for cells "
+            "and areas]",
             metavar="own|context|both",
             parse=_focus,
         ),
     ]
     own_weight: Annotated[
-        float,
+        float | None,
         Option(
-            help="Of --focus both: the share of own.",
+            help="Of --focus both: the share of own. [default: as the vector has it; 0.5 of two "
+            "vectors]",
             metavar="0..1",
             cli_type=float,
             parse=lambda value: coerce.fraction(value, "own weight"),
-            default=OWN_WEIGHT,
         ),
     ]
 
@@ -396,7 +447,7 @@ class Query:
         UsageError
             If an example is among them, or an option cannot be understood.
         """
-        names = {"like", "unlike", "at", "cell", "tags", "vector", "image", "feedback"}
+        names = {*_EXAMPLES, "unlike", "feedback"}
         own = [_NAME_OF.get(name, name) for name in options]
         if examples := sorted(names & set(own)):
             msg = f"{', '.join(examples)} is asked by each query of the table, not by all of them"
@@ -458,15 +509,25 @@ class Query:
 
     @property
     def vector_field(self) -> str:
-        """What is compared: ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
+        """What is compared: ``"whole"``, ``"own"``, ``"context"``, ``"both"`` or ``"image"``."""
         if self.image is not None:
             return "image"
         if self.cells:
-            return "context"
-        if self.focus is not None:
-            return str(self.focus)
-        has_place = any(name in self._given for name in ("like", "unlike", "at", "cell", "vector"))
-        return "context" if has_place else "own"
+            return WHOLE
+        if self.focus is not None or "own_weight" in self._given:
+            return str(self.focus or BOTH)
+        if any(name in self._given for name in ("cell", "vector")):
+            return WHOLE
+        named = [*(self.like or ()), *(self.unlike or ())]
+        if "at" in self._given or named:
+            return BOTH if all(map(_is_entity, named)) else WHOLE
+        return "own"
+
+    def with_focus(self, focus: str) -> Self:
+        """Return the same query with what it compares decided."""
+        query = type(self).__new__(type(self))
+        query._freeze({**self._given, "focus": focus}, self.notes)
+        return query
 
     @property
     def vectors(self) -> "Sequence[NDArray[Any]]":
@@ -482,18 +543,26 @@ class Query:
         }
         if self.cells or self.image is not None:
             found.pop("focus", None)
-        if self.cells or self.focus != BOTH:
-            del found["own_weight"]
+        if self.vector_field != BOTH:
+            found.pop("own_weight", None)
         return {name: value for name, value in found.items() if value is not None}
 
-    def resolved_dict(self) -> dict[str, Any]:
-        """Return the query as values that JSON knows, with the focus that was chosen for it."""
+    def resolved_dict(self, *, has_one_vector: bool) -> dict[str, Any]:
+        """Return the query as values that JSON knows, with the focus that was chosen for it.
+
+        Parameters
+        ----------
+        has_one_vector
+            Whether the entities of the index have one vector; else two.
+        """
         found = self.as_dict()
         if not self.cells and self.image is None:
-            found["focus"] = self.vector_field
+            whole = BOTH if has_one_vector else "context"
+            found["focus"] = whole if self.vector_field == WHOLE else self.vector_field
             # the share of own goes last
-            if "own_weight" in found:
-                found["own_weight"] = found.pop("own_weight")
+            own_weight = found.pop("own_weight", None if has_one_vector else OWN_WEIGHT)
+            if found["focus"] == BOTH and own_weight is not None:
+                found["own_weight"] = own_weight
         return found
 
     @classmethod
@@ -560,6 +629,14 @@ class Query:
         return hash(repr(self))
 
 
+def _is_entity(text: str) -> bool:
+    """Tell whether a text means one entity: no cell, no area."""
+    from geoindex.geo.distance import LonLat
+    from geoindex.lookup.reference import parse_place
+
+    return isinstance(parse_place(text), (str, LonLat))
+
+
 def _restored(given: Mapping[str, Any], notes: tuple[str, ...]) -> Query:
     """Return a query that was pickled."""
     query = Query.__new__(Query)
@@ -582,11 +659,13 @@ def _parsed(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     for name in given:
         if check := OPTIONS[name].check:
             check(given)
+    _check_focus(given)
     return given, notes
 
 
 def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
     """Put labelled places among the examples and counter-examples; return notes."""
+    from geoindex.queries.classifier import LEAST_LABELS
     from geoindex.queries.feedback import read_feedback
 
     labelled = read_feedback(given.pop("feedback"))
@@ -594,16 +673,33 @@ def _add_feedback(given: dict[str, Any]) -> tuple[str, ...]:
         if joined := tuple(dict.fromkeys((*given.get(name, ()), *texts))):
             given[name] = joined
     unlabelled = labelled.num_unlabelled
-    return (f"features of the session without a label: {unlabelled:,}",) if unlabelled else ()
+    notes = [f"left out of the feedback: {unlabelled:,} without a label"] if unlabelled else []
+    if 0 < min(len(given.get("like", ())), len(given.get("unlike", ()))) < LEAST_LABELS:
+        notes.append(
+            f"ranked by the mean of the examples less that of the counter-examples (Rocchio); "
+            f"from {LEAST_LABELS} of each on, by a linear classifier"
+        )
+    return tuple(notes)
 
 
 def _check_image(given: Mapping[str, Any]) -> None:
-    others = {*_EXAMPLES, "unlike", "focus"} - {"image"}
+    others = {*_EXAMPLES, "unlike", "focus", "own_weight"} - {"image"}
     if "image" in given and (wrong := [name for name in given if name in others]):
         msg = (
             f"{wrong[0]} does not go with image, which compares pictures of the ground alone. "
             "Example: --image chip.tif --bbox 36.8,-1.4,37.0,-1.2 -k 5"
         )
+        raise UsageError(msg)
+
+
+def _check_focus(given: Mapping[str, Any]) -> None:
+    focus = given.get("focus", BOTH)
+    if given.get("cells") and (focus != "context" if "focus" in given else "own_weight" in given):
+        name = "focus" if "focus" in given else "own_weight"
+        msg = f"{name} does not go with cells, which have one vector each; leave one of them out"
+        raise UsageError(msg)
+    if "own_weight" in given and focus != BOTH:
+        msg = f"own_weight does not go with focus {focus}. Example: --focus both --own-weight 0.3"
         raise UsageError(msg)
 
 

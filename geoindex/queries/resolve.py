@@ -1,7 +1,9 @@
 """Resolve the examples of a query to one vector to search with.
 
 Several examples are averaged as unit vectors, and the mean of the counter-examples is subtracted
-with a weight (Rocchio 1971). What each example stands for: `geoindex.queries.examples`.
+with a weight (Rocchio 1971). From `LEAST_LABELS` of each on, the direction is that of a linear
+classifier (`geoindex.queries.classifier`). What each example stands for:
+`geoindex.queries.examples`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import resolution_of
 from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
+from geoindex.queries.classifier import LEAST_LABELS, classifier_shares
 from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.query import Query
 from geoindex.queries.vector_field import MatrixField
@@ -47,6 +50,8 @@ class ResolvedQuery:
         Of the cells that were named; None if none was.
     notes
         What was decided on the way, for the user.
+    shares
+        Of each example and counter-example in the sum, where a classifier was fitted.
     """
 
     query: Query
@@ -57,6 +62,7 @@ class ResolvedQuery:
     lengths: tuple[float, ...] = ()
     resolution: int | None = None
     notes: Sequence[str] = ()
+    shares: tuple[float, ...] = ()
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -71,6 +77,9 @@ class ResolvedQuery:
 
     def weighted(self) -> Iterator[tuple[QueryExample, float]]:
         """Yield each example, and the weight it has in the sum of unit vectors."""
+        if self.shares:
+            yield from zip((*self.likes, *self.unlikes), self.shares, strict=True)
+            return
         for example in self.likes:
             yield example, 1 / len(self.likes)
         for example in self.unlikes:
@@ -111,8 +120,19 @@ def resolve(
     likes = [finder.resolve(reference) for reference in positives]
     likes += [finder.given(vector, query.vectors_by) for vector in query.vectors]
     likes += [finder.imagined(query.tags)] if query.tags else []
+    likes += [finder.described(query.text)] if query.text else []
     unlikes = [finder.resolve(reference) for reference in negatives]
-    sums = [_rocchio(likes, unlikes, query.negative_weight, i) for i in range(len(field.matrices))]
+    shares = _classifier_shares(likes, unlikes, field)
+    if shares is not None:
+        sums = [_weighted(likes, unlikes, shares, i) for i in range(len(field.matrices))]
+        finder.notes.append(
+            f"ranked by a linear classifier fitted to {len(likes):,} examples and "
+            f"{len(unlikes):,} counter-examples"
+        )
+    else:
+        sums = [
+            _rocchio(likes, unlikes, query.negative_weight, i) for i in range(len(field.matrices))
+        ]
     return ResolvedQuery(
         query,
         index,
@@ -122,6 +142,7 @@ def resolve(
         lengths=tuple(float(np.linalg.norm(vector)) for vector in sums),
         resolution=resolution,
         notes=finder.notes,
+        shares=() if shares is None else tuple(shares.tolist()),
     )
 
 
@@ -140,6 +161,44 @@ def resolution_named(references: Sequence[Reference]) -> int | None:
         msg = f"the cells named are of the resolutions {shown_levels}; want one of them"
         raise UsageError(msg)
     return levels[0] if levels else None
+
+
+def _classifier_shares(
+    likes: Sequence[QueryExample], unlikes: Sequence[QueryExample], field: MatrixField
+) -> NDArray[np.float64] | None:
+    """Return the share of each example in a classifier's direction; None where Rocchio ranks."""
+    if min(len(likes), len(unlikes)) < LEAST_LABELS:
+        return None
+    sides = [
+        np.stack(
+            [
+                np.concatenate(
+                    [
+                        vector * weight**0.5
+                        for vector, weight in zip(each.vectors, field.weights, strict=True)
+                    ]
+                )
+                for each in some
+            ]
+        )
+        for some in (likes, unlikes)
+    ]
+    shares = classifier_shares(*sides)
+    if shares is None:
+        return None
+    parts = [_weighted(likes, unlikes, shares, i) for i in range(len(field.matrices))]
+    # no direction: the same places are liked and not liked
+    return shares if all(np.linalg.norm(part) >= _NO_LENGTH for part in parts) else None
+
+
+def _weighted(
+    likes: Sequence[QueryExample],
+    unlikes: Sequence[QueryExample],
+    shares: NDArray[np.float64],
+    place: int,
+) -> NDArray[np.float64]:
+    vectors = np.stack([example.vectors[place] for example in (*likes, *unlikes)])
+    return np.asarray(shares @ vectors, np.float64)
 
 
 def _rocchio(

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Drawing:
         Places of points.
     side_m
         Width of the picture.
+    frame
+        Of the picture, on the ground.
     """
 
     chip_uri: str | None
@@ -45,6 +47,7 @@ class Drawing:
     lines: str
     points: list[tuple[float, float]]
     side_m: float
+    frame: ChipFrame
 
     @property
     def bar(self) -> tuple[float, float]:
@@ -117,11 +120,7 @@ def _metres(lon_lat: NDArray[np.float64], lon: float, lat: float) -> NDArray[np.
 def _drawing(shape: Any, frame: ChipFrame, uri: str | None) -> Drawing:
     import shapely
 
-    def to_pixels(lon_lat: NDArray[np.float64]) -> NDArray[np.float64]:
-        metres = _metres(lon_lat, frame.lon, frame.lat)
-        return (metres * [1, -1] / frame.side_m + 0.5) * VIEW_PX
-
-    drawn = shapely.transform(shape, to_pixels)
+    drawn = shapely.transform(shape, to_pixels(frame))
     kinds: dict[int, list[Any]] = {0: [], 1: [], 2: []}
     for part in _parts(drawn):
         kinds[int(shapely.get_dimensions(part))].append(part)
@@ -130,7 +129,30 @@ def _drawing(shape: Any, frame: ChipFrame, uri: str | None) -> Drawing:
     )
     lines = " ".join(_path(line) for line in kinds[1])
     points = [(round(point.x, 1), round(point.y, 1)) for point in kinds[0]]
-    return Drawing(uri, areas, lines, points, frame.side_m)
+    return Drawing(uri, areas, lines, points, frame.side_m, frame)
+
+
+def to_pixels(
+    frame: ChipFrame, px: int = VIEW_PX
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Return what turns degrees into pixels of a picture of a frame."""
+
+    def turn(lon_lat: NDArray[np.float64]) -> NDArray[np.float64]:
+        metres = _metres(lon_lat, frame.lon, frame.lat)
+        return np.asarray((metres * [1, -1] / frame.side_m + 0.5) * px)
+
+    return turn
+
+
+def path_of(drawn: Any) -> str:
+    """Return the lines and the rings of a geometry in pixels as a path of SVG."""
+    found = []
+    for part in _parts(drawn):
+        if part.geom_type == "Polygon":
+            found += [_path(ring) + "Z" for ring in (part.exterior, *part.interiors)]
+        elif part.geom_type != "Point":
+            found.append(_path(part))
+    return " ".join(found)
 
 
 def _parts(shape: Any) -> Iterator[Any]:

@@ -1,25 +1,33 @@
 """Write hits as one HTML page: each with its outline on a picture, its tags and its similarity.
 
-The page opens offline: pictures lie in it, and it loads and runs nothing. Without imagery the
-outline is drawn on plain ground. The same hits give the same bytes.
+The page opens offline: pictures lie in it, and it loads and runs nothing. A map shows all hits
+among their surroundings, which are drawn from the index; without imagery so is each hit. The same
+hits give the same bytes.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from geoindex._version import __version__
 from geoindex.errors import GeoindexError
+from geoindex.geo.distance import LonLat, distances_m
 from geoindex.imagery import Imagery, open_imagery
+from geoindex.imagery.base import ChipFrame
 from geoindex.imagery.beside import check_beside
 from geoindex.imagery.request import manifest_options
 from geoindex.index import IndexReader
 from geoindex.queries.hits import Hits
-from geoindex.report.hit_maps import VIEW_PX, Drawing, drawings, picture_uri
+from geoindex.report.hit_maps import VIEW_PX, Drawing, drawings, picture_uri, to_pixels
 from geoindex.report.page import OSM, SUFFIXES, osm_url, place_url, plural, render, write_html
+from geoindex.report.surroundings import Layer, surroundings
 from geoindex.storage.output_files import check_output_file
 
 _MOST_TAGS = 24
+_MAP_PX = 720
+_LEAST_MAP_M, _MOST_REACH_M = 300.0, 15_000.0
 
 
 def write_page(
@@ -100,7 +108,12 @@ def hits_html(
         query=[f"{name} {_plain(value)}" for name, value in query.items()],
         notes=hits.notes,
         picture=picture,
-        cards=[_card(*item) for item in zip(hits.records(), shown, why, strict=True)],
+        map=_map(hits, index),
+        map_px=_MAP_PX,
+        cards=[
+            _card(*item, [] if item[1].chip_uri else surroundings(index, item[1].frame))
+            for item in zip(hits.records(), shown, why, strict=True)
+        ],
         attribution=attribution,
         copyright_url=f"{OSM}copyright" if "OpenStreetMap" in attribution else None,
         imagery=None if source is None else Path(source.name).name,
@@ -108,7 +121,35 @@ def hits_html(
     )
 
 
-def _card(row: dict[str, Any], drawn: Drawing, why: str) -> dict[str, Any]:
+def _map(hits: Hits, index: IndexReader) -> dict[str, Any] | None:
+    """Return one map of all hits with numbers, None where they are too far apart or none."""
+    if not len(hits):
+        return None
+    lon, lat = (np.asarray(hits.table[name].to_numpy()) for name in ("lon", "lat"))
+    middle = LonLat(float(lon.min() + lon.max()) / 2, float(lat.min() + lat.max()) / 2)
+    reach_m = float(distances_m(lon, lat, middle).max())
+    if reach_m > _MOST_REACH_M:
+        return None
+    side_m = max(2.3 * reach_m, _LEAST_MAP_M)
+    frame = ChipFrame(middle.lon, middle.lat, side_m, side_m / _MAP_PX)
+    places = to_pixels(frame, _MAP_PX)(np.column_stack([lon, lat])).round(1)
+    names = hits.ids
+    if "name" in hits.table.column_names:
+        held = hits.table["name"].to_pylist()
+        names = [name or other for name, other in zip(held, hits.ids, strict=True)]
+    ranks = hits.table["rank"].to_pylist()
+    points = zip(ranks, *places.T.tolist(), names, strict=True)
+    return {
+        "layers": surroundings(index, frame, px=_MAP_PX),
+        # the first is drawn last, above the others
+        "points": [{"rank": rank, "x": x, "y": y, "name": name} for rank, x, y, name in points][
+            ::-1
+        ],
+        "width_m": f"{side_m:,.0f}",
+    }
+
+
+def _card(row: dict[str, Any], drawn: Drawing, why: str, around: Sequence[Layer]) -> dict[str, Any]:
     is_cell = "region_id" in row
     kind = plural(row["num_entities"], "entity", "entities") if is_cell else row["kind"]
     away = "" if row["distance_m"] is None else f", {_away(row['distance_m'])} away"
@@ -124,6 +165,7 @@ def _card(row: dict[str, Any], drawn: Drawing, why: str) -> dict[str, Any]:
         "tags": tags[:_MOST_TAGS],
         "num_more": max(0, len(tags) - _MOST_TAGS),
         "chip": drawn.chip_uri,
+        "around": around,
         "areas": drawn.areas,
         # a filled cell would tint all that there is to see
         "is_filled": not is_cell,

@@ -6,10 +6,11 @@ Wanted are an id, a geometry and tags.
   index, or `id`. Where a number is an id and another column names its type, as osmnx (`element`)
   and pyrosm (`osm_type`) have it, both are the id.
 - The geometry is WKB in EPSG:4326 or OGC:CRS84, as GeoParquet or as Parquet's own type.
-- Tags are the column `tags`, a map, a struct or JSON text, and every other column of text, numbers
-  or truths that is neither id nor metadata (`NO_TAGS`): so srai and QuackOSM explode them, and
-  pyrosm keeps the rest in `tags`. In our own exports all tags are in `tags`. True is ``yes``,
-  false ``no``, as OpenStreetMap writes them; whole numbers have no point.
+- Tags are the column `tags` (or GDAL's `other_tags`), a map, a struct, JSON text or hstore, and
+  every other column of text, numbers, truths or lists of them that is neither id nor metadata
+  (`NO_TAGS`): so srai and QuackOSM explode them, and pyrosm keeps the rest in `tags`. In our own
+  exports all tags are in `tags`. True is ``yes``, false ``no``, as OpenStreetMap writes them; whole
+  numbers have no point.
 
 With a mapping (`geoindex.features.tag_mapping`) none of that holds: its rules make the tags, and it
 names the column of ids, the geometry and the licence. Of a file that has boxes in its rows, only
@@ -24,7 +25,7 @@ Counted when left out: ``no_feature_id``, ``no_main_key``, ``bad_text`` (tags th
 """
 
 import json
-import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,32 +45,46 @@ from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.features.kinds import kinds_of
 from geoindex.features.raw import RawEntities
 from geoindex.features.tag_mapping import TagMapping
-from geoindex.features.tag_texts import is_plain, is_text, texts_of
+from geoindex.features.tag_texts import is_plain, is_text, text_of, texts_of
 from geoindex.features.tags import tag_map_of
+from geoindex.geo.crs import authority, extension_crs, native_crs, native_type
 from geoindex.geo.distance import BBox
 from geoindex.geo.wkb import srids
 from geoindex.sources.base import BATCH_ROWS, UNKNOWN, SourceInfo, check_file, file_hash
 from geoindex.storage.row_groups import groups_meeting
 
 SUFFIXES = (".parquet", ".geoparquet")
-_ID_COLUMNS = ("feature_id", "__index_level_1__", "__index_level_0__", "id", "osmid", "osm_id")
-_TYPE_COLUMNS = ("element", "element_type", "osm_type", "type", "__index_level_0__")
+_ID_COLUMNS = (
+    "feature_id",
+    "__index_level_1__",
+    "__index_level_0__",
+    "id",
+    "osmid",
+    "osm_id",
+    "@id",
+)
+_TYPE_COLUMNS = ("element", "element_type", "osm_type", "@type", "type", "__index_level_0__")
 _BRIDGE_COLUMNS = ("osm_type", "osm_id", "osm_version")
+# GDAL's driver of OpenStreetMap puts what has no column of its own into one of these
+_TAG_COLUMNS = ("tags", "other_tags", "all_tags")
+# what writers of tables put for nothing
+_NO_JSON = frozenset({"", "null", "none", "nan", "<na>", "[]", '""'})
+_HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*(?:"((?:[^"\\]|\\.)*)"|NULL)')
 _TYPES = {
     text: name for name in OSM_TYPES for text in (name, name[0], f"{name}s")
 }  # as in the columns of osmnx, pyrosm and Overpass
 #: Columns beside the tags that describe the row, not the entity.
 NO_TAGS = frozenset(
-    {*_ID_COLUMNS, "tags", "element", "element_type", "osm_type", "region_id"}
+    {*_ID_COLUMNS, *_TAG_COLUMNS, "element", "element_type", "osm_type", "@type", "region_id"}
     | {"version", "timestamp", "changeset", "uid", "user", "visible"}
     | {"lon", "lat", "longitude", "latitude", "bbox", "geometry", "centroid", "nodes", "ways"}
 )
+_NUMBER = re.compile(r"\s*(-?[0-9]+)(?:\.0)?\s*")
 _LON_LAT = {("EPSG", "4326"), ("OGC", "CRS84")}
 _LON_LAT_SRIDS = {4326}
 # GeoParquet 1.1 orders a box in three dimensions so: x, y, z of one corner, then of the other
+_SHOWN = 5
 _BBOX_SIDES = {4: (0, 1, 2, 3), 6: (0, 1, 3, 4)}
-_NATIVE_TYPES = {"Geometry", "Geography"}
-_EXTENSION = b"ARROW:extension:metadata"
 
 
 class ParquetSource:
@@ -119,6 +134,14 @@ class ParquetSource:
             bbox=layout.bbox,
         )
 
+    def notes(self) -> list[str]:
+        """Say which columns are not read, though they might be tags."""
+        unread = self._layout().unread
+        if not unread:
+            return []
+        shown = ", ".join(unread[:_SHOWN]) + (", ..." if len(unread) > _SHOWN else "")
+        return [f"{self.path.name}: columns that cannot be tags are not read: {shown}"]
+
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in file order; see `geoindex.sources.base.Source.read`."""
         layout = self._layout()
@@ -160,9 +183,9 @@ class ParquetSource:
             {name: text for name, text in row if text is not None}
             for row in (zip(*columns, strict=True) if columns else [()] * batch.num_rows)
         ]
-        if not layout.has_tags:
+        if layout.tags is None:
             return rows
-        for row, item in zip(rows, batch["tags"].to_pylist(), strict=True):
+        for row, item in zip(rows, batch[layout.tags].to_pylist(), strict=True):
             try:
                 row.update(_plain(item))
             except (ValueError, TypeError, RecursionError) as error:
@@ -217,7 +240,7 @@ class _Layout:
                 "want WKB. With geopandas: geopandas.read_parquet(a).to_parquet(b)"
             )
             raise SourceError(msg)
-        for crs in map(_authority, self._systems):
+        for crs in map(authority, self._systems):
             if crs is not None and crs not in _LON_LAT:
                 raise SourceError(_other_system(self.path, ":".join(crs)))
 
@@ -246,7 +269,9 @@ class _Layout:
         name = self.geo.get("primary_column", "geometry")
         if name in self.schema.names:
             return str(name)
-        native = [name for name in self.schema.names if self._native(name) is not None]
+        native = [
+            name for name in self.schema.names if native_type(self.parquet_schema, name) is not None
+        ]
         if len(native) == 1 and not self.geo:
             return native[0]
         raise self._lacks(str(name))
@@ -272,9 +297,9 @@ class _Layout:
         return name if name and is_text(self.schema.field(name).type) else None
 
     @property
-    def has_tags(self) -> bool:
-        """Whether there is a column of tags."""
-        return "tags" in self.schema.names
+    def tags(self) -> str | None:
+        """The column of tags, where there is one."""
+        return next((name for name in _TAG_COLUMNS if name in self.schema.names), None)
 
     @property
     def has_bridges(self) -> bool:
@@ -284,14 +309,20 @@ class _Layout:
     @property
     def beside(self) -> list[str]:
         """The columns that are tags themselves."""
-        if self.has_tags and b"geoindex" in self.metadata:
+        return [field.name for field in self._others if is_plain(field.type)]
+
+    @property
+    def unread(self) -> list[str]:
+        """The columns that might be tags, but for their type."""
+        return [f"{field.name} ({field.type})" for field in self._others
+                if not is_plain(field.type)]  # fmt: skip
+
+    @property
+    def _others(self) -> list[pa.Field]:
+        if self.tags == "tags" and b"geoindex" in self.metadata:
             return []
         taken = {self.feature_id, self.osm_type, self.geometry}
-        return [
-            field.name
-            for field in self.schema
-            if field.name not in NO_TAGS | taken and is_plain(field.type)
-        ]
+        return [field for field in self.schema if field.name not in NO_TAGS | taken]
 
     @property
     def columns(self) -> list[str]:
@@ -299,7 +330,7 @@ class _Layout:
         if self.mapping is not None:
             named = [self.feature_id, self.geometry, *self.mapping.roots(self.schema)]
             return list(dict.fromkeys(named))
-        names = [self.feature_id, self.osm_type, self.geometry, "tags" if self.has_tags else None]
+        names = [self.feature_id, self.osm_type, self.geometry, self.tags]
         names += _BRIDGE_COLUMNS if self.has_bridges else ()
         names = list(dict.fromkeys(names))
         return [name for name in (*names, *self.beside) if name is not None]
@@ -329,37 +360,10 @@ class _Layout:
     def _systems(self) -> Iterator[Any]:
         """Yield the coordinate systems of the geometry that the file names in several places."""
         yield self.described.get("crs")
-        native = self._native(self.geometry)
+        native = native_type(self.parquet_schema, self.geometry)
         if native:
-            yield self._native_crs(native)
-        field = self.schema.field(self.geometry)
-        kind = field.type
-        text = kind.__arrow_ext_serialize__() if hasattr(kind, "storage_type") else None
-        text = text or (field.metadata or {}).get(_EXTENSION)
-        try:
-            extension = json.loads(text or b"{}")
-        except (ValueError, RecursionError):
-            return
-        yield extension.get("crs") if isinstance(extension, dict) else None
-
-    def _native(self, name: str) -> dict[str, Any] | None:
-        """Return how Parquet's own type GEOMETRY or GEOGRAPHY is written of a column, or None."""
-        for i in range(len(self.parquet_schema)):
-            column = self.parquet_schema.column(i)
-            if column.path == name:
-                found = json.loads(column.logical_type.to_json())
-                return found if found.get("Type") in _NATIVE_TYPES else None
-        return None
-
-    def _native_crs(self, native: Mapping[str, Any]) -> Any:
-        """Return the system of a native type: the specification has it in four forms."""
-        crs = str(native.get("crs") or "OGC:CRS84")
-        scheme, _, rest = crs.partition(":")
-        if scheme == "srid":
-            return f"EPSG:{rest}" if rest != "0" else None
-        if scheme == "projjson":
-            return self.metadata.get(rest.encode(), b"").decode("utf-8", "replace") or crs
-        return crs
+            yield native_crs(native, self.metadata)
+        yield extension_crs(self.schema.field(self.geometry))
 
     def _lacks(self, column: str) -> SourceError:
         msg = (
@@ -400,29 +404,16 @@ def _other_system(path: Path, crs: str) -> str:
     )
 
 
-def _authority(crs: Any) -> tuple[str, str] | None:
-    """Return the authority and code of a coordinate system, None where the file names none."""
-    if crs is None:
-        return None
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        found = CRS.from_user_input(crs)
-    except CRSError:
-        return ("an unknown system", str(crs)[:40])
-    return found.to_authority() or ("an unnamed system", found.name)
-
-
 def _ids(batch: pa.RecordBatch, layout: _Layout) -> list[str | None]:
     """Return the id of each row as text, with its type before it where a column has that."""
-    ids = [_text(item) for item in batch[layout.feature_id].to_pylist()]
+    ids = [text_of(item) for item in batch[layout.feature_id].to_pylist()]
     if layout.osm_type is None:
         return ids
     types = [_TYPES.get(str(name).lower()) for name in batch[layout.osm_type].to_pylist()]
+    numbers = [_NUMBER.fullmatch(text or "") for text in ids]
     return [
-        f"{name}/{text}" if name and text and text.removeprefix("-").isdecimal() else text
-        for name, text in zip(types, ids, strict=True)
+        f"{name}/{number[1]}" if name and number else text
+        for name, text, number in zip(types, ids, numbers, strict=True)
     ]
 
 
@@ -441,7 +432,7 @@ def _mapped(
 ) -> RawEntities:
     """Return the entities of a table whose tags a mapping made."""
     prefix = layout.mapping.id_prefix if layout.mapping else ""
-    texts = [_text(item) for item in batch[layout.feature_id].to_pylist()]
+    texts = [text_of(item) for item in batch[layout.feature_id].to_pylist()]
     names = [prefix + text.strip() if text and text.strip() else None for text in texts]
     osm = [_osm_id(name) if name else None for name in names]
     return _kept(names, wkb, tags, osm, np.ones(len(names), bool), skipped)
@@ -535,30 +526,38 @@ def _plain(item: Any) -> dict[str, str]:
     ValueError, TypeError, RecursionError
         If they are no JSON object.
     """
+    if isinstance(item, bytes):
+        item = item.decode()
     if isinstance(item, str):
-        item = json.loads(item) if item.strip() else {}
-        if item is not None and not isinstance(item, dict):
-            msg = "no JSON object"
-            raise TypeError(msg)
-    pairs = item.items() if isinstance(item, dict) else (item or ())
-    texts = ((_text(key), _text(value)) for key, value in pairs)
+        item = _parsed(item.strip())
+    pairs: Any = item or ()
+    if isinstance(item, dict):
+        pairs = item.items()
+    elif item and isinstance(item[0], dict):
+        # a list of pairs, in whatever names
+        pairs = [tuple(pair.values()) for pair in item]
+    texts = ((text_of(key), text_of(value)) for key, value in pairs)
     return {key: value for key, value in texts if key is not None and value is not None}
 
 
-def _text(item: Any) -> str | None:
-    """Return a value as a tag has it, None where it is none."""
-    if isinstance(item, bool):
-        return "yes" if item else "no"
-    if isinstance(item, float):
-        if math.isnan(item):
-            return None
-        return str(int(item)) if item.is_integer() else str(item)
-    if isinstance(item, (list, tuple)):
-        # several values of one key
-        return ";".join(text for text in map(_text, item) if text is not None)
-    if isinstance(item, dict):
-        return json.dumps(item, ensure_ascii=False, default=str)
-    return None if item is None else str(item).replace("\0", "")
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the tags that a text holds: JSON, or PostgreSQL's hstore, as GDAL writes it."""
+    if text.lower() in _NO_JSON:
+        return {}
+    if text.startswith('"') and "=>" in text:
+        rest = _HSTORE.sub("", text)
+        if not rest.replace(",", "").strip():
+            found = [match.groups() for match in _HSTORE.finditer(text)]
+            return {_unescaped(key): value and _unescaped(value) for key, value in found}
+    item = json.loads(text)
+    if not isinstance(item, dict):
+        msg = "no JSON object"
+        raise TypeError(msg)
+    return item
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -25,7 +25,7 @@ from geoindex.storage.manifest import Manifest
 from geoindex.storage.workspace import fingerprint
 
 #: Of the sidecar: one that was made by another is made anew.
-SIDECAR_FORMAT = 2
+SIDECAR_FORMAT = 3
 # Lance names the manifest of version v "v.manifest" or, newer, "(2**64 - 1 - v).manifest"
 _VERSION_NAME = re.compile(r"(\d+)\.manifest")
 _NEWEST_FIRST, _NEWEST_FIRST_DIGITS = 2**64 - 1, 20

@@ -16,6 +16,7 @@
     │   ├── tags.arrow           every key=value once, sorted
     │   ├── tag_codes.npy, tag_offsets.npy               row -> tags
     │   ├── posting_rows.npy, posting_offsets.npy        tag -> rows
+    │   ├── names.arrow, word_*         words of names: `geoindex.storage.name_index`
     │   ├── cells.arrow, cells.embedding.npy
     │   └── images*.npy, image_*.npy     with imagery: `geoindex.imagery.patch_store`
     └── indexes/             approximate indexes, where asked for

@@ -205,6 +205,14 @@ class TagIndex:
         keys = self._table["key"]
         return range(_first(keys, key, after=False), _first(keys, key, after=True))
 
+    def all_keys(self) -> list[str]:
+        """Return every key once, sorted."""
+        return list(pc.unique(self._table["key"]).to_pylist())
+
+    def keys(self, codes: range) -> list[str]:
+        """Return the keys of a run of codes."""
+        return list(self._table["key"].slice(codes.start, len(codes)).to_pylist())
+
     def values(self, codes: range) -> list[str]:
         """Return the values of a run of codes."""
         return list(self._table["value"].slice(codes.start, len(codes)).to_pylist())
@@ -212,6 +220,15 @@ class TagIndex:
     def rows(self, codes: range) -> NDArray[np.int64]:
         """Return the rows that have any tag of a run of codes; ascending for each code alone."""
         return self._rows[self._starts[codes.start] : self._starts[codes.stop]]
+
+    def rows_with(self, key: str, value: str) -> NDArray[np.int64]:
+        """Return the rows that have a tag, ascending."""
+        codes = self.key_codes(key)
+        values = self._table["value"].slice(codes.start, len(codes))
+        place = _first(values, value, after=False)
+        if place == len(values) or values[place].as_py() != value:
+            return np.zeros(0, np.int64)
+        return self.rows(range(codes.start + place, codes.start + place + 1))
 
     def code_by_row(self, key: str) -> NDArray[np.int64]:
         """Return the code of each row's tag with this key, -1 where it has none."""

@@ -12,7 +12,13 @@ import pytest
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.embedder import DEFAULT_CHECKPOINT
 from encoder.geojepa.model import GeoJEPA
-from geoindex.encoders import embed_tags, embed_tags_as_cell, encoder_of, load_encoder
+from geoindex.encoders import (
+    embed_tags,
+    embed_tags_as_cell,
+    encoder_of,
+    load_encoder,
+    load_image_tokeniser,
+)
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 
@@ -116,3 +122,36 @@ def test_a_checkpoint_names_the_text_model_that_reads_its_tags(
     GeoJEPA(replace(shape, text_model="")).save(tmp_path)
     with pytest.raises(UsageError, match="was trained with tag table"):
         load_encoder(str(tmp_path))
+
+
+class _Transformers:
+    """Stands for transformers: remembers how models are asked for, and has none."""
+
+    def __init__(self) -> None:
+        self.wanted: list[dict[str, object]] = []
+        self.AutoModel = self.AutoTokenizer = self
+
+    def from_pretrained(self, name: str, **options: object) -> None:
+        self.wanted.append({"name": name, **options})
+        message = "not here"
+        raise OSError(message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "images"])
+def test_a_model_that_a_manifest_names_is_neither_fetched_nor_unpickled(kind, monkeypatch):
+    fake = _Transformers()
+    monkeypatch.setitem(sys.modules, "transformers", fake)
+    opened = {
+        "text": lambda: encoder_of("tagpool:some/model", "0" * 16),
+        "images": lambda: load_image_tokeniser("hf:some/model", is_local=True),
+    }
+    with pytest.raises(UsageError, match="does not choose what is downloaded"):
+        opened[kind]()
+    (wanted,) = fake.wanted
+    assert wanted["name"] == "some/model"
+    assert wanted["local_files_only"] is True
+    assert kind == "text" or wanted["use_safetensors"] is True
+    with pytest.raises(UsageError, match="cannot load"):
+        load_encoder("tagpool:some/model")
+    assert fake.wanted[1]["local_files_only"] is False

@@ -110,6 +110,10 @@ class OvertureSource:
             bbox=None,
         )
 
+    def notes(self) -> list[str]:
+        """Return nothing: all of it is read, or counted."""
+        return []
+
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities file by file; see `geoindex.sources.base.Source.read`."""
         for file in self._opened().files:

@@ -72,7 +72,7 @@ def test_it_combines_with_other_filters_and_cells(towns):
     [
         ("node/3", NotInIndexError, "no administrative boundary"),
         ("nowhere", NotInIndexError, "no entity"),
-        ("Twice", AmbiguousNameError, "2 entities"),
+        ("Twice", AmbiguousNameError, "2 places of"),
         ("891f1d48177ffff", UsageError, "--in-cell"),
         ("POLYGON((13 55,14 55,14 56,13 55))", UsageError, "--within"),
     ],

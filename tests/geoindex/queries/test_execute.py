@@ -41,7 +41,7 @@ def test_answers_equal_brute_force(real_index, focus):
 
 def test_what_was_asked_about_is_never_an_answer(small_index):
     for feature_id in small_index.entities.table["feature_id"].to_pylist():
-        hits = run(small_index, [feature_id], k=10_000)
+        hits = run(small_index, [feature_id], k=10_000, parts=True)
         assert len(hits) == len(small_index.entities) - 1
         assert feature_id not in hits.ids
     for cell in small_index.cells.column("cell").tolist():
@@ -82,7 +82,7 @@ def test_the_query_is_kept_with_the_answer(small_index):
     hits = run(small_index, at=LonLat(*OTHER_TOWN), where="!building", k=3)
     assert hits.query == {
         "at": list(OTHER_TOWN), "where": "!building", "k": 3, "table": "entities",
-        "focus": "context",
+        "focus": "both", "own_weight": 0.5,
     }  # fmt: skip
     assert hits.index["fingerprint"] == small_index.encoder.fingerprint
     assert "at 7.42,43.73: node/" in hits.notes[0]
@@ -141,7 +141,9 @@ def test_a_fault_of_one_query_is_raised(small_index):
 
 
 def test_the_same_map_gives_the_same_bytes(small_map, small_index, tmp_path):
-    again = geoindex.build(small_map, tmp_path / "again.geoindex", resolution=(8, 9))
+    again = geoindex.build(
+        small_map, tmp_path / "again.geoindex", resolution=(8, 9), encoder="geojepa"
+    )
     assert content(again) == content(small_index)
     name = small_index.entities.table["feature_id"][3].as_py()
     ours, theirs = (
@@ -180,7 +182,8 @@ def test_lancedb_finds_the_same(real_index):
     assert database.open_table("cells").count_rows() == len(real_index.cells)
     # entities whose like are all at different distances: LanceDB breaks ties as it likes
     for row in range(5, len(real_index.entities), len(real_index.entities) // 5):
-        hits = run(real_index, [real_index.entities.record(row)["feature_id"]], k=10)
+        example = real_index.entities.record(row)["feature_id"]
+        hits = run(real_index, [example], k=10, focus="context", parts=True)
         vector = real_index.vectors("entities")[row]
         search = table.search(vector, vector_column_name="embedding").distance_type("cosine")
         found = search.bypass_vector_index().limit(11).to_arrow()

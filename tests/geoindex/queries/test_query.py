@@ -35,6 +35,7 @@ VALUES = {
     "at": [TOWN, "24.94,60.17"],
     "cell": [CELL, int(CELL, 16)],
     "tags": ["amenity=cafe", {"name": "a, b", "building:levels": 3}],
+    "text": ["quiet park"],
     "vector": [np.array([0.1, -1e-9, 3.0], np.float32), [[1, 2], [3, 4]]],
     "vectors_by": ["0" * 32],
     "image": ["chip.tif", Path("chip.png")],
@@ -50,6 +51,8 @@ VALUES = {
     "name": ["~cafe engl"],
     "ids": [["way/1", "n2"], []],
     "exclude": ["way/1,n2"],
+    "parts": [True],
+    "suggest": [3],
     "min_area": ["2ha", 5],
     "max_area": [7.5e6],
     "min_length": ["1km"],
@@ -64,7 +67,8 @@ VALUES = {
 }
 
 
-OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback", "focus"}
+OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback"}
+WEIGHED = {"focus", "own_weight"}
 
 
 @st.composite
@@ -73,7 +77,11 @@ def some_options(draw):
     if "image" in names:
         # a picture goes with no other example
         names -= OTHER_EXAMPLES
+    if names & {"image", "cells"}:
+        names -= WEIGHED
     found = {name: draw(st.sampled_from(VALUES[name])) for name in sorted(names)}
+    if found.get("focus") == "own":
+        found.pop("own_weight", None)
     if draw(st.booleans()):
         found |= {"near": TOWN, "radius": "500m"}
     return found
@@ -120,7 +128,8 @@ def test_feedback_is_within_the_query(small_index):
     query = Query("node/3", feedback=FEEDBACK)
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
-    assert query.notes == ("features of the session without a label: 1",)
+    assert query.notes[0] == "left out of the feedback: 1 without a label"
+    assert "(Rocchio)" in query.notes[1]
     assert small_index.query(query).notes[0] == query.notes[0]
 
 
@@ -249,11 +258,12 @@ def test_a_query_may_be_pickled():
 def test_the_vectors_compared_follow_from_the_query():
     expected = {
         "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
-        "context": [{"like": "node/1"}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
-        "both": [{"like": "node/1", "focus": "both"}],
+        "context": [{"like": "node/1", "focus": "context"}],
+        "whole": [{"like": SQUARE}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
+        "both": [{"like": "node/1"}, {"at": TOWN}, {"tags": "amenity=cafe", "unlike": "node/1"}],
         "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
     }
-    expected["context"].append({"tags": "amenity=cafe", "unlike": "node/1"})
+    expected["whole"].append({"like": ["node/1", SQUARE]})
     for name, several in expected.items():
         assert {Query(**options).vector_field for options in several} == {name}
 
@@ -327,3 +337,24 @@ def test_old_names_are_still_read(tmp_path):
 def test_like_is_given_once():
     with pytest.raises(UsageError, match="like is given twice"):
         Query("node/1", like="node/2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cells": True, "focus": "own"},
+        {"cells": True, "focus": "both"},
+        {"cells": True, "own_weight": 0.3},
+        {"focus": "context", "own_weight": 0.3},
+        {"focus": "own", "own_weight": 0.3},
+    ],
+)
+def test_a_weight_or_focus_without_effect_is_refused(options):
+    with pytest.raises(UsageError, match=r" does not go with (cells|focus)"):
+        Query("way/1", **options)
+
+
+def test_a_share_of_own_alone_weighs_both():
+    assert Query("way/1", own_weight=0.3).vector_field == "both"
+    assert Query("way/1", own_weight=0.3).as_dict()["own_weight"] == 0.3
+    assert Query("way/1", cells=True, focus="context").vector_field == "whole"

@@ -350,11 +350,63 @@ def test_a_building_that_is_false_is_none(tmp_path: Path) -> None:
     assert read(path) == ({"way/2": {"building": "yes"}}, {"no_main_key": 1})
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "{}", "null", None])
+@pytest.mark.parametrize("empty", ["", "  ", "{}", "null", None, "nan", "None", "[]", '""'])
 def test_a_row_without_tags_is_one_row_less(tmp_path: Path, empty: str | None) -> None:
     rows = [json.dumps(TAGS[0]), empty]
     path = write(tmp_path / "a.parquet", feature_id=IDS, tags=rows, geometry=WKB)
     assert read(path) == ({"node/1": TAGS[0]}, {"no_main_key": 1})
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pa.array([[{"key": k, "value": v} for k, v in row.items()] for row in TAGS]),
+        pa.array([[{"k": k, "v": v} for k, v in row.items()] for row in TAGS]),
+        pa.array([json.dumps(row).encode() for row in TAGS]),
+        pa.array([",".join(f'"{k}"=>"{v}"' for k, v in row.items()) for row in TAGS]),
+    ],
+    ids=["key, value", "k, v", "bytes", "hstore"],
+)
+@pytest.mark.parametrize("column", ["tags", "other_tags"])
+def test_tags_as_other_tools_write_them_are_read(
+    tmp_path: Path, tags: pa.Array, column: str
+) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, geometry=WKB, **{column: tags})
+    assert read(path) == (EXPECTED, Counter())
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (pa.array([float("inf"), None]), None),
+        (pa.array(["", None]), None),
+        (pa.nulls(2), None),
+        (pa.array([["a", "b"], None]), "a;b"),
+        (pa.array(np.array([2.5, np.nan], np.float16)), "2.5"),
+        (pa.array([3, None], pa.decimal128(5, 2)), "3"),
+    ],
+    ids=["infinite", "empty", "null", "list", "half", "decimal"],
+)
+def test_columns_hold_what_a_tag_can_be(tmp_path: Path, values: pa.Array, text: str | None) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, shop=["a", "b"], x=values, geometry=WKB)
+    found, _ = read(path)
+    assert found["node/1"] == {"shop": "a"} | ({} if text is None else {"x": text})
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([1, 2], pa.date32()), pa.array([b"a", b"b"]), pa.array([{"a": 1}, None])]
+)
+def test_columns_that_cannot_be_tags_are_named(tmp_path: Path, values: pa.Array) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, shop=["a", "b"], odd=values, geometry=WKB)
+    (note,) = ParquetSource(path).notes()
+    assert "odd (" in note
+    assert ParquetSource(write(tmp_path / "b.parquet")).notes() == []
+
+
+@pytest.mark.parametrize(("kind", "number"), [("@type", "@id"), ("osm_type", "id")])
+def test_ids_of_overpass_are_ids(tmp_path: Path, kind: str, number: str) -> None:
+    columns = {kind: ["nodes", "W"], number: ["77.0", "77"], "shop": ["a", "b"], "geometry": WKB}
+    assert read(write(tmp_path / "a.parquet", **columns))[0].keys() == {"node/77", "way/77"}
 
 
 def test_tags_that_are_no_unicode_are_counted(tmp_path: Path) -> None:
