@@ -58,7 +58,7 @@ def build_record(
         notes=notes,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         licence=_joined([item.info.licence for item in staged], " AND "),
-        attribution=_joined([item.info.attribution for item in staged], "; "),
+        attribution=_credits([item.info.attribution for item in staged]),
         packages=package_versions(),
     )
 
@@ -66,3 +66,11 @@ def build_record(
 def _joined(texts: Sequence[str], between: str) -> str:
     """Return all parts of some texts, each once, sorted."""
     return between.join(sorted({part for text in texts for part in text.split(between)}))
+
+
+def _credits(texts: Sequence[str]) -> str:
+    """Return whom to credit; whoever is part of a longer line is not named again."""
+    parts = _joined(texts, "; ").split("; ")
+    return "; ".join(
+        part for part in parts if not any(part in each and part != each for each in parts)
+    )
