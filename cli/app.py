@@ -14,9 +14,10 @@ import typer
 
 from cli.progress import print_error
 from geoindex import __version__
-from geoindex.errors import GeoindexError, IndexDamagedError
+from geoindex.errors import GeoindexError, IndexDamagedError, IndexReplacedError
 
 INTERRUPTED = 130
+_MOST_TRIES = 10
 
 app = typer.Typer(
     name="geoindex",
@@ -116,7 +117,7 @@ def run() -> None:
     os.environ.setdefault("LANCE_LOG", "error")
     warnings.showwarning = lambda message, *_args, **_kwargs: print_error(f"note: {message}")
     try:
-        app(standalone_mode=True)
+        _read_again()
         sys.stdout.flush()
     except GeoindexError as error:
         print_error(f"error: {error}")
@@ -130,6 +131,18 @@ def run() -> None:
     except Exception as error:
         _end_if_damaged(error)
         raise
+
+
+def _read_again() -> None:
+    """Run the command; again, if another index took the place of the one that it reads."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            app(standalone_mode=True)
+        except IndexReplacedError:
+            # found out before anything is written
+            continue
+        return
+    app(standalone_mode=True)
 
 
 def _end_if_damaged(error: Exception) -> None:

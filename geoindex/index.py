@@ -15,7 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoindex.encoders import encoder_of
-from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
+from geoindex.errors import (
+    IndexDamagedError,
+    IndexReplacedError,
+    InvalidIdError,
+    NotInIndexError,
+    UsageError,
+)
 from geoindex.features.ids import OSM_TYPES, RECORDS, OsmId, OsmType, parse_id
 from geoindex.search.ann_records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.search.planner import Searcher
@@ -123,7 +129,7 @@ class IndexReader:
             is_same = False
         if not is_same:
             msg = f"{self.path} was replaced while it was open; open it again"
-            raise IndexDamagedError(msg)
+            raise IndexReplacedError(msg)
 
     def _damaged(self, error: Exception) -> IndexDamagedError:
         return IndexDamagedError(f"{self.path}: a search file is damaged ({error}). Build it again")
