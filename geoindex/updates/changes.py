@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoindex.errors import SourceError
-from geoindex.features.ids import OSM_TYPES
+from geoindex.features.ids import OSM_TYPES, OsmType
 from geoindex.sources.osm.objects import (
     Ids,
     Picked,
@@ -21,6 +20,7 @@ from geoindex.sources.osm.objects import (
     merge_changes,
     no_ids,
     read_changes,
+    write_deletions,
 )
 
 
@@ -65,8 +65,7 @@ def read_changes_of(files: Sequence[Path], objects: Path, after: Path) -> Change
     Raises
     ------
     SourceError
-        If a file cannot be read, or holds an object without version or with an id that no
-        published object has.
+        If a file cannot be read, or holds an object with an id that no published object has.
     """
     target = after.with_name("changes.osm.pbf")
     merge_changes(files, target)
@@ -74,22 +73,18 @@ def read_changes_of(files: Sequence[Path], objects: Path, after: Path) -> Change
     named = no_ids()
     for change in found:
         named[change.osm_type].add(change.osm_id)
-        if not change.version:
-            msg = (
-                f"{change.osm_type} {change.osm_id} has no version among the changes; want files "
-                "of published changes, such as those of planet.openstreetmap.org/replication"
-            )
-            raise SourceError(msg)
     picked = Picked(named)
     held = picked.contents(objects)
     now = contents(target)
     ids, counts = no_ids(), Counter[str]()
+    # those count whatever is held: what they replace is deleted first
+    unversioned: dict[tuple[OsmType, int], int] = {}
     for change in found:
         key = change.osm_type, change.osm_id
         version, content = held.get(key, (0, None))
         if change.is_deleted and content is None:
             effect = "not_there"
-        elif change.version < version:
+        elif 0 < change.version < version:
             effect = "older"
         elif change.is_deleted:
             effect = "deleted"
@@ -98,12 +93,24 @@ def read_changes_of(files: Sequence[Path], objects: Path, after: Path) -> Change
         else:
             effect = "created" if content is None else "modified"
         counts[effect] += 1
+        if not change.version and content is not None:
+            unversioned[key] = version
         if effect in {"created", "modified", "deleted"}:
             ids[change.osm_type].add(change.osm_id)
     if any(ids.values()):
-        apply_changes(objects, target, after)
+        apply_changes(_without(unversioned, objects, after), target, after)
     newest = max((change.timestamp for change in found), default=0)
     return Changes(ids, picked, counts, as_time(newest) if newest else None)
+
+
+def _without(versions: dict[tuple[OsmType, int], int], objects: Path, after: Path) -> Path:
+    """Return a file of the same objects but some, which are held in these versions."""
+    if not versions:
+        return objects
+    deletions, rest = (after.with_name(f"{name}.osm.pbf") for name in ("deletions", "rest"))
+    write_deletions(versions, deletions)
+    apply_changes(objects, deletions, rest)
+    return rest
 
 
 def derive_changes(objects: Path, after: Path, *, scratch: Path) -> Changes:

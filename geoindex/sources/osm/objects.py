@@ -4,7 +4,7 @@ The objects are kept as a PBF of ids, versions, tags, places and references, in 
 file is read and written by osmium alone, some million objects a second.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,19 @@ def apply_changes(objects: Path, changes: Path, target: Path) -> None:
     finally:
         reader.close()
         writer.close()
+
+
+def write_deletions(versions: Mapping[tuple[OsmType, int], int], target: Path) -> None:
+    """Write changes that delete objects, each of which is held in this version."""
+    order = sorted(versions, key=lambda key: (OSM_TYPES.index(key[0]), key[1]))
+    make: dict[OsmType, Any] = {
+        "node": osmium.osm.mutable.Node,
+        "way": osmium.osm.mutable.Way,
+        "relation": osmium.osm.mutable.Relation,
+    }
+    with _writer(target, _CHANGE_OPTIONS) as writer:
+        for key in order:
+            writer.add(make[key[0]](id=key[1], version=versions[key], visible=False))
 
 
 def _writer(target: Path, options: str) -> Any:

@@ -1,6 +1,7 @@
 """What changes alter, what is refused, and what an update leaves as it was."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,27 @@ def test_ids_that_are_not_there_are_counted(street: Path, tmp_path: Path) -> Non
     assert (done.is_new, done.objects) == (False, {"not_there": 2})
 
 
+def test_changes_without_versions_count_whatever_is_held(street: Path, tmp_path: Path) -> None:
+    bare = {"version": None}
+    file = changes(
+        tmp_path,
+        modify=node(2, 24.906, 60.102, {"shop": "tea"}, **bare) + way(101, [1, 9], {}, **bare),
+        create=node(50, 24.91, 60.11, {"amenity": "library"}, **bare),
+        delete=way(100, [1, 2], **bare),
+    )
+    assert update_index(street, [file]).objects == {"created": 1, "modified": 2, "deleted": 1}
+    text = (tmp_path / "street.osm").read_text("utf-8")
+    for one in (2, 100, 101):
+        text = re.sub(rf'<(node|way) id="{one}" .*?</\1>\n?', "", text)
+    more = node(2, 24.906, 60.102, {"shop": "tea"}, **bare)
+    more += node(50, 24.91, 60.11, {"amenity": "library"}, **bare) + way(101, [1, 9], {}, **bare)
+    later = tmp_path / "later.osm"
+    later.write_text(text.replace("</osm>", f"{more}</osm>"), "utf-8")
+    build_index([later], tmp_path / "later.geoindex", **_BUILD)
+    assert differing(street, tmp_path / "later.geoindex") == []
+    assert not update_index(street, [file]).is_new
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -90,8 +112,6 @@ def test_ids_that_are_not_there_are_counted(street: Path, tmp_path: Path) -> Non
         ("a.txt", "", "no file of changes"),
         ("a.osc", f'<osmChange version="0.6"><create>{node(-1, 1, 1)}</create></osmChange>',
          "never uploaded"),
-        ("a.osc", ('<osmChange version="0.6"><create><node id="9" lon="1" lat="1"/></create>'
-         "</osmChange>"), "no version"),
     ],
 )  # fmt: skip
 def test_what_is_no_file_of_changes_is_refused(
