@@ -5,8 +5,9 @@
 Every task asks for the entities whose value of one key is the wanted one, among (at most 500 of)
 those that have the key. The keys of all tasks are taken out of the map before it is embedded.
 Labels are drawn at random, half of them wanted, as far as there are some; with `suggested`, after
-the first ten, five at a time as ``--suggest`` proposes, and labelled by the map. Precision is that of the 20 best hits
-without labels, the mean over repeats and extracts; chance is the share of what is wanted.
+the first ten, five at a time as ``--suggest`` proposes, and labelled by the map. Precision is that
+of the 20 best hits without labels, the mean over repeats and extracts; chance is the share of what
+is wanted.
 """
 
 import argparse
