@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import embed_tags
 from geoindex.index import IndexReader
+from geoindex.pipeline.sidecar import open_index
 from geoindex.queries.vector_field import unit
 from geoindex.search.exact import nearest
 
@@ -27,7 +28,7 @@ _UNTOLD = ("name", "addr:", "ref", "wikidata", "website", "phone", "source", "op
 def main() -> None:
     """Print one line a focus and way of asking, for each index."""
     for path in map(Path, sys.argv[1:]):
-        index = IndexReader(path)
+        index = open_index(path, IndexReader)
         triples = draw(index)
         for focus in ("own", "context"):
             scores = {

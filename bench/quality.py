@@ -6,7 +6,8 @@
 
 Indexes and scores are kept in the work folder: a run that was stopped goes on, and one method more
 costs that method alone. Three splits are measured: spatial folds within the extracts, whole places
-held out, and, for a few tasks, random folds beside the spatial ones, to show the leak.
+held out, and, for a few tasks, random folds beside the spatial ones, to show the leak. Then the
+judge of search asks the same methods what they find.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from geoindex.evaluation.report.markdown import (
 )
 from geoindex.evaluation.results import Results, chosen_heads
 from geoindex.evaluation.run import evaluate
+from geoindex.evaluation.search_judge.results import SearchResults
+from geoindex.evaluation.search_judge.run import judge_search
 from geoindex.evaluation.settings import Settings
 from geoindex.pipeline.build import build_index
 
@@ -72,6 +75,15 @@ def measure(
     return results
 
 
+def search(
+    indexes: Sequence[Path], work: Path, talk: Talk, *, methods: Sequence[str]
+) -> SearchResults:
+    """Judge what the same methods find, each extract a place."""
+    results = judge_search(list(indexes), methods=methods, cache=work / "scores", reporter=talk)
+    results.write(work / "search.json")
+    return results
+
+
 def leak_lines(spatial: Results, random: Results) -> list[Line]:
     """Return one line a masked task and method: the score with random and with spatial folds."""
     found = {
@@ -88,7 +100,7 @@ def leak_lines(spatial: Results, random: Results) -> list[Line]:
     return lines
 
 
-def section(spatial: Results, places: Results, random: Results) -> str:
+def section(spatial: Results, places: Results, random: Results, found: SearchResults) -> str:
     """Return the section's Markdown."""
     held = spatial.meta["places"]
     entities, cells = (sum(place[name] for place in held) for name in ("entities", "cells"))
@@ -101,7 +113,7 @@ def section(spatial: Results, places: Results, random: Results) -> str:
         "entities and tags that carry the answer were removed before tokenising; tasks of entities "
         "are always masked. What is masked: docs/evaluation.md."
     )
-    notes = list(dict.fromkeys([*spatial.notes, *places.notes]))
+    notes = list(dict.fromkeys([*spatial.notes, *places.notes, *found.notes]))
     parts = [
         head,
         "### Spatial folds", *score_tables(spatial, "spatial"),
@@ -116,6 +128,11 @@ def section(spatial: Results, places: Results, random: Results) -> str:
         "### Random folds leak",
         "The same vectors, heads and units; only the folds differ.",
         table(leak_lines(spatial, random)),
+        "### Search",
+        "What is found beside an example: docs/evaluation.md. Means over places and seeds.",
+        table(found.lines()),
+        "Difference of the last method, its 95 % interval, and in how many places it is better:",
+        table(found.comparison_lines()),
         "### Retrieval and collapse, without labels",
         table(retrieval_lines(spatial)),
         table(collapse_lines(spatial)),
@@ -160,7 +177,8 @@ def main() -> None:
     spatial = measure(indexes, options.work, talk, methods=methods, split="spatial")
     random = measure(indexes, options.work, talk, methods=methods, split="random", tasks=LEAK_TASKS)
     places = measure(indexes, options.work, talk, methods=methods, split="places")
-    write_section(section(spatial, places, random), options.page)
+    found = search(indexes, options.work, talk, methods=methods)
+    write_section(section(spatial, places, random, found), options.page)
 
 
 if __name__ == "__main__":

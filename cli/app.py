@@ -6,6 +6,7 @@ Exit codes are conventions that scripts rely on; `geoindex.errors` lists them. 1
 import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -69,24 +70,25 @@ def root(
 
 
 def _add_commands() -> None:
-    from cli import (
-        build,
-        check,
-        demo,
-        evaluate,
-        export,
-        find,
-        index,
-        info,
-        knn,
-        query,
-        similar,
-        train,
-    )
-
-    verbs = (build, index, find, query, similar, knn, evaluate, train, export, info, check, demo)
-    for module in verbs:
-        module.register(app)
+    # in the order of the help
+    for name in (
+        "build",
+        "demo",
+        "index",
+        "find",
+        "query",
+        "similar",
+        "guess",
+        "knn",
+        "evaluate",
+        "train",
+        "export",
+        "info",
+        "check",
+        "serve",
+        "mcp",
+    ):
+        import_module(f"cli.{name}").register(app)
 
 
 _add_commands()

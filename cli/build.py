@@ -1,5 +1,6 @@
 """``geoindex build``: a map becomes an index."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,8 @@ def build(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2), GeoParquet, or indexes.",
+            help="OpenStreetMap files (.osm.pbf, .osm, .osm.gz, .osm.bz2), GeoParquet, Overture "
+            "(files, folders, s3://), indexes; https:// addresses of files, or geofabrik:monaco.",
         ),
     ],
     output: Annotated[
@@ -46,10 +48,18 @@ def build(
             help="Keep only entities that meet this box.",
         ),
     ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="A TOML file that makes tags of the columns of GeoParquet; docs/overture.md.",
+        ),
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(
-            metavar="default|geojepa|tagpool|tagpool:MODEL|DIR",
+            metavar="default|relational|geojepa|tagpool|tagpool:MODEL|DIR",
             help="What makes the vectors; MODEL is a text model that reads the tags, DIR a folder "
             "that geoindex train made.",
             envvar="GEOINDEX_ENCODER",
@@ -108,13 +118,14 @@ def build(
         typer.Option(metavar="TEXT", help="Whom to credit. [default: as the sources name it]"),
     ] = None,
     vector_dtype: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="float32|float16",
-            help="Numbers of stored vectors: float16 takes half the room, and says what it costs.",
+            help="Numbers of stored vectors: float16 takes half the room, and says what it costs. "
+            "[default: float16 of the default encoder]",
             envvar="GEOINDEX_VECTOR_DTYPE",
         ),
-    ] = "float32",
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -129,6 +140,7 @@ def build(
 
     Goes on by itself where an interrupted build stopped. The output appears only when it is whole.
     """
+    from geoindex.features.tag_mapping import read_mapping
     from geoindex.imagery.request import imagery_request
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_vector_dtype, plan_build
@@ -136,6 +148,7 @@ def build(
 
     talk = ConsoleReporter(quiet=quiet)
     levels = resolution or [DEFAULT_RESOLUTION]
+    rules = None if mapping is None else read_mapping(mapping)
     target = output or default_output(sources[0])
     seen = imagery_request(
         imagery,
@@ -154,6 +167,8 @@ def build(
             encoder=encoder,
             overwrite=overwrite,
             imagery=seen,
+            mapping=rules,
+            bbox=bbox,
         )
         for line in plan:
             typer.echo(line)
@@ -169,6 +184,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        mapping=rules,
         overwrite=overwrite,
         strict=strict,
         reporter=talk,
@@ -193,4 +209,7 @@ def build(
 
 def default_output(source: Path) -> Path:
     """Return the output that goes with a source: ``monaco.osm.pbf`` to ``monaco.geoindex``."""
-    return Path(f"{source.name.split('.', 1)[0]}.geoindex")
+    name = re.sub(r"^(type=|geofabrik:)", "", source.name)
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}\.\d+", name):  # a release of Overture
+        return Path(f"overture-{name.split('.', 1)[0]}.geoindex")
+    return Path(f"{name.split('.', 1)[0]}.geoindex")

@@ -1,6 +1,7 @@
 """The verb ``geoindex evaluate``: score vectors on tasks of the map, beside baselines."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from cli.progress import ConsoleReporter
 
 if TYPE_CHECKING:
     from geoindex.evaluation.results import Results
+    from geoindex.evaluation.search_judge.results import SearchResults
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,19 @@ def evaluate(
             help="Methods to compare: baselines, encoders by name or folder, untrained, peers; "
             "NAME=ENCODER gives one a name. The last is compared task by task.",
         ),
-    ] = "constant,counts,svd,tagpool,geojepa",
+    ] = "constant,counts,svd,tagpool,relational",
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="Judge what vectors find, of entities whose kind, brand or class is hidden, in "
+            "place of tasks. Give several indexes: most questions are asked across places.",
+        ),
+    ] = False,
+    measures: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="With --search: only these measures. [default: all]"),
+    ] = None,
     rows: Annotated[
         str | None, typer.Option(metavar="A,B", hidden=True, help="The old name of --methods.")
     ] = None,
@@ -78,11 +92,25 @@ def evaluate(
     """
     from geoindex.evaluation.report.markdown import markdown as to_markdown
     from geoindex.evaluation.run import evaluate as run
-    from geoindex.storage.filesystem import writing
 
+    _check_options(search=search, tasks=tasks, report=report, measures=measures)
     for path, suffixes in ((output, (".json",)), (markdown, (".md",)), (report, (".html",))):
         _check_new(path, suffixes, overwrite=overwrite)
     talk = ConsoleReporter(quiet=quiet)
+    if search:
+        from geoindex.evaluation.search_judge.run import judge_search
+
+        found = judge_search(
+            indexes,
+            methods=_names(rows or methods),
+            measures=None if measures is None else _names(measures),
+            seeds=seeds,
+            cache=cache or default_cache(),
+            reporter=talk,
+        )
+        typer.echo(found.text())
+        _write(found, found.markdown, output, markdown, talk)
+        return
     results = run(
         indexes,
         tasks=None if tasks is None else _names(tasks),
@@ -94,17 +122,44 @@ def evaluate(
         reporter=talk,
     )
     _print(results)
+    _write(results, lambda: to_markdown(results), output, markdown, talk)
+    if report is not None:
+        from geoindex.evaluation.report.page import write_report
+
+        write_report(results.as_dict(), report, overwrite=overwrite)
+
+
+def _check_options(
+    *, search: bool, tasks: str | None, report: Path | None, measures: str | None
+) -> None:
+    if search and tasks is not None:
+        msg = "--tasks is of tasks; want --measures with --search. Example: --measures kind_hidden"
+        raise typer.BadParameter(msg)
+    if search and report is not None:
+        msg = "--report is of tasks; want --markdown or -o with --search. Example: -o search.json"
+        raise typer.BadParameter(msg)
+    if not search and measures is not None:
+        msg = "--measures is of --search; want both, or --tasks. Example: --search --measures tall"
+        raise typer.BadParameter(msg)
+
+
+def _write(
+    results: "Results | SearchResults",
+    to_markdown: Callable[[], str],
+    output: Path | None,
+    markdown: Path | None,
+    talk: ConsoleReporter,
+) -> None:
+    """Say the notes, and write the files that are wanted."""
+    from geoindex.storage.filesystem import writing
+
     for note in results.notes:
         talk.say(f"note: {note}")
     if output is not None:
         results.write(output)
     if markdown is not None:
         with writing(markdown) as unfinished:
-            unfinished.write_text(to_markdown(results), "utf-8")
-    if report is not None:
-        from geoindex.evaluation.report.page import write_report
-
-        write_report(results.as_dict(), report, overwrite=overwrite)
+            unfinished.write_text(to_markdown(), "utf-8")
 
 
 def default_cache() -> Path:

@@ -40,7 +40,7 @@ def similar(
         FocusName,
         typer.Option(help="Compare the entities alone, in their surroundings, or both, weighed."),
     ] = FocusName.both,
-    own_weight: OwnWeight = 0.5,
+    own_weight: OwnWeight = None,
     target: Annotated[
         Path | None,
         typer.Option(metavar="INDEX", help="The index that holds B, of the same encoder."),
@@ -57,7 +57,11 @@ def similar(
     from geoindex.api import open as open_index
 
     why = open_index(index).similar(
-        first, second, focus=focus.value, own_weight=own_weight, target=target or among
+        first,
+        second,
+        focus=focus.value,
+        own_weight=own_weight,
+        target=target or among,
     )[1]
     if as_json:
         typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))

@@ -11,9 +11,9 @@ All vectors have unit length, so that their product is the cosine. None depends 
 made in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,11 @@ class EntityTokens:
         Of `encoder.geometry.tokens.canonical_boxes`, shape ``(n, BOX_DIM)``, float64; zeros where
         there is no place, or an embedder does not read positions.
     tag_ids
-        Of `encoder.tags.vocabulary.entity_tag_ids`, shape ``(n, MAX_TAG_IDS)``, int16;
+        Places in the embedder's vocabulary, shape ``(n, W)``, int16, -1 past the last of an entity;
         ``(n, 0)`` of an embedder without a vocabulary.
+    numbers
+        Tags that are numbers, such as heights, shape ``(n, C)``, float32; ``(n, 0)`` of an embedder
+        that reads none.
     """
 
     tags: NDArray[np.float32]
@@ -66,6 +69,7 @@ class EntityTokens:
     geometry: NDArray[np.float32]
     boxes: NDArray[np.float64]
     tag_ids: NDArray[np.int16]
+    numbers: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -123,8 +127,33 @@ class Tiles:
     patches: TilePatches | None = None
 
 
+@dataclass(frozen=True)
+class Relations:
+    """Which entities of a map each entity is related to.
+
+    Attributes
+    ----------
+    rows
+        Shape ``(e,)``, int32: relation r of entity i lists rows ``offsets[i R + r]`` to
+        ``offsets[i R + r + 1]`` of them, R being the number of relations.
+    offsets
+        Shape ``(n R + 1,)``, int64.
+    is_wide
+        Shape ``(n,)``: nothing is heard of these but of themselves; see
+        `geoindex.features.relations`.
+    """
+
+    rows: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    is_wide: NDArray[np.bool_]
+
+
 class Embedder(Protocol):
-    """Anything that gives entities and regions their vectors."""
+    """Anything that gives entities and regions their vectors.
+
+    Of two kinds. A `TileEmbedder` gives an entity two vectors, alone and in its tile. A
+    `RelationEmbedder` gives it one, whose columns say what comes from where.
+    """
 
     @property
     def name(self) -> str:
@@ -177,6 +206,11 @@ class Embedder(Protocol):
         """Return the vector of each entity alone, shape ``(n, D)``."""
         ...
 
+
+@runtime_checkable
+class TileEmbedder(Embedder, Protocol):
+    """An embedder that sees of a map one tile at a time."""
+
     def tiles(
         self, tokens: EntityTokens, tiles: Tiles
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -189,4 +223,49 @@ class Embedder(Protocol):
         regions
             Shape ``(t, R)``.
         """
+        ...
+
+
+@runtime_checkable
+class RelationEmbedder(Embedder, Protocol):
+    """An embedder that sees of a map how its entities are related.
+
+    Of an entity there is one vector. Its columns are those of what is known of the entity alone,
+    then those of its context; each of these two is of the same length in every row, so that a
+    search may weigh them.
+    """
+
+    @property
+    def focus_columns(self) -> Mapping[str, slice]:
+        """Return the columns of ``"own"`` and ``"context"``: all D of them, in this order."""
+        ...
+
+    def latents(
+        self,
+        tokens: EntityTokens,
+        relations: Relations,
+        *,
+        new_array: Callable[[str, tuple[int, int]], NDArray[np.float32]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return what the network makes of all entities of a map, shape ``(n, L)``.
+
+        Parameters
+        ----------
+        new_array
+            Makes an array of a name and a shape, on disk for example; by default in memory.
+        """
+        ...
+
+    def unrelated(self, num_rows: int) -> Relations:
+        """Return the relations of entities that have none."""
+        ...
+
+    def vectors(self, tokens: EntityTokens, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the vectors of some entities, shape ``(n, D)``."""
+        ...
+
+    def regions(
+        self, tokens: EntityTokens, latents: NDArray[np.float32], tiles: Tiles
+    ) -> NDArray[np.float32]:
+        """Return the vectors of tiles from what they hold, shape ``(t, R)``."""
         ...

@@ -133,10 +133,10 @@ class TagPool:
             geometry = geometry_tokens(geometries)
         pooled = pool(tags.codes, tags.offsets, vectors=vectors, weights=weights)
         boxes = np.zeros((n, BOX_DIM))  # it does not read positions
-        tag_ids = np.zeros((n, 0), np.int16)  # and has no vocabulary
-        return EntityTokens(
-            pooled, _row_maxima(weights[tags.codes], tags.offsets), geometry, boxes, tag_ids
-        )
+        tag_ids = np.zeros((n, 0), np.int16)  # has no vocabulary
+        numbers = np.zeros((n, 0), np.float32)  # and none of its own for numbers
+        weight = _row_maxima(weights[tags.codes], tags.offsets)
+        return EntityTokens(pooled, weight, geometry, boxes, tag_ids, numbers)
 
     def own(self, tokens: EntityTokens) -> NDArray[np.float32]:
         """Return the vector of each entity alone, shape ``(n, D)``."""

@@ -6,21 +6,25 @@ Every function takes the command's words. Text is read by the command's parsers,
 
 import logging
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
+import numpy as np
+
+from geoindex.errors import UsageError
 from geoindex.filters import coerce
 from geoindex.filters.coerce import BBoxLike, PathLike
 from geoindex.index import IndexReader
 from geoindex.progress import Reporter
 from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
-from geoindex.queries.query import Query, QueryOptions
+from geoindex.queries.options import QueryOptions
+from geoindex.queries.query import Query
 from geoindex.storage.consistency import TablesChangedError
 
 if TYPE_CHECKING:
+    from geoindex.evaluation.guess import Guesses
     from geoindex.evaluation.knn import LabelReport
     from geoindex.exports.export import ExportInfo
     from geoindex.imagery.request import ImageryRequest
@@ -144,7 +148,7 @@ class Index(IndexReader):
         second: str,
         *,
         focus: str = "both",
-        own_weight: float = 0.5,
+        own_weight: float | None = None,
         target: "IndexReader | PathLike | None" = None,
     ) -> "tuple[float, Explanation]":
         """Return the similarity of two places, -1 to 1, and why.
@@ -169,6 +173,63 @@ class Index(IndexReader):
         other = None if target is None else _opened(target)
         why = explain_pair(self, first, second, focus=focus, own_weight=own_weight, target=other)
         return why.similarity, why
+
+    def guess(
+        self,
+        *,
+        learn_from: "IndexReader | PathLike | Sequence[IndexReader | PathLike]" = (),
+        k: int = 3,
+        reporter: Reporter | None = None,
+        **filters: Any,
+    ) -> "Guesses":
+        """Guess the main tags of entities, from their shape and surroundings.
+
+        What tells their kind is hidden, and the entities nearest to them answer, whose own kind is
+        hidden alike; see `geoindex.evaluation.guess`. The index's encoder embeds the map anew: some
+        seconds for ten thousand entities.
+
+        Parameters
+        ----------
+        learn_from
+            Other indexes whose entities answer, too.
+        k
+            Guesses for each entity, at most.
+        reporter
+            Receives the progress.
+        **filters
+            Which entities: `ids`, `where`, `near` and `radius`, and the other filters of `query`;
+            at least one.
+
+        Raises
+        ------
+        UsageError, NotInIndexError
+            If there is no filter, one cannot be understood, or nothing passes.
+
+        Examples
+        --------
+        >>> geoindex.open("monaco.geoindex").guess(where="building=yes", k=1)  # doctest: +SKIP
+        """
+        from geoindex.evaluation.guess.guesser import guess_entities
+        from geoindex.filters.apply import select_rows
+        from geoindex.storage.layout import ENTITIES
+
+        wanted = Query.without_examples(**filters)
+        if not wanted.filters:
+            msg = "which entities? Want ids or a filter. Example: where='building=yes'"
+            raise UsageError(msg)
+        if "not_within" in wanted.filters:
+            msg = "not_within is measured from examples, and there are none; leave it out"
+            raise UsageError(msg)
+        rows, notes = select_rows(self, wanted.filters, table=ENTITIES)
+        others = _opened_all(learn_from) or []
+        return guess_entities(
+            self,
+            np.arange(len(self.entities)) if rows is None else rows,
+            others=others,
+            num_guesses=k,
+            notes=notes,
+            reporter=reporter,
+        )
 
     def write_page(
         self, hits: Hits, output: PathLike, *, imagery: str | None = None, overwrite: bool = False
@@ -196,7 +257,8 @@ def build(
     imagery: "PathLike | ImageryRequest | None" = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = "float32",
+    vector_dtype: str | None = None,
+    mapping: PathLike | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -218,9 +280,13 @@ def build(
     licence, attribution
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
-        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``.
+        Of the numbers of stored vectors: ``"float32"`` or ``"float16"``; None for what suits the
+        encoder.
+    mapping
+        A TOML file that makes tags of the columns of GeoParquet; see docs/overture.md.
     """
     # reading maps needs libraries that queries do not
+    from geoindex.features.tag_mapping import read_mapping
     from geoindex.imagery.request import ImageryRequest
     from geoindex.pipeline.build import build_index
     from geoindex.pipeline.plan import DEFAULT_RESOLUTION
@@ -242,6 +308,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        mapping=None if mapping is None else read_mapping(Path(mapping)),
         overwrite=overwrite,
         strict=strict,
         reporter=reporter,
@@ -258,16 +325,10 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
     try:
         index = Index(Path(path))
     except TablesChangedError:
-        from geoindex.pipeline.sidecar import bring_up_to_date
+        from geoindex.pipeline.sidecar import open_index
 
-        notes = bring_up_to_date(Path(path))
-    else:
-        _LOG.info("opened %s", index.path)
-        return index
-    index = Index(Path(path))
-    index.notes = notes
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
+        return open_index(Path(path), Index)
+    _LOG.info("opened %s", index.path)
     return index
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, TagCodes, Tiles
+from encoder.protocol import EntityTokens, RelationEmbedder, TagCodes, TileEmbedder, Tiles
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
     from encoder.tags.text_models import HuggingFaceText
 
-ENCODERS = ("geojepa", "tagpool")
 
-
-def load_encoder(name: str = "default") -> "Embedder":
+def load_encoder(name: str = "default", *, is_local: bool = False) -> "Embedder":
     """Open an encoder.
 
     Parameters
     ----------
     name
-        ``"geojepa"``, the checkpoint that ships with this version, which is also ``"default"``; a
-        folder that `geoindex train` made; ``"geojepa:untrained"``, the same with random weights;
-        ``"tagpool"``; or ``"tagpool:MODEL"``, its tags read by a text model, a folder or a name
-        that Hugging Face's transformers loads.
+        ``"relational"``, the checkpoint that ships with this version, which is also ``"default"``;
+        ``"geojepa"``, the one before, which sees tiles; either with ``":untrained"``, the same with
+        random weights; a folder with a checkpoint; ``"tagpool"``; or ``"tagpool:MODEL"``, its tags
+        read by a text model, a folder or a name that Hugging Face's transformers loads.
+    is_local
+        Open only what is on this machine, in safetensors: for a name that a manifest says, of an
+        index that may have been downloaded. Nothing is fetched or unpickled.
 
     Raises
     ------
@@ -47,32 +48,45 @@ def load_encoder(name: str = "default") -> "Embedder":
     if known == "tagpool" and text_model:
         from encoder.tagpool import TextTagPool
 
-        return TextTagPool(load_text_model(text_model))
-    return _geojepa(name)
+        return TextTagPool(load_text_model(text_model, is_local=is_local))
+    return _learned(name)
 
 
-def _geojepa(name: str) -> "Embedder":
+def _learned(name: str) -> "Embedder":
     from encoder.errors import CheckpointError, MissingHfError
     from encoder.geojepa.embedder import GeoJEPAEmbedder
+    from encoder.relational.config import is_relational
+    from encoder.relational.embedder import RelationalEmbedder
 
+    is_untrained = name.endswith(":untrained")
     try:
-        if name in {"default", "geojepa", "geojepa:untrained"}:
-            return GeoJEPAEmbedder(is_untrained=name.endswith(":untrained"))
-        if name and Path(name).is_dir():
-            return GeoJEPAEmbedder(Path(name))
+        if name in {"default", "relational", "relational:untrained"}:
+            return RelationalEmbedder(is_untrained=is_untrained)
+        if name in {"geojepa", "geojepa:untrained"}:
+            return GeoJEPAEmbedder(is_untrained=is_untrained)
+        folder = Path(name.removesuffix(":untrained"))
+        if name and folder.is_dir():
+            kind = RelationalEmbedder if is_relational(folder) else GeoJEPAEmbedder
+            return kind(folder, is_untrained=is_untrained)
     except CheckpointError as error:
         raise UsageError(str(error)) from error
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     msg = (
-        f"no encoder {name!r}, and no folder of that name; want geojepa, tagpool, tagpool:MODEL "
-        "with a text model, or a folder that `geoindex train` made. Example: geojepa"
+        f"no encoder {name!r}, and no folder of that name; want relational, geojepa, tagpool, "
+        "tagpool:MODEL with a text model, or a folder that `geoindex train` made. "
+        "Example: relational"
     )
     raise UsageError(msg)
 
 
-def load_text_model(text_model: str) -> "HuggingFaceText":
+def load_text_model(text_model: str, *, is_local: bool = False) -> "HuggingFaceText":
     """Load a text model from a folder or by its name on the hub.
+
+    Parameters
+    ----------
+    is_local
+        As of `load_encoder`.
 
     Raises
     ------
@@ -85,12 +99,22 @@ def load_text_model(text_model: str) -> "HuggingFaceText":
     from encoder.tags.text_models import HuggingFaceText
 
     try:
-        return HuggingFaceText(text_model)
+        return HuggingFaceText(text_model, is_local=is_local)
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
+        if is_local:
+            raise _not_here(text_model) from error
         msg = f"cannot load the text model {text_model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
+
+
+def _not_here(name: str) -> UsageError:
+    msg = (
+        f"the index names the model {name!r}, which is not on this machine as safetensors; an "
+        "index does not choose what is downloaded. If you trust it, load it once yourself"
+    )
+    return UsageError(msg)
 
 
 def encoder_of(name: str, fingerprint: str) -> "Embedder":
@@ -101,7 +125,7 @@ def encoder_of(name: str, fingerprint: str) -> "Embedder":
     IndexDamagedError
         If this version's encoder of that name is another one: its vectors cannot be compared.
     """
-    encoder = load_encoder(name)
+    encoder = load_encoder(name, is_local=True)
     if encoder.fingerprint != fingerprint:
         msg = (
             f"the index was made by {name} {fingerprint[:8]}, this geoindex has "
@@ -128,7 +152,12 @@ def embed_tags_as_cell(encoder: "Embedder", tags: Mapping[str, str]) -> NDArray[
     """Return the vector of a cell that holds one such entity, shape ``(region_dim,)``."""
     one, none = np.zeros(1, np.int64), np.zeros(1, np.bool_)
     tiles = Tiles(one, np.array([0, 1], np.int64), is_halo=none, is_read=none)
-    return np.asarray(encoder.tiles(tag_tokens(encoder, tags), tiles)[1][0], np.float32)
+    tokens = tag_tokens(encoder, tags)
+    if isinstance(encoder, RelationEmbedder):
+        latents = encoder.latents(tokens, encoder.unrelated(1))
+        return np.asarray(encoder.regions(tokens, latents, tiles)[0], np.float32)
+    assert isinstance(encoder, TileEmbedder)  # noqa: S101 - there is no third kind
+    return np.asarray(encoder.tiles(tokens, tiles)[1][0], np.float32)
 
 
 def tag_vectors(
@@ -152,7 +181,7 @@ def sides_m(geometry: Any) -> tuple[float, float]:
     return long_m, short_m
 
 
-def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
+def load_image_tokeniser(name: str = "default", *, is_local: bool = False) -> "ImageTokeniser":
     """Open what turns chips into patch tokens.
 
     Parameters
@@ -161,6 +190,8 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
         ``"statistics"``: colour, edges and texture, built in; ``"efficientnet"``, which is also
         ``"default"``: a network of the extra `imagery`; ``"hf:MODEL"``: a vision model that
         transformers loads, a folder or a name.
+    is_local
+        As of `load_encoder`.
 
     Raises
     ------
@@ -184,12 +215,14 @@ def load_image_tokeniser(name: str = "default") -> "ImageTokeniser":
         if kind == "hf" and model:
             from encoder.images.hugging_face import HuggingFaceImages
 
-            return HuggingFaceImages(model)
+            return HuggingFaceImages(model, is_local=is_local)
     except MissingImageryError as error:
         raise MissingExtraError(package="efficientnet-lite-pytorch", extra="imagery") from error
     except MissingHfError as error:
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
+        if is_local:
+            raise _not_here(model) from error
         msg = f"cannot load the vision model {model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
     msg = f"no image tokens {name!r}; want default, statistics, efficientnet or hf:MODEL"

@@ -5,7 +5,7 @@ index that was cut is noticed, not searched, and of one whose tables were change
 the search files are made anew by `geoindex.open`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geoindex.encoders import encoder_of
 from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
-from geoindex.features.ids import OSM_TYPES, OsmId, OsmType, parse_id
+from geoindex.features.ids import OSM_TYPES, RECORDS, OsmId, OsmType, parse_id
 from geoindex.search.ann_records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.search.planner import Searcher
 from geoindex.storage.consistency import find_sidecar
@@ -136,8 +136,9 @@ class IndexReader:
         table
             ``"entities"`` or ``"cells"``.
         focus
-            ``"context"``: the entity in its surroundings; ``"own"``: the entity alone. Cells have
-            one vector.
+            ``"context"``: the entity in its surroundings; ``"own"``: the entity alone, which of
+            an encoder that gives entities one vector are the first of its columns. Cells have one
+            vector.
 
         Returns
         -------
@@ -152,10 +153,18 @@ class IndexReader:
         IndexDamagedError
             If the file cannot be read, or is of another shape.
         """
-        name = _VECTOR_FILES[check_focus(focus)] if check_table(table) == ENTITIES else "embedding"
+        if check_table(table) == ENTITIES and check_focus(focus) == "own" and self.focus_columns:
+            return self.vectors(table)[:, self.focus_columns["own"]]
+        name = _VECTOR_FILES[focus] if table == ENTITIES else "embedding"
         if (table, name) not in self._matrices:
             self._matrices[table, name] = self._load(table, name)
         return self._matrices[table, name]
+
+    @property
+    def focus_columns(self) -> Mapping[str, slice]:
+        """Columns of ``"own"`` and ``"context"`` where entities have one vector; else empty."""
+        found = self.manifest.encoder.get("focus_columns", {})
+        return {name: slice(*at) for name, at in found.items()}
 
     def zones(self, table: str) -> ZoneMap:
         """Return the points of a table's rows, in blocks; see `geoindex.storage.zone_map`."""
@@ -255,15 +264,42 @@ class IndexReader:
             return row
         if isinstance(reference, OsmId):
             return self._osm_row(reference)
-        row = self.entities.find("feature_id", str(reference))
-        row = row if row >= 0 else self.entities.find("feature_id", feature_id.strip())
+        spellings = dict.fromkeys((str(reference), reference.dashed, feature_id.strip()))
+        found = (self.entities.find("feature_id", each) for each in spellings)
+        row = next((each for each in found if each >= 0), -1)
         if row < 0:
             raise NotInIndexError(self._missing_text(str(reference), []))
         return row
 
+    def rows_of_osm(self, reference: OsmId) -> NDArray[np.int64]:
+        """Return the entities of an OpenStreetMap object, of any version; the largest first.
+
+        One, or none; several where the entities are of another map that was made of such objects.
+        """
+        rows = np.flatnonzero(self.entities.column("osm_id") == reference.osm_id)
+        types = self.entities.table["osm_type"]
+        of_type = [row for row in rows.tolist() if types[row].as_py() == reference.osm_type]
+        found = np.array(of_type + self._rows_by_record.get(str(reference), []), np.int64)
+        if found.size < 2:
+            return found
+        found = np.unique(found)
+        sides = [self.entities.column(side)[found] for side in ("xmin", "ymin", "xmax", "ymax")]
+        size = np.hypot(sides[2] - sides[0], sides[3] - sides[1])
+        return found[np.argsort(-size, kind="stable")]
+
+    @cached_property
+    def _rows_by_record(self) -> dict[str, list[int]]:
+        """The rows of entities that were made of several OpenStreetMap objects, by their ids."""
+        found: dict[str, list[int]] = {}
+        codes = self.tag_index.key_codes(RECORDS)
+        for code, names in zip(codes, self.tag_index.values(codes), strict=True):
+            rows = self.tag_index.rows(range(code, code + 1)).tolist()
+            for name in names.split(";"):
+                found.setdefault(name, []).extend(rows)
+        return found
+
     def _osm_row(self, reference: OsmId) -> int:
-        rows = self._rows_by_type(reference.osm_id)
-        row = rows.get(reference.osm_type)
+        row = next(iter(self.rows_of_osm(reference).tolist()), None)
         if row is None:
             raise NotInIndexError(self._missing_text(str(reference), self._nearest_ids(reference)))
         held = int(self.entities.column("osm_version")[row])

@@ -12,6 +12,9 @@ Backend: TypeAlias = Literal["auto", "exact", "faiss", "lance"]
 
 FOCUSES = ("context", "own")
 BOTH = "both"
+#: What a query compares where it names no focus: the vector of the entity where it has one alone,
+#: else that in its surroundings.
+WHOLE = "whole"
 #: What a query may compare: one of the vectors of an entity, or both, weighed.
 QUERY_FOCUSES = (*FOCUSES, BOTH)
 TABLES = (ENTITIES, CELLS)

@@ -1,10 +1,13 @@
 """Train the encoder that reads relations, from OpenStreetMap files.
 
     python scripts/train_relational.py places FOLDER EXTRACT.osm.pbf ...
-    python scripts/train_relational.py train FOLDER RUN [--steps 5000] [--without monaco ...]
+    python scripts/train_relational.py train FOLDER RUN [--steps 18000] [--without monaco ...]
+    python scripts/train_relational.py checkpoint FOLDER RUN CHECKPOINT [--without monaco ...]
 
 `places` reads each file once to a folder of arrays (about 1.2 kB an entity); what is there already
-is left as it is. `train` trains on all of them but those that are left out, on one core.
+is left as it is. `train` trains on all of them but those that are left out, on one core; a run
+that was stopped goes on. `checkpoint` fits what turns the network's latents into vectors, on the
+same places, and writes the folder that `geoindex build --encoder` takes.
 """
 
 import argparse
@@ -22,8 +25,9 @@ from encoder.tags.table import TagTable
 from geoindex.features.schema import entity_batch
 from geoindex.sources.base import UnsortedSourceError
 from geoindex.sources.osm.reader import OsmSource
+from trainer.relational.calibrate import calibrate, write_checkpoint
 from trainer.relational.places import Place, write_place
-from trainer.relational.train import TrainConfig, train
+from trainer.relational.train import TrainConfig, load, train
 
 _RESOLUTION = 9
 
@@ -68,6 +72,11 @@ def main() -> None:
     training.add_argument("--steps", type=int, default=TrainConfig.steps)
     training.add_argument("--seed", type=int, default=0)
     training.add_argument("--device", default="cpu")
+    fitting = steps.add_parser("checkpoint")
+    fitting.add_argument("folder", type=Path)
+    fitting.add_argument("run", type=Path)
+    fitting.add_argument("checkpoint", type=Path)
+    fitting.add_argument("--without", nargs="*", default=[], help="beginnings of places' names")
     options = parser.parse_args()
     if options.step == "places":
         options.folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +90,16 @@ def main() -> None:
         if path.suffix != ".unfinished" and not (left_out and path.name.startswith(left_out))
     ]
     print(f"{len(found)} places, {sum(map(len, found)):,} entities")
+    if options.step == "checkpoint":
+        run = load(options.run)
+        layouts = calibrate(run.net, run.heads, run.vocabulary, found)
+        training = {
+            "places": [place.name for place in found],
+            "entities": sum(map(len, found)),
+            **run.training,
+        }
+        write_checkpoint(options.checkpoint, run.net, layouts, run.vocabulary, training)
+        return
     config = TrainConfig(steps=options.steps, seed=options.seed, device=options.device)
     train(found, options.run, config)
 

@@ -40,7 +40,7 @@ def small_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
     """The small map with cells of resolutions 8 and 9."""
     output = tmp_path_factory.mktemp("indexes") / "small.geoindex"
-    return geoindex.build(small_map, output, resolution=(8, 9))
+    return geoindex.build(small_map, output, resolution=(8, 9), encoder="geojepa")
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def real_index(small_map: Path, tmp_path_factory: pytest.TempPathFactory) -> Ind
     """Monaco as it is, where a checkout has it; else the small map."""
     source = next(iter(real_maps("monaco")), small_map)
     output = tmp_path_factory.mktemp("indexes") / "real.geoindex"
-    return geoindex.build(source, output, resolution=(7, 9))
+    return geoindex.build(source, output, resolution=(7, 9), encoder="geojepa")
 
 
 @pytest.fixture(scope="session")

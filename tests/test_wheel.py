@@ -34,6 +34,9 @@ def test_wheel_carries_tables_and_checkpoint_and_stays_small(wheel: Path) -> Non
     assert f"{data}tag_table.safetensors" in names
     assert f"{data}geojepa/model.safetensors" in names
     assert "geoindex/report/templates/hits.html" in names
+    page = {"index.html", "main.js", "style.css", "vendor/maplibre-gl.mjs", "vendor/LICENSE.txt"}
+    assert {f"geoindex/serve/page/{name}" for name in page} <= set(names)
+    assert "geoindex/serve/openapi.json" in names
     assert "geoindex/evaluation/report/templates/report.html" in names
     # 10 MB of table and 16 of checkpoint, at most
     assert wheel.stat().st_size < 26e6
@@ -43,7 +46,7 @@ def test_extras_are_those_for_users(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(file.read(name))
-    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "train"}
+    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "serve", "train"}
     assert set(metadata.get_all("Provides-Extra")) == wanted
 
 

@@ -22,6 +22,7 @@ from encoder.geojepa.config import WEIGHTS_NAME, GeoJEPAConfig, check_weights, c
 from encoder.geojepa.layers import PLACE_FEATURES, Block, place_features
 from encoder.geojepa.onednn_linear import Linear, TwoLayers
 from encoder.geojepa.varlen_attention import length_buckets
+from encoder.tensor_files import save_tensors
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ class GeoJEPA(nn.Module):
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors into a folder that exists."""
         tensors = {name: part.contiguous() for name, part in self.state_dict().items()}
-        safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
+        save_tensors(tensors, folder / WEIGHTS_NAME)
         self.config.write(folder)
 
     @classmethod

@@ -42,6 +42,9 @@ class HuggingFaceImages(NetworkTokens):
     device, dtype, batch_size
         See `encoder.images.network.NetworkTokens`; a batch is chips, each of several windows.
 
+    is_local
+        Open only what is on this machine, in safetensors: nothing is downloaded or unpickled.
+
     Raises
     ------
     MissingHfError
@@ -59,6 +62,7 @@ class HuggingFaceImages(NetworkTokens):
         device: Device = "auto",
         dtype: Dtype = "float32",
         batch_size: int = 4,
+        is_local: bool = False,
     ) -> None:
         try:
             import transformers
@@ -66,7 +70,11 @@ class HuggingFaceImages(NetworkTokens):
             raise MissingHfError(error.name or "transformers") from error
         super().__init__(device=device, dtype=dtype, batch_size=batch_size)
         self.path_or_name = str(path_or_name)
-        model = transformers.AutoModel.from_pretrained(self.path_or_name, dtype=self._dtype)
+        self._is_local = is_local
+        model = transformers.AutoModel.from_pretrained(
+            self.path_or_name, dtype=self._dtype, local_files_only=is_local,
+            use_safetensors=True if is_local else None,
+        )  # fmt: skip
         self._model = model.to(self._device).eval()
         self._takes_any_size = (
             "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
@@ -117,6 +125,7 @@ class HuggingFaceImages(NetworkTokens):
         found = cached_file(
             self.path_or_name,
             "preprocessor_config.json",
+            local_files_only=self._is_local,
             _raise_exceptions_for_missing_entries=False,
         )
         kept = json.loads(Path(found).read_text("utf-8")) if found else {}

@@ -159,25 +159,53 @@ class RelationalNet(nn.Module):
         own = self._own(inputs.tags, self._token_sums(inputs), _rest(inputs))
         state = own
         for layer in self.layers():
-            said = layer.say(_said_of(own, state, graph))
+            said = layer.say(_said_of(own, state, graph.is_wide))
             state = layer.hear(state, graph.means(said).view(len(state), -1))
         return own, self._latent(state)
 
     @torch.no_grad()
     def embed(self, inputs: EntityInputs, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return what `forward` does, each row the same to the last bit in any company."""
-        own = _in_blocks(self._own, inputs.tags, self._token_sums(inputs), _rest(inputs))
-        state = own
+        own = self.own(inputs)
+        return own, self.latents(own, graph)
+
+    @torch.no_grad()
+    def own(self, inputs: EntityInputs) -> Tensor:
+        """Return the trunk ``o`` of some entities, ``(n, W)``."""
+        return in_blocks(self._own, inputs.tags, self._token_sums(inputs), _rest(inputs))
+
+    @torch.no_grad()
+    def latents(
+        self, own: Tensor, graph: Graph, *, new: Callable[[str, int], Tensor] | None = None
+    ) -> Tensor:
+        """Return the latent ``z`` of all entities of a map, ``(n, latent_dim)``.
+
+        Parameters
+        ----------
+        own
+            Of `own`; it stays as it is.
+        new
+            Makes a matrix of n rows, of a name and a width; by default in memory.
+        """
+        num_rows = len(own)
+        new = new or (lambda _, width: torch.empty(num_rows, width))
+        state = new("state", own.shape[1])
+        state[:] = own
+        said = new("said", own.shape[1])
+        blocks = [slice(start, start + ROWS) for start in range(0, num_rows, ROWS)]
         for layer in self.layers():
-            said = _in_blocks(layer.say, _said_of(own, state, graph))
-            parts = []
-            # block by block: the means are eleven times as wide as the states
-            for start in range(0, len(state), ROWS):
-                means = graph.means(said, start, start + ROWS)
-                block = state[start : start + ROWS]
-                parts.append(_in_blocks(layer.hear, block, means.view(len(block), -1)))
-            state = torch.cat([state[:0], *parts])
-        return own, _in_blocks(self._latent, state)
+            for at in blocks:
+                heard_of = _said_of(own[at], state[at], graph.is_wide[at])
+                said[at] = in_blocks(layer.say, heard_of)
+            # what is said is apart from the states, which may change meanwhile
+            for at in blocks:
+                means = graph.means(said, at.start, at.stop)
+                block = state[at]
+                state[at] = in_blocks(layer.hear, block, means.view(len(block), -1))
+        found = new("latents", self.config.latent_dim)
+        for at in blocks:
+            found[at] = in_blocks(self._latent, state[at])
+        return found
 
     def layers(self) -> Iterator[RelationLayer]:
         """Yield the layers, in order."""
@@ -209,13 +237,13 @@ def _rest(inputs: EntityInputs) -> Tensor:
     return torch.cat((inputs.geometry, inputs.numbers, inputs.degrees), dim=1)
 
 
-def _said_of(own: Tensor, state: Tensor, graph: Graph) -> Tensor:
+def _said_of(own: Tensor, state: Tensor, is_wide: Tensor) -> Tensor:
     """Return what entities speak of: the wide of themselves alone."""
-    return torch.where(graph.is_wide[:, None], own, state)
+    return torch.where(is_wide[:, None], own, state)
 
 
-def _in_blocks(step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """Apply a step that works row by row to `ROWS` rows at a time."""
+def in_blocks(step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """Apply a step that works row by row to `ROWS` rows at a time, the last with spare ones."""
     num_rows = len(inputs[0])
     parts = []
     for start in range(0, num_rows, ROWS):

@@ -138,3 +138,46 @@ def fit_vocabulary(
     return Vocabulary(
         kept, np.array([shares[token] / max(num_places, 1) for token in kept], np.float32)
     )
+
+
+#: tokens of one entity that are read; few have as many
+MOST_TOKENS = 48
+
+
+def entity_tokens(
+    read: TagTokens, codes: NDArray[np.int32], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Return the tokens and the numbers of entities.
+
+    Parameters
+    ----------
+    read
+        Of the unique tags.
+    codes, offsets
+        Entity i has the tags ``codes[offsets[i]:offsets[i + 1]]``.
+
+    Returns
+    -------
+    ids
+        Each once, ascending, shape ``(n, MOST_TOKENS)``, int16; -1 past the last.
+    numbers
+        Values, zero where there is none, then whether there is one: ``(n, 2 C)``, float32.
+    """
+    n = len(offsets) - 1
+    entity = np.repeat(np.arange(n), np.diff(offsets))
+    ids = read.ids[codes]
+    is_known = ids >= 0
+    owner = np.repeat(entity, is_known.sum(axis=1))
+    pairs = np.unique((owner << 20) | ids[is_known].astype(np.int64))
+    owner, token = pairs >> 20, pairs & ((1 << 20) - 1)
+    first = np.searchsorted(owner, np.arange(n))
+    place = np.arange(len(owner)) - first[owner]
+    kept = place < MOST_TOKENS
+    found = np.full((n, MOST_TOKENS), -1, np.int16)
+    found[owner[kept], place[kept]] = token[kept]
+    channel = read.channel[codes]
+    has = channel >= 0
+    numbers = np.zeros((n, 2 * len(NUMBER_KEYS)), np.float32)
+    numbers[entity[has], channel[has]] = read.number[codes[has]]
+    numbers[entity[has], len(NUMBER_KEYS) + channel[has]] = 1
+    return found, numbers

@@ -52,6 +52,8 @@ class HuggingFaceText:
         "bfloat16" halves memory and doubles the speed of a GPU; vectors then agree to about .01.
     batch_size
         Texts at a time, sorted by length; larger is faster on a GPU and needs more memory.
+    is_local
+        Open only what is on this machine, in safetensors: nothing is downloaded or unpickled.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class HuggingFaceText:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         batch_size: int = 256,
+        is_local: bool = False,
     ) -> None:
         torch, transformers = _import_hf()
         if batch_size < 1:
@@ -76,8 +79,13 @@ class HuggingFaceText:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(device)
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._name)
-        model = transformers.AutoModel.from_pretrained(self._name, dtype=getattr(torch, dtype))
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self._name, local_files_only=is_local
+        )
+        model = transformers.AutoModel.from_pretrained(
+            self._name, dtype=getattr(torch, dtype), local_files_only=is_local,
+            use_safetensors=True if is_local else None,
+        )  # fmt: skip
         self._model = model.to(self._device).eval()
 
     @property

@@ -10,13 +10,14 @@ import ast
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from geoindex.evaluation.map_view import MapView
 from geoindex.storage.filesystem import write_json
 from geoindex.storage.workspace import fingerprint
 
@@ -69,6 +70,31 @@ class ScoreCache:
             found = make()
             self.put(found, **parts)
         return found
+
+    def of_methods(
+        self,
+        what: str,
+        methods: Sequence[Any],
+        view: MapView,
+        make: Callable[[Any, MapView], Any],
+        *,
+        code: Iterable[str],
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield each method with what was kept for it and the view, else made and kept now.
+
+        Parameters
+        ----------
+        what
+            Names what is made.
+        methods
+            Of `geoindex.evaluation.baselines.base.Method`.
+        code
+            The modules that decide it, besides the method's own; see `code_of`.
+        """
+        for method in methods:
+            row = [method.name, method.fingerprint, code_of_method(method)]
+            parts = {what: code_of(code), "map": view.content, "row": row}
+            yield method, self.kept_or_made(partial(make, method, view), **parts)
 
     def _path(self, key: str) -> Path:
         assert self.folder is not None  # noqa: S101 - callers check it

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoindex.errors import InvalidLabelsError
@@ -54,6 +55,7 @@ _NEVER_LABELS = {
     *(name for names in ID_COLUMNS for name in names),
     "bbox",
 }
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 _TRUTHS = ({"true"}, {"false"}, {"true", "false"})
 _EXAMPLE = "Example: a CSV with the columns feature_id,label and the row way/1234,cafe"
 
@@ -220,6 +222,13 @@ def _values(
 ) -> tuple[NDArray[Any], NDArray[np.bool_], str]:
     """Return the labels that are there, which rows these are, and the task."""
     column = read.columns[name]
+    if any(is_kind(column.type) for is_kind in _BYTES):
+        # text of writers that say nothing of it
+        try:
+            column = column.cast(pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid as error:
+            msg = f"column {name!r} holds bytes that are no text; want numbers or classes"
+            raise InvalidLabelsError(msg) from error
     texts = np.array([text or "" for text in texts_of(column)], np.str_)
     are_truths = {text.lower() for text in texts.tolist()} - {""} in _TRUTHS
     if are_truths:

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
-from geoindex.evaluation.map_view import MapView, content_fingerprint
+from geoindex.evaluation.map_view import OF_ENTITIES, Entities, MapView, content_fingerprint
+from geoindex.features.tags import pairs
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import cells_at, check_resolution, parents
@@ -17,21 +21,12 @@ from geoindex.index import IndexReader
 DEFAULT_RESOLUTION = 9
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The entities of one place."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Part(Entities):
+    """The entities of one place, its name, and a hash of what they are."""
 
     name: str
     content: str
-    feature_id: NDArray[np.object_]
-    osm_type: NDArray[np.object_]
-    geometries: NDArray[np.object_]
-    lon: NDArray[np.float64]
-    lat: NDArray[np.float64]
-    home: NDArray[np.uint64]
-    unique: list[str]
-    codes: NDArray[np.int32]
-    offsets: NDArray[np.int64]
 
 
 def load_view(indexes: Sequence[IndexReader], *, resolution: int = DEFAULT_RESOLUTION) -> MapView:
@@ -69,6 +64,22 @@ def load_view(indexes: Sequence[IndexReader], *, resolution: int = DEFAULT_RESOL
     )
 
 
+def view_of_tables(
+    tables: Mapping[str, pa.Table], *, resolution: int = DEFAULT_RESOLUTION
+) -> MapView:
+    """Make a view of tables of entities; rows keep their order.
+
+    Parameters
+    ----------
+    tables
+        By the names of their places: columns of `geoindex.features.schema`, of which
+        ``feature_id``, ``osm_type``, ``geometry``, ``lon``, ``lat``, ``cell`` and ``tags`` are
+        read.
+    """
+    resolution = check_resolution(resolution)
+    return _joined([_table_part(name, table) for name, table in tables.items()], resolution)
+
+
 def make_view(
     places: Mapping[str, Sequence[tuple[Mapping[str, str], shapely.Geometry]]],
     *,
@@ -98,8 +109,6 @@ def _part(index: IndexReader, name: str) -> _Part:
     table = index.entities.table
     lists = index.tag_index
     return _Part(
-        name,
-        content_fingerprint([*table["feature_id"].to_pylist(), *table["content_hash"].to_pylist()]),
         np.array(table["feature_id"].to_pylist(), object),
         np.array(table["osm_type"].to_pylist(), object),
         np.asarray(shapely.from_wkb(np.array(table["geometry"].to_pylist(), object)), object),
@@ -109,6 +118,33 @@ def _part(index: IndexReader, name: str) -> _Part:
         lists.texts(),
         np.array(lists.codes, np.int32),
         np.array(lists.offsets, np.int64),
+        name=name,
+        content=content_fingerprint(
+            [*table["feature_id"].to_pylist(), *table["content_hash"].to_pylist()]
+        ),
+    )
+
+
+def _table_part(name: str, table: pa.Table) -> _Part:
+    counts, keys, values = pairs(table["tags"].combine_chunks())
+    coded = pc.binary_join_element_wise(keys, values, "=").dictionary_encode()
+    wkb = np.array(table["geometry"].to_pylist(), object)
+    ids = table["feature_id"].to_pylist()
+    codes = coded.indices.to_numpy().astype(np.int32)
+    return _Part(
+        np.array(ids, object),
+        np.array(table["osm_type"].to_pylist(), object),
+        np.asarray(shapely.from_wkb(wkb), object),
+        table["lon"].to_numpy(),
+        table["lat"].to_numpy(),
+        table["cell"].to_numpy(),
+        coded.dictionary.to_pylist(),
+        codes,
+        np.append(0, np.cumsum(counts)).astype(np.int64),
+        name=name,
+        content=content_fingerprint(
+            [*ids, *coded.dictionary.to_pylist(), str(codes.tolist()), *map(repr, wkb)]
+        ),
     )
 
 
@@ -122,8 +158,6 @@ def _made_part(
     texts = [[f"{key}={value}" for key, value in sorted(tags.items())] for tags, _ in items]
     place = {text: i for i, text in enumerate(sorted({text for row in texts for text in row}))}
     return _Part(
-        name,
-        content_fingerprint([name, *map(str, texts), *shapely.to_wkt(geometries)]),
         np.array([f"{kind}/{i + 1}" for i, kind in enumerate(types)], object),
         types,
         geometries,
@@ -133,13 +167,15 @@ def _made_part(
         list(place),
         np.array([place[text] for row in texts for text in row], np.int32),
         np.append(0, np.cumsum([len(row) for row in texts])).astype(np.int64),
+        name=name,
+        content=content_fingerprint([name, *map(str, texts), *shapely.to_wkt(geometries)]),
     )
 
 
 def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
     """Concatenate the places; a cell belongs to the first place that has it."""
-    place = np.repeat(np.arange(len(parts)), [len(part.home) for part in parts])
-    starts = np.cumsum([0, *(len(part.home) for part in parts)])
+    place = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    starts = np.cumsum([0, *map(len, parts)])
     found = [
         touching(part.geometries, part.home, resolution=resolution, max_cells=MAX_CELLS)
         for part in parts
@@ -162,16 +198,16 @@ def _joined(parts: Sequence[_Part], resolution: int) -> MapView:
     )
     content = content_fingerprint([str(resolution), *(part.name + part.content for part in parts)])
     n = len(place)
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_ENTITIES
+    }
     whole = MapView(
         resolution=resolution,
         places=tuple(part.name for part in parts),
         place=place,
-        feature_id=np.concatenate([part.feature_id for part in parts]),
-        osm_type=np.concatenate([part.osm_type for part in parts]),
         geometries=np.concatenate([part.geometries for part in parts]),
-        lon=np.concatenate([part.lon for part in parts]),
-        lat=np.concatenate([part.lat for part in parts]),
         home=home,
+        **columns,
         unique=unique,
         codes=codes,
         offsets=offsets,

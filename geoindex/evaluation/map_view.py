@@ -73,6 +73,8 @@ def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str] | None, re.Pat
     return keys, pairs
 
 
+#: Columns of `Entities` that are the same in every view of an entity.
+OF_ENTITIES = ("feature_id", "osm_type", "lon", "lat")
 _MAIN_PATTERNS = (*MAIN_KEYS, *(f"{key}:*" for key in MAIN_KEYS))
 
 
@@ -103,17 +105,11 @@ class LeakageMask:
 
 
 @dataclass(frozen=True, eq=False)
-class MapView:
-    """Entities and the cells that they touch; make one with `geoindex.evaluation.load_view`.
+class Entities:
+    """Entities with their tags, n of them.
 
     Attributes
     ----------
-    resolution
-        Of the cells.
-    places
-        Names of the indexes.
-    place
-        Shape ``(n,)``, into `places`.
     feature_id, osm_type, geometries
         Shape ``(n,)``, objects; geometries are shapely, degrees, longitude first.
     lon, lat
@@ -124,6 +120,34 @@ class MapView:
         Every ``key=value`` once, u of them.
     codes, offsets
         Entity i has the tags ``unique[c] for c in codes[offsets[i]:offsets[i + 1]]``.
+    """
+
+    feature_id: NDArray[np.object_]
+    osm_type: NDArray[np.object_]
+    geometries: NDArray[np.object_]
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    home: NDArray[np.uint64]
+    unique: Sequence[str]
+    codes: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.home)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapView(Entities):
+    """Entities and the cells that they touch; make one with `geoindex.evaluation.load_view`.
+
+    Attributes
+    ----------
+    resolution
+        Of the cells.
+    places
+        Names of the indexes.
+    place
+        Shape ``(n,)``, into `places`.
     pair_row, pair_cell
         Shape ``(m,)``: which entity touches which cell.
     cell_ids, cell_place
@@ -139,15 +163,6 @@ class MapView:
     resolution: int
     places: tuple[str, ...]
     place: NDArray[np.int64]
-    feature_id: NDArray[np.object_]
-    osm_type: NDArray[np.object_]
-    geometries: NDArray[np.object_]
-    lon: NDArray[np.float64]
-    lat: NDArray[np.float64]
-    home: NDArray[np.uint64]
-    unique: Sequence[str]
-    codes: NDArray[np.int32]
-    offsets: NDArray[np.int64]
     pair_row: NDArray[np.int64]
     pair_cell: NDArray[np.uint64]
     cell_ids: NDArray[np.uint64]
@@ -157,9 +172,6 @@ class MapView:
     fingerprint: str
     source: str
     _masks: dict[tuple[str, ...], NDArray[np.bool_]] = field(default_factory=dict, repr=False)
-
-    def __len__(self) -> int:
-        return len(self.home)
 
     @cached_property
     def tag_row(self) -> NDArray[np.int64]:
@@ -199,9 +211,7 @@ class MapView:
 
     def has(self, *patterns: str) -> NDArray[np.bool_]:
         """Say which entities have a tag that matches a pattern, shape ``(n,)``."""
-        found = np.zeros(len(self), np.bool_)
-        found[self.tag_row[self.matching(patterns)[self.codes]]] = True
-        return found
+        return self._carriers(self.matching(patterns)[self.codes])
 
     def values(self, key: str) -> NDArray[np.object_]:
         """Return each entity's value of a key, None where it has none, shape ``(n,)``."""
@@ -249,8 +259,7 @@ class MapView:
             is_unit = np.zeros(len(self), np.bool_)
             is_unit[rows] = True
             gone &= is_unit[self.tag_row]
-        is_carrier = np.zeros(len(self), np.bool_)
-        is_carrier[self.tag_row[gone]] = True
+        is_carrier = self._carriers(gone)
         if mask.main_tags_only:
             gone |= is_carrier[self.tag_row] & ~self.matching(_MAIN_PATTERNS)[self.codes]
         keep = np.ones(len(self), np.bool_)
@@ -258,22 +267,17 @@ class MapView:
             keep = ~is_carrier | self._has_main_key(~gone)
         units = None if rows is None else rows.tolist()
         name = fingerprint(view=self.fingerprint, mask=mask, rows=units)
-        return self._without(gone, keep, is_carrier, as_points=mask.as_points, name=name)
+        return self._without(gone, keep, as_points=mask.as_points, name=name)
 
     def only(self, keep: NDArray[np.bool_]) -> "MapView":
         """Return the view of some entities, tags and geometries as they are; `keep` is ``(n,)``."""
         name = fingerprint(view=self.fingerprint, only=np.flatnonzero(keep).tolist())
-        none_gone = np.zeros(len(self.codes), np.bool_)
-        is_carrier = np.zeros(len(self), np.bool_)
-        return self._without(none_gone, keep, is_carrier, as_points=False, name=name)
+        return self._without(np.zeros(len(self.codes), np.bool_), keep, name=name)
 
     def without_tags(self, gone: NDArray[np.bool_]) -> "MapView":
         """Return the view without some tags, all entities in place; `gone` is as `codes`."""
         name = fingerprint(view=self.fingerprint, gone=np.flatnonzero(gone).tolist())
-        is_carrier = np.zeros(len(self), np.bool_)
-        is_carrier[self.tag_row[gone]] = True
-        keep = np.ones(len(self), np.bool_)
-        return self._without(gone, keep, is_carrier, as_points=False, name=name)
+        return self._without(gone, np.ones(len(self), np.bool_), name=name)
 
     def without_geometry(self) -> "MapView":
         """Return the view with tags and cells, but no geometries."""
@@ -287,19 +291,23 @@ class MapView:
     def _has_main_key(self, left: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Say which entities have a main key among the tags that are left."""
         is_main = self.matching(MAIN_KEYS) & ~self.matching(["*=no"])
+        return self._carriers(left & is_main[self.codes])
+
+    def _carriers(self, picked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Say which entities have one of the tags that are picked of `codes`, shape ``(n,)``."""
         found = np.zeros(len(self), np.bool_)
-        found[self.tag_row[left & is_main[self.codes]]] = True
+        found[self.tag_row[picked]] = True
         return found
 
     def _without(
         self,
         gone: NDArray[np.bool_],
         keep: NDArray[np.bool_],
-        is_carrier: NDArray[np.bool_],
         *,
-        as_points: bool,
+        as_points: bool = False,
         name: str,
     ) -> "MapView":
+        is_carrier = self._carriers(gone)
         left = ~gone & keep[self.tag_row]
         sizes = np.bincount(self.tag_row[left], minlength=len(self))[keep]
         geometries, pair_keep = self.geometries, keep[self.pair_row]
@@ -311,12 +319,9 @@ class MapView:
         new_row = np.cumsum(keep) - 1
         return replace(
             self,
+            **{name: getattr(self, name)[keep] for name in OF_ENTITIES},
             place=self.place[keep],
-            feature_id=self.feature_id[keep],
-            osm_type=self.osm_type[keep],
             geometries=geometries[keep],
-            lon=self.lon[keep],
-            lat=self.lat[keep],
             home=self.home[keep],
             codes=self.codes[left],
             offsets=np.append(0, np.cumsum(sizes)).astype(np.int64),

@@ -18,7 +18,6 @@ from geoindex.evaluation.splits import Fold
 
 REGRESSION_METRICS = ("r2", "mae")
 CLASSIFICATION_METRICS = ("macro_f1", "accuracy", "auroc")
-METRICS = (*REGRESSION_METRICS, *CLASSIFICATION_METRICS)
 #: A greater value of these is worse.
 LOWER_IS_BETTER = frozenset({"mae"})
 DEFAULT_DRAWS = 1000
@@ -36,7 +35,7 @@ class Score:
     Attributes
     ----------
     name
-        One of `METRICS`.
+        One of `REGRESSION_METRICS` or `CLASSIFICATION_METRICS`.
     value
         Over all rows that were tested, pooled. NaN where it is not defined, as is the AUROC of
         one class.

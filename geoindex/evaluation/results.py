@@ -130,7 +130,7 @@ class Results:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; NaN becomes None."""
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **asdict(self)}
-        plain: dict[str, Any] = _finite(content)
+        plain: dict[str, Any] = finite(content)
         return plain
 
     def write(self, path: Path) -> None:
@@ -179,12 +179,12 @@ def goodness(record: Record) -> float:
     return record.value if record.higher_is_better else -record.value
 
 
-def _finite(value: Any) -> Any:
-    """Replace what JSON cannot hold."""
+def finite(value: Any) -> Any:
+    """Replace what JSON cannot hold: NaN and infinity become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

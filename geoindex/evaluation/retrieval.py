@@ -15,7 +15,6 @@ Ties share the mean of their ranks, so vectors that are all the same score no be
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Method
 from geoindex.evaluation.baselines.encoders import EncoderMethod
-from geoindex.evaluation.cache import ScoreCache, code_of, code_of_method
+from geoindex.evaluation.cache import ScoreCache
 from geoindex.evaluation.collapse import collapse_numbers
 from geoindex.evaluation.heads.features import unit_rows
 from geoindex.evaluation.map_view import MapView
@@ -65,10 +64,7 @@ def add_retrieval(
     """Add `retrieval` and `collapse` of every method but the constant."""
     known = [method for method in methods if method.name != CONSTANT]
     with reporter.stage("retrieval", len(known)) as advance:
-        for method in known:
-            who = [method.name, method.fingerprint, code_of_method(method)]
-            key = {"retrieval": code_of(_CODE), "map": view.content, "row": who}
-            found = cache.kept_or_made(partial(retrieval_of, method, view), **key)
+        for _, found in cache.of_methods("retrieval", known, view, retrieval_of, code=_CODE):
             results.retrieval += found["retrieval"]
             results.collapse += found["collapse"]
             advance(1)

@@ -35,6 +35,7 @@ from geoindex.evaluation.score_heads import CHOSEN, HEADS, HeadScores, check_hea
 from geoindex.evaluation.settings import DEFAULT_SEEDS, Settings
 from geoindex.evaluation.tasks import Labels, Task, find_tasks
 from geoindex.index import IndexReader
+from geoindex.pipeline.sidecar import open_index
 from geoindex.progress import Reporter, Silent
 
 
@@ -169,7 +170,10 @@ def _opened(
     indexes: IndexReader | Path | str | Sequence[IndexReader | Path | str],
 ) -> list[IndexReader]:
     several = [indexes] if isinstance(indexes, (IndexReader, Path, str)) else list(indexes)
-    return [item if isinstance(item, IndexReader) else IndexReader(Path(item)) for item in several]
+    return [
+        item if isinstance(item, IndexReader) else open_index(Path(item), IndexReader)
+        for item in several
+    ]
 
 
 def _meta(run: Run, opened: Sequence[IndexReader], view: MapView) -> dict[str, Any]:

@@ -5,16 +5,30 @@ are tokenised again. Tiles are those of a build (`geoindex.geo.cell_members`): a
 it, and the ring around it as halo.
 """
 
+import hashlib
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import shapely
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, TagCodes, Tiles
+from encoder.protocol import (
+    EntityTokens,
+    RelationEmbedder,
+    Relations,
+    TagCodes,
+    TileEmbedder,
+    Tiles,
+)
 from geoindex.evaluation.map_view import MapView
+from geoindex.features.entity_graph import entity_graph
+from geoindex.features.relations import MapRows, row_keys
+from geoindex.geo.antimeridian import bboxes
 from geoindex.geo.cell_members import CellMembers, tile_rows, tile_runs
 from geoindex.geo.h3 import centres
+from geoindex.storage.workspace import fingerprint
 
 if TYPE_CHECKING:
     from encoder.protocol import Embedder
@@ -38,6 +52,8 @@ class ViewEncoder:
         self._source = ""
         self._whole: EntityTokens | None = None
         self._last: tuple[str, EntityTokens] | None = None
+        self._heard: tuple[str, NDArray[np.float32]] | None = None
+        self._related: tuple[str, Relations] | None = None
 
     def tokens(self, view: MapView) -> EntityTokens:
         """Return the tokens of a view's entities."""
@@ -62,6 +78,26 @@ class ViewEncoder:
             getattr(patched, name)[changed] = getattr(fresh, name)
         return patched
 
+    def latents(self, view: MapView) -> NDArray[np.float32]:
+        """Return what a relation encoder's network makes of the view's entities."""
+        encoder = self.encoder
+        assert isinstance(encoder, RelationEmbedder)  # noqa: S101 - asked before
+        if self._heard is None or self._heard[0] != view.fingerprint:
+            tokens = self.tokens(view)
+            self._heard = (view.fingerprint, encoder.latents(tokens, self._relations(view)))
+        return self._heard[1]
+
+    def _relations(self, view: MapView) -> Relations:
+        """Return the relations of a view; masks that leave geometries as they are keep them."""
+        key = fingerprint(
+            rows=hashlib.blake2b(view.source_row.tobytes()).hexdigest(),
+            source=view.source,
+            outlines=hashlib.blake2b(b"".join(shapely.to_wkb(view.geometries))).hexdigest(),
+        )
+        if self._related is None or self._related[0] != key:
+            self._related = (key, entity_graph(map_rows_of(view)))
+        return self._related[1]
+
     def _fresh(self, view: MapView, rows: NDArray[np.int64]) -> EntityTokens:
         starts = range(0, max(len(rows), 1), _ROWS_AT_ONCE)
         made = [self._run(view, rows[start : start + _ROWS_AT_ONCE]) for start in starts]
@@ -81,7 +117,12 @@ class ViewEncoder:
         return self.encoder.own(self.tokens(view).take(rows))
 
     def context(self, view: MapView, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the vectors of some entities in their surroundings, shape ``(k, dim)``."""
+        """Return the vectors of some entities in their surroundings, shape ``(k, dim)``.
+
+        Where an encoder gives entities one vector, it is this.
+        """
+        if isinstance(self.encoder, RelationEmbedder):
+            return self.encoder.vectors(self.tokens(view).take(rows), self.latents(view)[rows])
         return self._embed(view, view.cells(), rows)[0][rows]
 
     def _embed(
@@ -104,6 +145,8 @@ class ViewEncoder:
             needed = np.isin(members.cells, view.home[rows])
         contextual = np.zeros((0 if rows is None else len(view), self.encoder.dim), np.float32)
         regions = np.zeros((len(members.cells), self.encoder.region_dim), np.float32)
+        encoder = self.encoder
+        latents = self.latents(view) if isinstance(encoder, RelationEmbedder) else None
         for run in tile_runs(members, most_members=_MEMBERS_AT_ONCE):
             if not needed[run.start : run.stop].any():
                 continue
@@ -117,10 +160,26 @@ class ViewEncoder:
                 is_read=is_read,
                 centres=np.stack(centres(members.cells[run.start : run.stop]), axis=1),
             )
-            read, regions[run.start : run.stop] = self.encoder.tiles(tokens, tiles)
+            if isinstance(encoder, RelationEmbedder):
+                assert latents is not None  # noqa: S101 - made above
+                regions[run.start : run.stop] = encoder.regions(tokens, latents, tiles)
+                continue
+            assert isinstance(encoder, TileEmbedder)  # noqa: S101 - there is no third kind
+            read, regions[run.start : run.stop] = encoder.tiles(tokens, tiles)
             if rows is not None:
                 contextual[found.members[is_read]] = read
         return contextual, regions
+
+
+def map_rows_of(view: MapView) -> MapRows:
+    """Return a view's entities as rows that can be related."""
+    return MapRows(
+        view.lon,
+        view.lat,
+        bboxes(view.geometries),
+        row_keys(pa.chunked_array([pa.array(view.feature_id, pa.string())])),
+        lambda rows: view.geometries[rows],
+    )
 
 
 def codes_of(view: MapView, rows: NDArray[np.int64]) -> TagCodes:

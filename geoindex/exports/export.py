@@ -82,7 +82,8 @@ def export_table(
         ``"int8"``: an eighth, every number within 0.004 of the largest one.
     focus
         ``"context"``: `embedding` is the entity in its surroundings. ``"own"``: the entity alone.
-        ``"both"``: `embedding` and `embedding_own`, at twice the size. Cells have one only.
+        ``"both"``: `embedding` and `embedding_own`, at twice the size. Cells have one only. Of an
+        encoder that makes one vector of an entity, own are its first columns, and the others all.
     resolution
         Only the cells of this resolution; None writes those of all.
     overwrite
@@ -173,7 +174,7 @@ def _chosen_rows(
 
 def _vectors(index: IndexReader, table: str, dtype: VectorDtype, focus: Focus) -> VectorColumns:
     columns = {"embedding": index.vectors(table, focus="own" if focus == "own" else "context")}
-    if focus == "both":
+    if focus == "both" and not index.focus_columns:
         columns["embedding_own"] = index.vectors(table, focus="own")
     return vector_columns(columns, dtype)
 

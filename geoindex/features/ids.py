@@ -19,6 +19,9 @@ OSM_TYPES: tuple[OsmType, ...] = ("node", "way", "relation")
 #: and made maps from wherever they like: whatever a file can hold is an id.
 MIN_OSM_ID, MAX_OSM_ID = -(1 << 63), (1 << 63) - 1
 
+#: The tag that names all OSM objects an entity of another id was made of: ``way/1;way/2``.
+RECORDS = "source:osm"
+
 _SHORT = {osm_type[0]: osm_type for osm_type in OSM_TYPES}
 _OSM_ID = re.compile(
     r"(?P<osm_type>node|way|relation|[nwr])(?P<between>\s*/\s*|\s+|)"
@@ -53,12 +56,21 @@ class OsmId(NamedTuple):
 
 
 class GersId(NamedTuple):
-    """An Overture entity, by the UUID of the Global Entity Reference System, in lower case."""
+    """An Overture entity, by its id of the Global Entity Reference System, in lower case.
+
+    A UUID; before 2025, and as some write it, 32 hexadecimal digits without dashes.
+    """
 
     uuid: str
 
     def __str__(self) -> str:
         return self.uuid
+
+    @property
+    def dashed(self) -> str:
+        """The same as UUIDs are written."""
+        plain = self.uuid.replace("-", "")
+        return "-".join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
 
 
 class CellId(NamedTuple):
@@ -81,8 +93,8 @@ def parse_reference(text: str) -> Reference:
     ----------
     text
         ``way/1234``, ``way 1234``, ``w1234``, ``W1234``, ``w1234@7``, any address of the
-        entity on openstreetmap.org, a GERS UUID, or an H3 cell (15 or 16 hexadecimal
-        digits, or its 64-bit number). White space around it is ignored.
+        entity on openstreetmap.org, a GERS id (a UUID, or 32 hexadecimal digits), or an H3
+        cell (15 or 16 hexadecimal digits, or its 64-bit number). White space around it is ignored.
 
     Raises
     ------
@@ -99,7 +111,7 @@ def parse_reference(text: str) -> Reference:
         return _parse_address(stripped)
     if match := _OSM_ID.fullmatch(stripped):
         return _osm_id(match, text)
-    if _UUID.fullmatch(stripped):
+    if _UUID.fullmatch(stripped) or _BARE_UUID.fullmatch(stripped):
         return GersId(stripped.lower())
     # fifteen decimal digits are rather a bare number, unless they begin as every cell does
     if _CELL.fullmatch(stripped) and (stripped.lstrip("0")[:1] == "8" or not stripped.isdigit()):
@@ -173,11 +185,6 @@ def _why_not(stripped: str, text: str) -> str:
             f"{shown!r} may be a node, a way or a relation. "
             f"Say which: {choices} or relation/{stripped}"
         )
-    if _BARE_UUID.fullmatch(stripped):
-        dashed = "-".join(
-            (stripped[:8], stripped[8:12], stripped[12:16], stripped[16:20], stripped[20:])
-        )
-        return f"{shown!r} is a UUID without its dashes. Did you mean {dashed.lower()}?"
     if re.fullmatch(r"[nwr]|node|way|relation", stripped.rstrip("/ "), re.IGNORECASE):
         return f"{shown!r} has no number. Example: {_SHORT[stripped[0].lower()]}/1234"
     return f"{shown!r} is no id that we read. Want {_FORMS}"

@@ -164,8 +164,10 @@ def _tangled(geometries: NDArray[np.object_]) -> NDArray[np.intp]:
     """Return the areas that cross themselves too often to be mended in seconds and megabytes."""
     large = np.flatnonzero(shapely.get_num_coordinates(geometries) > _FEW_CORNERS)
     large = large[shapely.get_dimensions(geometries[large]) == _AREA]
-    large = large[~shapely.is_valid(geometries[large])]
-    return large[[_is_tangled(geometry) for geometry in geometries[large]]]
+    whole = in_one_piece(geometries[large])
+    is_valid = shapely.is_valid(whole)
+    large = large[~is_valid]
+    return large[[_is_tangled(geometry) for geometry in whole[~is_valid]]]
 
 
 def _is_tangled(geometry: shapely.Geometry) -> bool:

@@ -47,6 +47,18 @@ def tag_map_of(rows: Sequence[Mapping[str, str]]) -> pa.MapArray:
     )
 
 
+def merged(*maps: pa.MapArray) -> pa.MapArray:
+    """Return, row by row, the tags of several maps of one length; the last one's count most."""
+    parts = [pairs(tags) for tags in maps]
+    row = np.concatenate([np.repeat(np.arange(len(counts)), counts) for counts, _, _ in parts])
+    order = pa.array(np.argsort(row, kind="stable"))
+    return tag_map(
+        np.sum([counts for counts, _, _ in parts], axis=0),
+        pa.concat_arrays([keys for _, keys, _ in parts]).take(order),
+        pa.concat_arrays([values for _, _, values in parts]).take(order),
+    )
+
+
 def pairs(tags: pa.MapArray) -> tuple[NDArray[np.int64], pa.StringArray, pa.StringArray]:
     """Return the number of tags of each row, and the keys and values of all rows end to end."""
     offsets = tags.offsets.to_numpy()

@@ -62,6 +62,9 @@ def cell(value: CellLike) -> int:
 
     if isinstance(value, str):
         return parse_cell(value)
+    if isinstance(value, float):
+        # of a column with gaps
+        return parse_cell(repr(float(value)))
     try:
         return parse_cell(f"{operator.index(value):x}")
     except (TypeError, InvalidIdError) as error:

@@ -106,6 +106,21 @@ def cut(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
     return found
 
 
+def valid_areas(geometries: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return polygons and multipolygons made valid, those that cross cut in two.
+
+    Validity is of a polygon in one piece: as it is written, its sides over the antimeridian run
+    round the Earth, and cross all that lies there.
+    """
+    import shapely
+
+    whole = in_one_piece(geometries)
+    rows = np.flatnonzero(~shapely.is_valid(whole))
+    found = geometries.copy()
+    found[rows] = wrapped(shapely.make_valid(whole[rows], method="structure", keep_collapsed=False))
+    return cut(found)
+
+
 def bbox_field(*, nullable: bool) -> pa.Field:
     """Return the field of the bbox column: degrees, null exactly where the geometry may be."""
     sides = [pa.field(side, pa.float64(), nullable=False) for side in SIDES]

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoindex.errors import InvalidPlaceError
+from geoindex.errors import GeoindexError, InvalidPlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ _WKT = re.compile(
     re.IGNORECASE,
 )
 _EXAMPLE = "Example: 'POLYGON((13 55.5,13.1 55.5,13.1 55.6,13 55.5))' or area.geojson"
+_VALID = "Valid Geometry"  # of GEOS
 _POLYGON = 3  # GEOS numbers the kinds: 0 to 2 points, lines, rings; above 3 collections
 
 
@@ -87,6 +88,9 @@ def check_area(geometry: object) -> shapely.Geometry:
 
     if isinstance(geometry, shapely.Geometry):
         return _area([geometry], "within")
+    if getattr(geometry, "crs", None) is not None and hasattr(geometry, "to_crs"):
+        # of geopandas, in whatever system
+        geometry = geometry.to_crs("EPSG:4326")
     document = getattr(geometry, "__geo_interface__", geometry)
     try:
         parts = [shapely.geometry.shape(each) for each in _geometries(document)]
@@ -195,7 +199,7 @@ def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
     import numpy as np
     import shapely
 
-    from geoindex.geo.antimeridian import cut, in_one_piece, wrapped
+    from geoindex.geo.antimeridian import in_one_piece, valid_areas
 
     # one level at a time: a collection may hold collections
     parts = np.array(geometries, object)
@@ -206,26 +210,40 @@ def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
         kinds = sorted({part.geom_type for part in parts if not part.is_empty})
         msg = f"{name} holds no polygon, but {', '.join(kinds) or 'nothing'}. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
-    _check_on_earth(polygons, name)
-    whole = in_one_piece(polygons)
-    is_broken = ~shapely.is_valid(whole)
-    if is_broken.any():
-        reason = shapely.is_valid_reason(whole[is_broken][0])
-        warnings.warn(f"{name}: {reason}; the polygon was made valid", stacklevel=3)
-        mended = shapely.make_valid(whole[is_broken], method="structure", keep_collapsed=False)
-        polygons[is_broken] = wrapped(mended)
-    area = shapely.union_all(cut(polygons))
+    check_on_earth(polygons, name)
+    reasons = shapely.is_valid_reason(in_one_piece(polygons))
+    broken = [reason for reason in reasons if reason != _VALID]
+    if broken:
+        warnings.warn(f"{name}: {broken[0]}; the polygon was made valid", stacklevel=3)
+    area = shapely.union_all(valid_areas(polygons))
     if not shapely.area(area) > 0:
         msg = f"{name} has polygons without an area. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
     return area
 
 
-def _check_on_earth(polygons: Any, name: str) -> None:
+def check_on_earth(
+    polygons: Any, name: str, error: type[GeoindexError] = InvalidPlaceError
+) -> None:
+    """Check that polygons lie within -180 to 180 and -90 to 90 degrees.
+
+    Parameters
+    ----------
+    polygons
+        Shapely, shape ``(n,)``.
+    name, error
+        Of what they are, for the message, and what is raised.
+
+    Raises
+    ------
+    GeoindexError
+        As `error`, if they do not.
+    """
     import shapely
 
     xmin, ymin, xmax, ymax = (float(side) for side in shapely.total_bounds(polygons))
-    if max(abs(ymin), abs(ymax)) <= 90 and max(abs(xmin), abs(xmax)) <= 180:
+    # NaN, of what is empty, is no place off the Earth
+    if not (max(abs(ymin), abs(ymax)) > 90 or max(abs(xmin), abs(xmax)) > 180):
         return
     shown = f"{xmin:g},{ymin:g},{xmax:g},{ymax:g}"
     may_be_swapped = max(abs(xmin), abs(xmax)) <= 90 and max(abs(ymin), abs(ymax)) <= 180
@@ -236,4 +254,4 @@ def _check_on_earth(polygons: Any, name: str) -> None:
     else:
         hint = "Is it in metres?"
     msg = f"{name} covers {shown}; want degrees, longitude first. {hint} {_EXAMPLE}"
-    raise InvalidPlaceError(msg)
+    raise error(msg)

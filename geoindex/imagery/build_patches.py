@@ -27,7 +27,7 @@ from geoindex.imagery.pyramid import LEVELS, level_tokens
 from geoindex.imagery.read_patches import read_patches
 from geoindex.imagery.request import ImageryRequest, manifest_source
 from geoindex.progress import Reporter
-from geoindex.storage.filesystem import read_batches, writing
+from geoindex.storage.filesystem import new_matrix, read_batches, writing
 from geoindex.storage.layout import CELLS, SearchFiles
 from geoindex.storage.workspace import fingerprint
 
@@ -221,17 +221,12 @@ def _join(
     shapes = ((paths.tokens, np.float16, dim), (paths.places, np.float32, 2))
     for (path, dtype, width), name in zip(shapes, ("tokens", "places"), strict=True):
         total = int(offsets[-1])
-        if not total:
-            # an empty file cannot be mapped
-            np.save(path, np.zeros((0, width), dtype))
-            continue
-        out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(total, width))
+        out = new_matrix(path, dtype, (total, width))
         at = 0
         for run in runs:
             part = np.load(run)[f"{name}_{level}"]
             out[at : at + len(part)] = part
             at += len(part)
-        out.flush()
     return counts
 
 

@@ -18,15 +18,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from geoindex._version import __version__
 from geoindex.errors import SourceError, UsageError
 from geoindex.imagery.base import Imagery, ImageryOptions, require
-from geoindex.imagery.xyz_tiles import MAX_TILE_BYTES, TiledImagery, is_image, read_tile
+from geoindex.imagery.xyz_tiles import (
+    MAX_TILE_BYTES,
+    TiledImagery,
+    is_image,
+    names_by_lower,
+    read_tile,
+)
 from geoindex.storage.workspace import fingerprint
 
+_KEPT_FOLDERS = 256
 DEFAULT_RATE = 20.0
 DEFAULT_ZOOM = 18
 _NOT_THERE = {204, 404, 410}
@@ -260,15 +268,21 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 class TemplateTiles:
-    """Tiles as files whose paths follow a template."""
+    """Tiles as files whose paths follow a template, their names in letters of either case."""
 
     def __init__(self, template: str, zooms: tuple[int, ...]) -> None:
         self._template = template
+        self._names = lru_cache(_KEPT_FOLDERS)(names_by_lower)
         self.zooms, self.state = zooms, [template]
 
     def read(self, z: int, x: int, y: int) -> bytes | None:
         """Return a tile's file, None where there is none."""
-        return read_tile(Path(filled(self._template, z, x, y)))
+        path = Path(filled(self._template, z, x, y))
+        found = read_tile(path)
+        if found is None and (name := self._names(path.parent).get(path.name.lower())):
+            # cameras and Windows write suffixes in capitals
+            found = read_tile(path.with_name(name))
+        return found
 
 
 def filled(template: str, z: int, x: int, y: int) -> str:

@@ -96,7 +96,13 @@ def read_tile(path: Path) -> bytes | None:
 
 
 class FolderTiles:
-    """Tiles as files, ``z/x/y.png`` (or .jpg, .jpeg, .webp), in letters of either case."""
+    """Tiles as files, ``z/x/y.png`` (or .jpg, .jpeg, .webp), in letters of either case.
+
+    Raises
+    ------
+    SourceError
+        If no file is named so.
+    """
 
     def __init__(self, folder: Path, zooms: dict[int, Path]) -> None:
         self._folders = zooms
@@ -104,6 +110,13 @@ class FolderTiles:
         self.state = [str(folder), *(file_state(column) for column in self._columns())]
         # listed once: a folder is asked by zoom and column, and most of its tiles are wanted
         self._column = lru_cache(_KEPT_COLUMNS)(_tiles_of)
+        if not any(_is_number(column.name) and any(map(_is_number, self._column(column)))
+                   for column in self._columns()):  # fmt: skip
+            msg = (
+                f"{folder} has no file named as a tile: want z/x/y.png (or .jpg, .jpeg, .webp), "
+                f"numbers without zeros before. Example: {folder}/19/315878/264074.png"
+            )
+            raise SourceError(msg)
 
     def _columns(self) -> Iterator[Path]:
         # a folder's time changes when a tile is added or removed in it
@@ -115,6 +128,18 @@ class FolderTiles:
         column = self._folders[z] / str(x)
         name = self._column(column).get(str(y))
         return None if name is None else read_tile(column / name)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and str(int(name)) == name
+
+
+def names_by_lower(folder: Path) -> dict[str, str]:
+    """Return the names in a folder by what they are in lower case."""
+    try:
+        return {entry.name.lower(): entry.name for entry in os.scandir(folder)}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
 def _tiles_of(column: Path) -> dict[str, str]:

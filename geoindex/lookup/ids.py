@@ -1,6 +1,7 @@
 """Find rows by kind, by name and by lists of ids."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from geoindex.errors import InvalidIdError, UsageError
-from geoindex.features.ids import OsmId, parse_id
+from geoindex.features.ids import GersId, OsmId, parse_id
 from geoindex.geo.h3 import parse_cell
 from geoindex.index import IndexReader
 from geoindex.lookup.name_match import NamePattern
@@ -117,7 +118,7 @@ def rows_of_ids(
             osm[text] = reference
         else:
             texts[text] = str(reference)
-    found = _osm_rows(index.entities, osm) | _text_rows(index.entities, texts)
+    found = _osm_rows(index, osm) | _text_rows(index.entities, texts)
     missing = [text for text in dict.fromkeys(ids) if text not in found]
     return np.unique(np.array(list(found.values()), np.int64)), missing
 
@@ -138,7 +139,7 @@ def find_entities(index: IndexReader, texts: Iterable[str]) -> dict[str, int]:
             osm[text] = reference
         else:
             others[text] = str(reference)
-    return _osm_rows(index.entities, osm) | _text_rows(index.entities, others)
+    return _osm_rows(index, osm) | _text_rows(index.entities, others)
 
 
 def missing_text(ids: Sequence[str], missing: Sequence[str], option: str) -> str:
@@ -157,16 +158,22 @@ def _cells(rows: Rows, ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]
     return found, [text for text, cell in wanted.items() if cell not in there]
 
 
-def _osm_rows(rows: Rows, wanted: dict[str, OsmId]) -> dict[str, int]:
+def _osm_rows(index: IndexReader, wanted: dict[str, OsmId]) -> dict[str, int]:
+    rows = index.entities
     numbers = np.array([reference.osm_id for reference in wanted.values()], np.int64)
     near = np.flatnonzero(np.isin(rows.column("osm_id"), numbers))
     taken = rows.take(near)
-    names = zip(taken["osm_type"].to_pylist(), taken["osm_id"].to_pylist(), strict=True)
+    names = list(zip(taken["osm_type"].to_pylist(), taken["osm_id"].to_pylist(), strict=True))
     row_of = dict(zip(names, near.tolist(), strict=True))
+    several = {name for name, n in Counter(names).items() if n > 1}
     version = rows.column("osm_version")
     found = {}
     for text, reference in wanted.items():
-        row = row_of.get((reference.osm_type, reference.osm_id))
+        name = (reference.osm_type, reference.osm_id)
+        row = row_of.get(name)
+        if row is None or name in several:
+            # of a map whose entities were made of such objects
+            row = next(iter(index.rows_of_osm(reference).tolist()), None)
         if row is not None and reference.version in {None, int(version[row])}:
             found[text] = row
     return found
@@ -175,10 +182,14 @@ def _osm_rows(rows: Rows, wanted: dict[str, OsmId]) -> dict[str, int]:
 def _text_rows(rows: Rows, wanted: dict[str, str]) -> dict[str, int]:
     if not wanted:
         return {}
-    # as it was written too: a source may write a UUID in capitals
-    spelled = [*wanted.values(), *(text.strip() for text in wanted)]
+    # as it was written too: a source may write a UUID in capitals, or without its dashes
+    dashed = {text: GersId(name).dashed for text, name in wanted.items()}
+    spelled = [*wanted.values(), *dashed.values(), *(text.strip() for text in wanted)]
     is_wanted = pc.is_in(rows.table["feature_id"], value_set=text_column(spelled))
     near = rows.where_true(is_wanted)
     row_of = dict(zip(rows.take(near)["feature_id"].to_pylist(), near.tolist(), strict=True))
-    found = {text: row_of.get(name, row_of.get(text.strip())) for text, name in wanted.items()}
+    found = {
+        text: row_of.get(name, row_of.get(dashed[text], row_of.get(text.strip())))
+        for text, name in wanted.items()
+    }
     return {text: row for text, row in found.items() if row is not None}

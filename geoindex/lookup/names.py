@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from geoindex.errors import AmbiguousNameError, InvalidIdError, NotInIndexError
+from geoindex.features.ids import OsmId, parse_id
 from geoindex.features.names import words_of
 from geoindex.index import IndexReader
 from geoindex.lookup.find import Candidate, Place, candidates, clear_first, places_named
@@ -46,7 +47,8 @@ def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
     row
         Of the entity that stands for the place.
     note
-        What a name was taken for, and how many other places it fits; None for an id.
+        What a name was taken for, and how many other places it fits, or an OpenStreetMap id among
+        entities of other ids; else None.
 
     Raises
     ------
@@ -58,16 +60,33 @@ def row_named(index: IndexReader, text: str) -> tuple[int, str | None]:
         If the index holds no such id, or nothing of that name; says the nearest.
     """
     try:
-        return index.row_of(text), None
+        row = index.row_of(text)
     except InvalidIdError:
         if is_like_an_id(text):
             raise
+    else:
+        return row, _bridge_note(index, text, row)
     return taken(index, text, places_named(index, text))
 
 
 def is_like_an_id(text: str) -> bool:
     """Tell whether a text is written as an id, so that it is no name."""
     return _LIKE_AN_ID.fullmatch(text.strip()) is not None
+
+
+def _bridge_note(index: IndexReader, text: str, row: int) -> str | None:
+    """Return what to say of an OpenStreetMap id that stands for an entity of another id."""
+    found = index.entities.table["feature_id"][row].as_py()
+    try:
+        reference = parse_id(text)
+    except InvalidIdError:
+        return None
+    if not isinstance(reference, OsmId) or found == str(reference):
+        return None
+    num_rows = len(index.rows_of_osm(reference))
+    several = f", the largest of {num_rows} that were made of it" if num_rows > 1 else ""
+    (shown,) = candidates(index, [_only(row, str(reference))])
+    return f"{reference} is {_shown(shown)}{several}"
 
 
 def taken(index: IndexReader, text: str, places: Sequence[Place]) -> tuple[int, str]:

@@ -56,11 +56,15 @@ def parse_place(text: str) -> Reference:
     return text
 
 
+def names_area_file(text: str) -> bool:
+    """Tell whether a text is read as the name of a file of polygons, there or not."""
+    return Path(text).suffix.lower() in _AREA_FILES
+
+
 def _is_area_file(text: str) -> bool:
-    path = Path(text)
-    if path.suffix.lower() not in _AREA_FILES:
+    if not names_area_file(text):
         return False
-    if not path.is_file():
+    if not Path(text).is_file():
         msg = (
             f"there is no file {text!r}; want one of polygons, or WKT. Example: --like area.geojson"
         )

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from geoindex.errors import UsageError
 from geoindex.features.ids import OSM_TYPES
+from geoindex.geo.crs import extension_crs, extension_name, native_crs, native_type
 
 #: Suffixes by kind. Other layers are read by GDAL.
 TEXTS = (".csv", ".tsv", ".txt")
@@ -34,11 +35,13 @@ PARQUETS = (".parquet", ".geoparquet", ".pq")
 LINES = (".jsonl", ".ndjson")
 LAYERS = (".geojson", ".json", ".gpkg", ".shp", ".fgb")
 SUFFIXES = (*TEXTS, *PARQUETS, *LAYERS, *LINES)
+# of two columns for an id: of its type and of its number, in whatever pairs
+_TYPE_NAMES = ("osm_type", "@type", "element", "element_type", "type")
+_NUMBER_NAMES = ("osm_id", "@id", "id", "osmid")
 #: Where the ids of entities may stand, the surest first.
 ID_COLUMNS = (
-    ("feature_id",), ("osm_type", "osm_id"), ("@type", "@id"), ("element", "id"),
-    ("element_type", "osmid"), ("full_id",), ("@id",), ("osm_id",), ("osmid",), ("type", "id"),
-    ("id",),
+    ("feature_id",), *product(_TYPE_NAMES, _NUMBER_NAMES), ("full_id",), ("@id",), ("osm_id",),
+    ("osmid",), ("id",),
 )  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_CHARACTERS, _SAMPLE_ROWS = 1 << 16, 30
@@ -51,6 +54,9 @@ _DIGIT_GROUPS = {
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 _TYPED_ID = re.compile(r"\s*(node|way|relation|[nwr])\s*/?\s*\d|.*://", re.IGNORECASE)
+_SRID = re.compile(r"SRID=(\d{1,9});\s*", re.IGNORECASE)
+# 0 and -1 are of geometries that name none, and of none
+_LON_LAT_SRIDS = {4326, 0, -1}
 _SHORT_TYPES = {name[0]: name for name in OSM_TYPES}
 
 
@@ -139,7 +145,7 @@ def read_table(
         msg = f"{found.name} has two columns of one name: {listed_names(names)}; rename one. "
         raise error(msg + example)
     if not nested:
-        plain = [f.name for f in found.columns.schema if not pa.types.is_nested(f.type)]
+        plain = [f.name for f in found.columns.schema if not _is_nested(f)]
         found = UserTable(
             found.name, found.columns.select(plain), found.geometries, found.decimal_comma,
             found.notes,
@@ -172,6 +178,9 @@ def _read_text(path: Path) -> UserTable:
     # Excel may name the separator in a first line
     named = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     text = text[named.end() :] if named else text
+    if "\n" not in text:
+        # of computers that ended lines by it alone
+        text = text.replace("\r", "\n")
     separator = named[1] if named else separator_of(text, path.suffix.lower())
     header = next(csv.reader(io.StringIO(text[:_SAMPLE_CHARACTERS]), delimiter=separator), [])
     table = arrow_csv.read_csv(
@@ -243,13 +252,25 @@ def _read_parquet(path: Path, *, nested: bool) -> UserTable:
 
     with pq.ParquetFile(path) as file:
         # vectors and tags may be gigabytes
-        wanted = [f.name for f in file.schema_arrow if nested or not pa.types.is_nested(f.type)]
+        wanted = [f.name for f in file.schema_arrow if nested or not _is_nested(f)]
+        metadata = file.metadata.metadata or {}
         # of the footer: the Arrow schema beside it need not repeat the key
-        if b"geo" not in (file.metadata.metadata or {}):
-            return UserTable(path.name, file.read(columns=wanted))
+        if b"geo" not in metadata:
+            table = file.read(columns=wanted)
+            native = {name: native_type(file.schema, name) for name in wanted}
+            systems = {name: native_crs(kind, metadata) for name, kind in native.items() if kind}
+            return _from_arrow(table, path.name, systems)
+        columns = _geometry_columns(metadata[b"geo"])
     import geopandas
 
+    wanted += [name for name in columns if name not in wanted]
     return _from_frame(geopandas.read_parquet(path, columns=wanted), path.name)
+
+
+def _geometry_columns(geo: bytes) -> list[str]:
+    """Return the columns of geometries that the metadata of GeoParquet name."""
+    columns = json.loads(geo)["columns"]
+    return [str(name) for name in columns]
 
 
 def _read_layer(path: Path, layer: str | None) -> UserTable:
@@ -286,14 +307,47 @@ def _read_json(path: Path) -> UserTable:
 def _from_frame(source: Any, name: str) -> UserTable:
     """Return what a frame, an Arrow table or dicts hold."""
     if isinstance(source, pa.Table):
-        return UserTable(name, source)
+        return _from_arrow(source, name)
     if hasattr(source, "to_pandas") and not hasattr(source, "__arrow_c_stream__"):
         source = source.to_pandas()
     if hasattr(source, "reset_index"):
         return _from_pandas(source, name)
     if hasattr(source, "__arrow_c_stream__"):
-        return UserTable(name, pa.RecordBatchReader.from_stream(source).read_all())
+        return _from_arrow(pa.RecordBatchReader.from_stream(source).read_all(), name)
     return UserTable(name, _of_dicts([source] if isinstance(source, Mapping) else list(source)))
+
+
+def _from_arrow(table: pa.Table, name: str, systems: Mapping[str, Any] | None = None) -> UserTable:
+    """Return an Arrow table, its first column of geometries in degrees.
+
+    Parameters
+    ----------
+    systems
+        Of columns of WKB whose type is Parquet's own.
+    """
+    named = {field.name: extension_crs(field) for field in table.schema if _is_geoarrow(field)}
+    systems = {**named, **(systems or {})}
+    if not systems:
+        return UserTable(name, table)
+    import geopandas
+
+    column = next(iter(systems))
+    if column in named:
+        geometries = geopandas.GeoDataFrame.from_arrow(table.select([column])).geometry
+    else:
+        geometries = geopandas.GeoSeries(geometries_of(table[column]), crs=systems[column])
+    rest = table.drop_columns([column])
+    if geometries.crs is not None and geometries.crs.to_epsg() != 4326:
+        geometries = geometries.to_crs("EPSG:4326")
+    return UserTable(name, rest, np.asarray(geometries.to_numpy(), object))
+
+
+def _is_geoarrow(field: pa.Field) -> bool:
+    return (extension_name(field) or "").startswith("geoarrow.")
+
+
+def _is_nested(field: pa.Field) -> bool:
+    return bool(pa.types.is_nested(field.type)) and not _is_geoarrow(field)
 
 
 def _from_pandas(frame: Any, name: str) -> UserTable:
@@ -440,6 +494,8 @@ def geometries_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
 
     values = column.to_pylist()
     texts = [value.strip() if isinstance(value, str) else value for value in values]
+    named = [_SRID.match(text) if isinstance(text, str) else None for text in texts]
+    texts = [text[n.end() :] if n else text for text, n in zip(texts, named, strict=True)]
     is_hex = all(re.fullmatch(r"[0-9A-Fa-f]{10,}", t) for t in texts if isinstance(t, str) and t)
     read = shapely.from_wkt
     if is_hex or any(isinstance(value, bytes) for value in values):
@@ -448,6 +504,10 @@ def geometries_of(column: pa.ChunkedArray) -> NDArray[np.object_]:
         found = read(np.array([text or None for text in texts], object))
     except (shapely.errors.ShapelyError, TypeError, ValueError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
+    srids = {int(n[1]) for n in named if n} | set(shapely.get_srid(found).tolist())
+    for srid in sorted(srids - _LON_LAT_SRIDS):
+        msg = f"geometries are in EPSG:{srid}; want degrees, EPSG:4326"
+        raise ValueError(msg)
     return np.asarray(found, object)
 
 
@@ -495,7 +555,7 @@ def _whole(text: str | None) -> str | None:
 
 
 def _are_types(texts: Sequence[str | None]) -> bool:
-    known = {*OSM_TYPES, *_SHORT_TYPES}
+    known = {*OSM_TYPES, *_SHORT_TYPES, *(f"{name}s" for name in OSM_TYPES)}
     found = {text.lower() for text in texts if text is not None}
     return bool(found) and found <= known
 

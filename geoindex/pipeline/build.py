@@ -26,19 +26,26 @@ from threadpoolctl import threadpool_limits
 
 from geoindex.encoders import load_encoder
 from geoindex.errors import GeoindexError, SkippedItemsError, SourceError
+from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.distance import BBox
 from geoindex.imagery.build_patches import ImageStage, add_images, open_stage
 from geoindex.imagery.cell_patches import encoder_patches
 from geoindex.imagery.request import ImageryRequest
 from geoindex.pipeline.build_record import build_record
 from geoindex.pipeline.embed import embed, levels_of, tokenise, write_cells
-from geoindex.pipeline.plan import DEFAULT_RESOLUTION, check_request, check_vector_dtype
+from geoindex.pipeline.fetch import Located, locate
+from geoindex.pipeline.plan import (
+    DEFAULT_RESOLUTION,
+    check_request,
+    check_vector_dtype,
+    vector_dtype_of,
+)
 from geoindex.pipeline.read import Staged, stage_sources
 from geoindex.pipeline.sidecar import carry_images, write_sidecar
 from geoindex.pipeline.sort import order_rows
 from geoindex.pipeline.vector_recall import measure_recall
 from geoindex.progress import Reporter, Silent
-from geoindex.search.ann_records import VECTORS
+from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors
 from geoindex.search.build_ann import add_indexes, check_kind
 from geoindex.storage.consistency import table_versions, write_record
 from geoindex.storage.filesystem import (
@@ -69,7 +76,10 @@ if TYPE_CHECKING:
     from encoder.protocol import Embedder
 
 # left out because it should be; the other reasons say that something was lost
-BY_RULE = frozenset({"no_main_key", "relation_not_area", "outside_bbox", "deleted"})
+BY_RULE = frozenset(
+    {"no_main_key", "relation_not_area", "outside_bbox", "deleted"}
+    | {"connector", "bathymetry", "permanently_closed"}
+)
 
 
 def build_index(
@@ -83,7 +93,8 @@ def build_index(
     imagery: ImageryRequest | None = None,
     licence: str | None = None,
     attribution: str | None = None,
-    vector_dtype: str = DTYPES[0],
+    vector_dtype: str | None = None,
+    mapping: TagMapping | None = None,
     overwrite: bool = False,
     strict: bool = False,
     reporter: Reporter | None = None,
@@ -94,6 +105,7 @@ def build_index(
     ----------
     sources
         OpenStreetMap files, GeoParquet, or indexes; see `geoindex.pipeline.read.open_source`.
+        Addresses are fetched first: `geoindex.pipeline.fetch`.
     output
         The folder to make. Another index there is replaced if `overwrite`; anything else never.
     resolutions
@@ -110,7 +122,10 @@ def build_index(
         Of all sources; None takes what each of them names, which may be "unknown".
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` as they are made, or ``"float16"``, half as
-        large; what that costs is measured.
+        large; what that costs is measured. By default float16 of an encoder that gives entities
+        one vector, else float32.
+    mapping
+        What makes tags of the columns of GeoParquet; `geoindex.features.tag_mapping.read_mapping`.
     strict
         Raise at the end if anything was lost that the rules would have kept.
     reporter
@@ -128,12 +143,19 @@ def build_index(
     reporter = reporter or Silent()
     check_kind(index)
     check_vector_dtype(vector_dtype)
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     images = None if imagery is None else open_stage(imagery)
+    located = locate(sources, reporter)
+    if located.origins:
+        check_request(
+            located.paths, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+        )
     workspace = Workspace(output)
     with workspace.locked(), _disk_errors(output):
         manifest = _build(
-            sources,
+            located,
             output,
             workspace,
             levels,
@@ -143,6 +165,7 @@ def build_index(
             images=images,
             rights=(licence, attribution),
             vector_dtype=vector_dtype,
+            mapping=mapping,
             reporter=reporter,
         )
     lost = {reason: n for reason, n in manifest.skipped.items() if reason not in BY_RULE}
@@ -158,7 +181,7 @@ def _with_rights(staged: Sequence[Staged], rights: tuple[str | None, str | None]
 
 
 def _build(
-    sources: Sequence[Path],
+    sources: Located,
     output: Path,
     workspace: Workspace,
     resolutions: Sequence[int],
@@ -168,12 +191,20 @@ def _build(
     kind: str,
     images: ImageStage | None,
     rights: tuple[str | None, str | None],
-    vector_dtype: str,
+    vector_dtype: str | None,
+    mapping: TagMapping | None,
     reporter: Reporter,
 ) -> Manifest:
     encoder = load_encoder(encoder_name)
+    vector_dtype = vector_dtype or vector_dtype_of(encoder)
     staged = stage_sources(
-        sources, workspace, resolution=resolutions[-1], bbox=bbox, reporter=reporter
+        sources.paths,
+        workspace,
+        resolution=resolutions[-1],
+        bbox=bbox,
+        reporter=reporter,
+        mapping=mapping,
+        origins=sources.origins,
     )
     rows_key = fingerprint(sources=[item.path.name for item in staged], schema=SCHEMA_VERSION)
     seen = {} if images is None else {"images": images.key}
@@ -187,7 +218,7 @@ def _build(
     num_staged = _order(staged, files, workspace, reporter)
     home = _column(files, "cell")
     if not len(home):
-        raise SourceError(_nothing_text(sources, staged))
+        raise SourceError(_nothing_text(sources.paths, staged))
     if not files.array("posting_offsets").exists():
         with reporter.stage("tags", len(home)) as advance:
             write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=advance)
@@ -276,12 +307,11 @@ def _column(files: SearchFiles, name: str) -> NDArray[Any]:
 def _write_tables(
     index: Path, files: SearchFiles, encoder: "Embedder", dtype: str, reporter: Reporter
 ) -> None:
-    columns = {
-        ENTITIES: {"embedding": "embedding", "embedding_own": "own"},
-        CELLS: {"embedding": "embedding"},
-    }
+    columns: dict[str, dict[str, str]] = {ENTITIES: {}, CELLS: {}}
+    for table, name in held_vectors(files):
+        columns[table][TABLE_COLUMNS[name]] = name
     schemas = {
-        ENTITIES: entity_schema(encoder.dim, dtype),
+        ENTITIES: entity_schema(encoder.dim, dtype, columns=list(columns[ENTITIES])),
         CELLS: cell_schema(encoder.region_dim, dtype),
     }
     with reporter.stage("tables", None):

@@ -17,8 +17,16 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, TagCodes, Tiles
+from encoder.protocol import (
+    EntityTokens,
+    RelationEmbedder,
+    Relations,
+    TagCodes,
+    TileEmbedder,
+    Tiles,
+)
 from geoindex._threads import made_ahead, num_threads, one_ahead
+from geoindex.features.entity_graph import entity_graph
 from geoindex.features.ids import OSM_TYPES
 from geoindex.geo.cell_members import (
     MAX_CELLS,
@@ -31,9 +39,11 @@ from geoindex.geo.cell_members import (
 from geoindex.geo.cover import touching
 from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.progress import Reporter
-from geoindex.storage.filesystem import read_batches, release, writing
+from geoindex.storage.entity_rows import stored_map_rows
+from geoindex.storage.filesystem import new_matrix, read_batches, release, writing
 from geoindex.storage.lance_tables import CELL_SCHEMA
 from geoindex.storage.layout import CELLS, ENTITIES, SEARCH_BATCH_ROWS, SearchFiles
+from geoindex.storage.row_store import Rows
 from geoindex.storage.tag_index import TagIndex
 from geoindex.storage.workspace import Matrices
 
@@ -65,20 +75,23 @@ def tokenise(
     Parameters
     ----------
     files
-        Of the index that is being built: rows and tag lists are there, own vectors come.
+        Of the index that is being built: rows and tag lists are there; own vectors come, unless
+        the encoder gives entities one vector.
     folder
         For the tokens; its name holds the hash of all that decides them.
     """
     tag_index = TagIndex(files)
     dims = _token_dims(encoder)
-    paths = [folder / f"{name}.npy" for name in ("tags", "salience", "geometry", "boxes", "words")]
+    paths = {field.name: folder / f"{field.name}.npy" for field in fields(EntityTokens)}
     shapes: dict[Path, tuple[int, ...]] = {
-        path: (num_rows, *dim) for path, dim in zip(paths, dims, strict=True)
+        paths[name]: (num_rows, *dim) for name, dim in dims.items()
     }
-    shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
-    dtypes = {paths[3]: np.float64, paths[4]: np.int16}
+    has_own = not isinstance(encoder, RelationEmbedder)
+    if has_own:
+        shapes[files.vectors(ENTITIES, "own")] = (num_rows, encoder.dim)
+    dtypes = {paths["boxes"]: np.float64, paths["tag_ids"]: np.int16}
     matrices = Matrices(folder / "tokens.json", shapes, dtypes=dtypes)
-    tags, salience, geometry, boxes, words, own = matrices.arrays
+    tokens = EntityTokens(**dict(zip(paths, matrices.arrays, strict=False)))
     with reporter.stage("tokens", num_rows) as advance:
         done = matrices.done
         advance(min(done * SEARCH_BATCH_ROWS, num_rows))
@@ -86,29 +99,28 @@ def tokenise(
         # GEOS works without the GIL: a second thread tokenises while this one finds cells
         for batch in one_ahead(partial(_tokenised, encoder, tag_index), batches):
             rows = batch.rows
-            tags[rows], geometry[rows] = batch.tokens.tags, batch.tokens.geometry
-            salience[rows], boxes[rows] = batch.tokens.tag_weight, batch.tokens.boxes
-            words[rows] = batch.tokens.tag_ids
-            own[rows] = encoder.own(batch.tokens)
+            for name in paths:
+                getattr(tokens, name)[rows] = getattr(batch.tokens, name)
+            if has_own:
+                matrices.arrays[-1][rows] = encoder.own(batch.tokens)
             _save_touching(_pairs_path(folder, batch.place), batch)
             matrices.advance(batch.place + 1)
             advance(len(batch.geometries))
     starts = range(0, num_rows, SEARCH_BATCH_ROWS)
     pairs = [(start, np.load(_pairs_path(folder, i))) for i, start in enumerate(starts)]
     return RowTokens(
-        EntityTokens(tags, salience, geometry, boxes, words),
+        tokens,
         np.concatenate([start + found["row_index"] for start, found in pairs]),
         np.concatenate([found["cell"] for _, found in pairs]),
         sum(len(found["too_wide"]) for _, found in pairs),
     )
 
 
-def _token_dims(encoder: "Embedder") -> list[tuple[int, ...]]:
+def _token_dims(encoder: "Embedder") -> dict[str, tuple[int, ...]]:
     """Return the row shape of each array of tokens, as the encoder makes them."""
     nothing = TagCodes([], np.zeros(0, np.int32), np.zeros(1, np.int64))
     empty = encoder.tokens(nothing, np.zeros(0, object))
-    parts = (empty.tags, empty.tag_weight, empty.geometry, empty.boxes, empty.tag_ids)
-    return [part.shape[1:] for part in parts]
+    return {field.name: getattr(empty, field.name).shape[1:] for field in fields(EntityTokens)}
 
 
 def _codes(tag_index: TagIndex, rows: slice) -> TagCodes:
@@ -169,7 +181,7 @@ def embed(
     images: "CellImages | None" = None,
     reporter: Reporter,
 ) -> None:
-    """Write the contextual vectors of all rows, and the vectors of all cells.
+    """Write the vectors of all rows, those in their surroundings, and of all cells.
 
     Parameters
     ----------
@@ -180,6 +192,10 @@ def embed(
     images
         What is seen of the cells, where the encoder reads it.
     """
+    if isinstance(encoder, RelationEmbedder):
+        _embed_related(files, encoder, folder, rows, levels, reporter)
+        return
+    assert isinstance(encoder, TileEmbedder)  # noqa: S101 - there is no third kind
     num_cells = sum(len(level.members.cells) for level in levels)
     shapes: dict[Path, tuple[int, ...]] = {
         files.vectors(ENTITIES, "embedding"): (len(home), encoder.dim),
@@ -202,6 +218,80 @@ def embed(
                 release(getattr(rows.tokens, field.name))
             matrices.advance(matrices.done + 1)
             advance(len(job.run))
+
+
+def _embed_related(
+    files: SearchFiles,
+    encoder: RelationEmbedder,
+    folder: Path,
+    rows: RowTokens,
+    levels: Sequence[Level],
+    reporter: Reporter,
+) -> None:
+    """Relate all rows, let the network hear them, and write the vectors of rows and cells."""
+    latents = _latents(encoder, rows.tokens, _relations(files, folder, reporter), folder, reporter)
+    num_rows, num_cells = len(latents), sum(len(level.members.cells) for level in levels)
+    paths = [files.vectors(table, "embedding") for table in (ENTITIES, CELLS)]
+    vectors = new_matrix(paths[0], np.float32, (num_rows, encoder.dim))
+    regions = new_matrix(paths[1], np.float32, (num_cells, encoder.region_dim))
+    make = partial(_embed_regions, encoder, rows.tokens, latents)
+    with reporter.stage("cells", num_cells) as advance:
+        for start in range(0, num_rows, SEARCH_BATCH_ROWS):
+            at = np.arange(start, min(start + SEARCH_BATCH_ROWS, num_rows))
+            vectors[at] = encoder.vectors(rows.tokens.take(at), latents[at])
+            release(vectors)
+        jobs = made_ahead(make, _jobs(levels), threads=num_threads(most=_MOST_THREADS))
+        for job, found in jobs:
+            start = job.first_cell + job.run.start
+            regions[start : start + len(job.run)] = found
+            for part in (latents, rows.tokens.tag_ids):
+                release(part)
+            advance(len(job.run))
+
+
+def _relations(files: SearchFiles, folder: Path, reporter: Reporter) -> Relations:
+    """Return how all rows are related, kept in the folder for a build that goes on."""
+    paths = [folder / f"{field.name}.npy" for field in fields(Relations)]
+    if not all(path.exists() for path in paths):
+        with reporter.stage("relations", None):
+            found = entity_graph(stored_map_rows(Rows(files.rows(ENTITIES))))
+        for path, field in zip(paths, fields(Relations), strict=True):
+            with writing(path) as unfinished, unfinished.open("wb") as file:
+                np.save(file, getattr(found, field.name))
+    # to be written to only as torch reads them: it wants no array that is not
+    return Relations(*(np.load(path, mmap_mode="c") for path in paths))
+
+
+def _latents(
+    encoder: RelationEmbedder,
+    tokens: EntityTokens,
+    relations: Relations,
+    folder: Path,
+    reporter: Reporter,
+) -> NDArray[np.float32]:
+    """Return the latents of all rows, kept in the folder for a build that goes on."""
+    kept = folder / "latents-whole.npy"
+
+    def new_array(name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+        return new_matrix(folder / f"network-{name}.npy", np.float32, shape)
+
+    if not kept.exists():
+        with reporter.stage("embed", None):
+            release(encoder.latents(tokens, relations, new_array=new_array))
+        (folder / "network-latents.npy").rename(kept)
+        for path in folder.glob("network-*.npy"):
+            path.unlink()
+    found: NDArray[np.float32] = np.load(kept, mmap_mode="r")
+    return found
+
+
+def _embed_regions(
+    encoder: RelationEmbedder, tokens: EntityTokens, latents: NDArray[np.float32], job: "_Job"
+) -> tuple["_Job", NDArray[np.float32]]:
+    found = tile_rows(job.level.members, job.run)
+    no = np.zeros(len(found.members), np.bool_)
+    tiles = Tiles(found.members, found.offsets, is_halo=found.is_halo, is_read=no)
+    return job, encoder.regions(tokens, latents, tiles)
 
 
 @dataclass(frozen=True)
@@ -227,7 +317,7 @@ _Embedded = tuple[_Job, tuple[NDArray[np.int64], NDArray[np.float32]] | None, ND
 
 
 def _embed_run(
-    encoder: "Embedder",
+    encoder: TileEmbedder,
     tokens: EntityTokens,
     home: NDArray[np.uint64],
     images: "CellImages | None",

@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from encoder.protocol import RelationEmbedder
 from geoindex.encoders import load_encoder
 from geoindex.errors import OutputError, UsageError
+from geoindex.features.tag_mapping import TagMapping
+from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import check_resolution
+from geoindex.pipeline.fetch import is_fetched
 from geoindex.pipeline.read import open_source
-from geoindex.storage.filesystem import local_path
+from geoindex.storage.filesystem import address_of, local_path
 from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
 
 if TYPE_CHECKING:
+    from encoder.protocol import Embedder
     from geoindex.imagery.request import ImageryRequest
 
 DEFAULT_RESOLUTION = 9
@@ -26,6 +31,8 @@ def plan_build(
     encoder: str,
     overwrite: bool,
     imagery: "ImageryRequest | None" = None,
+    mapping: TagMapping | None = None,
+    bbox: BBox | None = None,
 ) -> list[str]:
     """Check everything that a build checks first, and return in lines what it would do.
 
@@ -34,10 +41,17 @@ def plan_build(
     UsageError, OutputError, SourceError
         As `build_index` would.
     """
-    levels = check_request(sources, output, resolutions=resolutions, overwrite=overwrite)
+    levels = check_request(
+        sources, output, resolutions=resolutions, overwrite=overwrite, mapping=mapping
+    )
     lines = []
     for path in sources:
-        info = open_source(path).describe()
+        if is_fetched(path):
+            lines.append(
+                f"fetch {address_of(path) or path}, unless it is in the cache, and read it"
+            )
+            continue
+        info = open_source(path, mapping=mapping, bbox=bbox).describe()
         when = f", {info.timestamp}" if info.timestamp else ""
         lines.append(f"read {path} ({info.format}, {info.size_bytes / 1e6:.1f} MB{when})")
     made_by = load_encoder(encoder)
@@ -55,7 +69,12 @@ def plan_build(
 
 
 def check_request(
-    sources: Sequence[Path], output: Path, *, resolutions: Sequence[int], overwrite: bool
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    resolutions: Sequence[int],
+    overwrite: bool,
+    mapping: TagMapping | None = None,
 ) -> list[int]:
     """Check sources, output and resolutions, and return the resolutions, coarsest first.
 
@@ -70,7 +89,8 @@ def check_request(
         msg = "no source given. Example: geoindex build monaco.osm.pbf -o monaco.geoindex"
         raise UsageError(msg)
     for path in sources:
-        open_source(path)
+        if not is_fetched(path):
+            open_source(path, mapping=mapping)
     return levels
 
 
@@ -88,18 +108,16 @@ def check_resolutions(resolutions: Sequence[int]) -> list[int]:
     return sorted({check_resolution(resolution) for resolution in resolutions})
 
 
-def check_vector_dtype(dtype: str) -> str:
-    """Return the type of the numbers of stored vectors, if vectors may be stored so.
-
-    Raises
-    ------
-    UsageError
-        If they may not.
-    """
-    if dtype not in DTYPES:
+def check_vector_dtype(dtype: str | None) -> None:
+    """Raise a `UsageError` if vectors cannot be stored so; None leaves it to `vector_dtype_of`."""
+    if dtype is not None and dtype not in DTYPES:
         msg = f"no vector dtype {dtype!r}; want one of {', '.join(DTYPES)}. Example: float16"
         raise UsageError(msg)
-    return dtype
+
+
+def vector_dtype_of(encoder: "Embedder") -> str:
+    """Return how vectors are stored where nobody says it: as float16 where there is one."""
+    return "float16" if isinstance(encoder, RelationEmbedder) else "float32"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

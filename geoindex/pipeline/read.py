@@ -8,25 +8,28 @@ and nothing of it is kept.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from geoindex._threads import one_ahead
-from geoindex.errors import IndexDamagedError, SourceError
+from geoindex.errors import IndexDamagedError, SourceError, UsageError
 from geoindex.features.schema import ENTITY_SCHEMA, entity_batch
+from geoindex.features.tag_mapping import TagMapping
 from geoindex.geo.distance import BBox
-from geoindex.pipeline.sidecar import bring_up_to_date
+from geoindex.index import IndexReader
+from geoindex.pipeline.sidecar import open_index
 from geoindex.progress import Reporter
 from geoindex.sources import geoparquet
 from geoindex.sources.base import BadTextError, Source, SourceInfo, UnsortedSourceError
 from geoindex.sources.geoindex_source import IndexSource
 from geoindex.sources.osm import reader as osm
-from geoindex.storage.filesystem import local_path, write_json, writing
+from geoindex.sources.overture import source as overture
+from geoindex.storage.filesystem import address_of, local_path, write_json, writing
 from geoindex.storage.layout import SCHEMA_VERSION
 from geoindex.storage.manifest import is_index
 from geoindex.storage.workspace import Workspace, fingerprint
@@ -44,35 +47,64 @@ class Staged:
     skipped: Counter[str]
 
 
-def open_source(path: Path) -> Source:
-    """Choose the reader by the name; a folder is an index.
+def open_source(
+    path: Path, *, mapping: TagMapping | None = None, bbox: BBox | None = None
+) -> Source:
+    """Choose the reader by the name, and of Parquet by its columns.
+
+    Parameters
+    ----------
+    path
+        A file, an index, or a folder of Overture's Parquet; also ``s3://bucket/key`` of the last.
+    mapping
+        What makes tags of the columns of GeoParquet.
+    bbox
+        What lies elsewhere may be left out.
 
     Raises
     ------
     SourceError
         If there is no such file, or its name says nothing that we read.
     UsageError
-        If it is not on this machine.
+        If it is not on this machine and no Parquet of a bucket, or a mapping does not go with it.
     """
+    if (address_of(path) or "").startswith("s3://"):
+        _check_unmapped(path, mapping)
+        return overture.OvertureSource(path, bbox=bbox)
     local_path(path)
     name = path.name.lower()
     if not path.exists():
         msg = f"there is no file {path}. Example: geoindex build monaco.osm.pbf"
         raise SourceError(msg)
     if path.is_dir():
+        _check_unmapped(path, mapping)
         if is_index(path):
             with suppress(IndexDamagedError):  # of which reading its rows tells more
-                bring_up_to_date(path)
+                open_index(path, IndexReader)
             return IndexSource(path)
+        if any(each.suffix in geoparquet.SUFFIXES for each in path.rglob("*.*parquet")):
+            return overture.OvertureSource(path, bbox=bbox)
         msg = f"{path} is a folder, no index; want files such as {path / 'monaco.osm.pbf'}"
         raise SourceError(msg)
     if name.endswith(osm.SUFFIXES):
+        _check_unmapped(path, mapping)
         return osm.OsmSource(path)
     if name.endswith(geoparquet.SUFFIXES):
-        return geoparquet.ParquetSource(path)
+        if mapping is None and overture.is_overture_file(path):
+            return overture.OvertureSource(path, bbox=bbox)
+        return geoparquet.ParquetSource(path, mapping=mapping, bbox=bbox)
     wanted = ", ".join(osm.SUFFIXES[:-1] + geoparquet.SUFFIXES)
     msg = f"cannot tell what {path.name} is; want one of {wanted}. Example: monaco.osm.pbf"
     raise SourceError(msg)
+
+
+def _check_unmapped(path: Path, mapping: TagMapping | None) -> None:
+    if mapping is not None:
+        msg = (
+            f"{mapping.source} maps columns of GeoParquet, and {path} is none; leave it out, or "
+            "build from a file such as trees.parquet"
+        )
+        raise UsageError(msg)
 
 
 def stage_sources(
@@ -82,32 +114,54 @@ def stage_sources(
     resolution: int,
     bbox: BBox | None,
     reporter: Reporter,
+    mapping: TagMapping | None = None,
+    origins: Mapping[Path, str] | None = None,
 ) -> list[Staged]:
-    """Read every source to a staged Arrow file, or find it read already."""
+    """Read every source to a staged Arrow file, or find it read already.
+
+    Parameters
+    ----------
+    origins
+        Where files of the cache came from: their `SourceInfo.path`.
+    """
     staged = []
     for path in paths:
-        source = open_source(path)
-        before = path.stat()
+        source = open_source(path, mapping=mapping, bbox=bbox)
+        before = _state(path)
         info = source.describe()
+        for note in source.notes():
+            reporter.say(note)
+        rules = {} if mapping is None else {"mapping": repr(mapping)}
+        if isinstance(source, overture.OvertureSource):
+            rules["mapping"] = source.rules_hash
         key = fingerprint(
             source=info.blake2b,
             resolution=resolution,
             bbox=None if bbox is None else astuple(bbox),
             schema=SCHEMA_VERSION,
+            **rules,
         )
+        info = replace(info, path=(origins or {}).get(path, info.path))
         target = workspace.path(f"read/{key}.arrow")
         if target.exists():
             reporter.say(f"{path.name}: already read, going on from there")
         else:
             _stage(source, target, resolution=resolution, bbox=bbox, reporter=reporter)
-            after = path.stat()
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            if before != _state(path):
                 target.unlink()
                 msg = f"{path} changed while it was read; run the command again when it is still"
                 raise SourceError(msg)
         counts = json.loads(_counts_path(target).read_text("utf-8"))
         staged.append(Staged(info, target, Counter(counts)))
     return staged
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file does; None of what is not on this machine."""
+    if address_of(path) is not None:
+        return None
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _counts_path(target: Path) -> Path:
@@ -119,6 +173,10 @@ def _stage(
 ) -> None:
     write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        if isinstance(source, osm.OsmSource):
+            # where there is room for the index there is room for this; a killed build leaves it
+            # where the next one finds it
+            source = source.with_scratch(Path(folder))
         # a file may be both unsorted and of bad text; once mended, neither comes again
         for _ in range(_NUM_MENDINGS):
             try:

@@ -11,11 +11,12 @@ Memory: one batch, and the key of every row where they are not sorted.
 import errno
 import filecmp
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +28,8 @@ from threadpoolctl import threadpool_limits
 from geoindex.errors import IndexDamagedError
 from geoindex.features.schema import ENTITY_SCHEMA
 from geoindex.geo.h3 import format_cell, resolution_of
-from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, records_of
+from geoindex.index import IndexReader
+from geoindex.search.ann_records import TABLE_COLUMNS, VECTORS, held_vectors, records_of
 from geoindex.search.pruning import MIN_ROWS, make_codes
 from geoindex.search.similarity import unit_slack
 from geoindex.storage.checksums import check_changed_tables
@@ -65,6 +67,8 @@ from geoindex.storage.name_index import write_name_index
 from geoindex.storage.row_store import Rows, write_in_order
 from geoindex.storage.tag_index import TagIndex, write_tag_index
 
+Reader = TypeVar("Reader", bound=IndexReader)
+
 _SCHEMAS = {ENTITIES: ENTITY_SCHEMA, CELLS: CELL_SCHEMA}
 # read at a time: rows, and bytes of vectors; Lance holds some copies of them
 _SCAN_ROWS, _SCAN_BYTES = 8192, 4 << 20
@@ -100,7 +104,7 @@ def write_sidecar(
         give_back_memory()
     write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
     write_name_index(files)
-    for table, name in VECTORS:
+    for table, name in held_vectors(files):
         vectors = map_matrix(files.vectors(table, name))
         if len(vectors) >= MIN_ROWS:
             # one thread gives the same bits whatever the number of cores
@@ -129,7 +133,9 @@ class _Source:
         found = self._dataset.schema
         # name of the file, and column
         self._columns = {
-            name: column for name, column in TABLE_COLUMNS.items() if (table, name) in VECTORS
+            name: column
+            for name, column in TABLE_COLUMNS.items()
+            if (table, name) in VECTORS and not (name == "own" and manifest.has_one_vector)
         }
         types = {field.name: [field.type] for field in self._schema}
         types |= {name: [vector_type(dtype, dim) for dtype in DTYPES] for name in
@@ -310,6 +316,25 @@ def carry_images(source: SearchFiles, target: SearchFiles) -> None:
     """Give search files the image files of others: they are not made from the tables."""
     for path in source.folder.glob("image*.npy"):
         link(path, target.folder / path.name)
+
+
+def open_index(path: Path, kind: type[Reader]) -> Reader:
+    """Open an index; if its tables were changed, make its search files anew and warn of it.
+
+    Raises
+    ------
+    IndexDamagedError
+        As `bring_up_to_date`.
+    """
+    try:
+        return kind(path)
+    except TablesChangedError:
+        notes = bring_up_to_date(path)
+    index = kind(path)
+    index.notes = notes
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    return index
 
 
 def bring_up_to_date(index: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geoindex.search.ann_records import VECTORS
+from geoindex.search.ann_records import held_vectors
 from geoindex.search.base import RECALL_K
 from geoindex.search.exact_batch import nearest_many
 from geoindex.search.recall import held_rows
@@ -42,7 +42,9 @@ def measure_recall(path: Path, made: SearchFiles, stored: SearchFiles) -> dict[s
     made, stored
         Vectors as they were made, and as they are stored.
     """
-    held = {f"{table}.{name}": _true_nearest(made, table, name) for table, name in VECTORS}
+    held = {
+        f"{table}.{name}": _true_nearest(made, table, name) for table, name in held_vectors(made)
+    }
     write_json(held_queries(path), held)
     return recall_again(path, stored)
 
@@ -55,7 +57,7 @@ def recall_again(path: Path, stored: SearchFiles) -> dict[str, Any]:
     held: Mapping[str, Any] = json.loads(held_queries(path).read_text("utf-8"))
     return {
         f"{table}.{name}": _recall(stored, table, name, held[f"{table}.{name}"])
-        for table, name in VECTORS
+        for table, name in held_vectors(stored)
     }
 
 

@@ -27,6 +27,7 @@ from geoindex.pipeline.vector_recall import recall_again
 from geoindex.progress import Reporter, Silent
 from geoindex.queries.execute import execute
 from geoindex.queries.query import Query
+from geoindex.search.ann_records import TABLE_COLUMNS, held_vectors
 from geoindex.search.build_ann import measured_recall
 from geoindex.storage.checksums import damaged_files, described, is_of_table
 from geoindex.storage.consistency import cached_files
@@ -170,8 +171,11 @@ class _Remade:
 def _schema(index: IndexReader) -> Finding:
     encoder = index.manifest.encoder
     dtype = index.manifest.settings.get("vector_dtype", DTYPES[0])
+    columns = [
+        TABLE_COLUMNS[name] for table, name in held_vectors(index.files) if table == ENTITIES
+    ]
     expected = {
-        ENTITIES: entity_schema(encoder["dim"], dtype),
+        ENTITIES: entity_schema(encoder["dim"], dtype, columns=columns),
         CELLS: cell_schema(encoder["region_dim"], dtype),
     }
     faults = []
@@ -239,7 +243,7 @@ def _vectors(remade: _Remade) -> Finding:
 
 def _encoder(index: IndexReader) -> Finding:
     made_by = index.manifest.encoder
-    here = load_encoder(made_by["name"]).fingerprint
+    here = load_encoder(made_by["name"], is_local=True).fingerprint
     fault = ""
     if here != made_by["fingerprint"]:
         fault = (
@@ -256,8 +260,9 @@ def _queries(index: IndexReader, num_queries: int, seed: int) -> Finding:
     chosen = rng.choice(n, min(num_queries, n), replace=False)
     ids = index.entities.table["feature_id"].to_pylist()
     asked, faults = 0, []
-    for focus in FOCUSES:
-        column = {"context": "embedding", "own": "embedding_own"}[focus]
+    has_one = index.manifest.has_one_vector
+    for focus in ("both",) if has_one else FOCUSES:
+        column = "embedding_own" if focus == "own" else "embedding"
         table = open_table(index.path, ENTITIES).to_table(columns=["feature_id", column])
         place = {name: row for row, name in enumerate(table["feature_id"].to_pylist())}
         parts = [vector_matrix(chunk) for chunk in table[column].chunks]

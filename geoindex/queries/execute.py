@@ -78,8 +78,8 @@ class Answer:
                 return point_of(index, near)[0]
         return None
 
-    def explain(self) -> "tuple[Explanation, ...]":
-        """Return why each hit is similar."""
+    def explain(self, shared: dict[Hashable, Any]) -> "tuple[Explanation, ...]":
+        """Return why each hit is similar; `shared` is what answers of one table read once."""
         if self.resolved.query.image is not None:
             from geoindex.queries.by_image.explain import explain_rows
         else:
@@ -87,7 +87,7 @@ class Answer:
         found: dict[int, Explanation] = {}
         for i, places, rows in self.indexes.split(self.found.rows):
             similarity = self.found.similarity[places]
-            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity)
+            why = explain_rows(self.resolved, self.indexes.indexes[i], rows, similarity, shared)
             found |= dict(zip(places.tolist(), why, strict=True))
         return tuple(found[place] for place in range(len(self.found.rows)))
 
@@ -180,8 +180,13 @@ def execute_table(
         index=last.indexes.described(last.found) | {"num_queries": len(answers)},
         num_passing=max(answer.found.num_passing for answer in answers),
         notes=tuple(dict.fromkeys(notes)),
-        explainer=lambda: tuple(why for answer in answers for why in answer.explain()),
+        explainer=lambda: _explained(answers),
     )
+
+
+def _explained(answers: Sequence[Answer]) -> "tuple[Explanation, ...]":
+    shared: dict[Hashable, Any] = {}
+    return tuple(why for answer in answers for why in answer.explain(shared))
 
 
 def _answers(
@@ -244,7 +249,9 @@ def _decided(
 
     Only where the query leaves it open, and would compare both vectors, which no such index has.
     """
-    if query.focus is not None or query.vector_field != BOTH or backend == "exact":
+    is_chosen = query.focus is not None or query.own_weight is not None
+    is_open = not is_chosen and query.vector_field == BOTH and backend != "exact"
+    if not is_open or index.manifest.has_one_vector:
         return query
     several = [index] if target is None else [target] if isinstance(target, IndexReader) else target
     records = [each.manifest.indexes.get("entities.embedding", {}) for each in several]
@@ -468,7 +475,8 @@ def _parts_text(number: int) -> str:
 
 def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
     resolved = answer.resolved
-    query = resolved.query.resolved_dict()
+    has_one_vector = resolved.index.manifest.has_one_vector
+    query = resolved.query.resolved_dict(has_one_vector=has_one_vector)
     return Hits(
         answer.indexes.hits(answer.found, answer.place),
         query={**query, "index": str(resolved.index.path)} if is_elsewhere else query,
@@ -476,7 +484,7 @@ def _hits(answer: Answer, *, is_elsewhere: bool) -> Hits:
         num_passing=answer.found.num_passing,
         notes=(*resolved.query.notes, *resolved.notes, *answer.notes),
         suggested=_suggested(answer),
-        explainer=answer.explain,
+        explainer=lambda: _explained([answer]),
     )
 
 

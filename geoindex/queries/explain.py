@@ -13,6 +13,8 @@ context    each contextual vector is ``a * own + r``: what of it lies along its 
            `geometry` split own with own; `own_to_surroundings` (the first's own, the
            second's remainder), `surroundings_to_own` and `surroundings` are the rest
 both       the parts of own and of context, weighed as the similarities are
+one        where entities have one vector: the products of its parts' columns, of those that
+vector     the focus compares
 cells      those of the encoder: `mean` and `counts`, or `encoder.geojepa.region_vectors`
 =========  ===========================================================================
 
@@ -29,8 +31,9 @@ weighted sum of unit vectors, so these sum to it.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -43,7 +46,6 @@ from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import format_cell, resolution_of
 from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
-from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.explain_tags import (
     MOST_NAMED,
     SizeComparison,
@@ -59,9 +61,10 @@ from geoindex.queries.explanation import (
     Explanation,
 )
 from geoindex.queries.multi_index import check_same_encoder
-from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.resolve import CellExamples, EntityExamples, QueryExample, ResolvedQuery
 from geoindex.queries.vector_field import open_field, unit
 from geoindex.storage.layout import CELLS, ENTITIES
+from geoindex.types import WHOLE
 
 #: One vector a matrix of the space, of length 1 or zero, float64.
 Vectors = tuple[NDArray[np.float64], ...]
@@ -118,15 +121,19 @@ class Explainer:
         index: IndexReader,
         *,
         table: str = ENTITIES,
-        focus: str = "context",
-        own_weight: float = 0.5,
+        focus: str = WHOLE,
+        own_weight: float | None = None,
     ) -> None:
         self._index = index
         self.field = open_field(index, table=table, focus=focus, own_weight=own_weight)
         self._is_cells = table == CELLS
         self._rows = index.rows_of(table)
         encoder = index.encoder
-        self._parts = encoder.region_parts if self._is_cells else encoder.parts
+        parts = encoder.region_parts if self._is_cells else encoder.parts
+        self._parts = parts
+        #: of each matrix, the columns of the parts that it has
+        self._parts_of = [_parts_within(parts, at) for at in self.field.columns]
+        self._has_one_vector = bool(index.focus_columns)
         self._kinds: dict[int, Counter[str]] = {}
         self._weights: dict[str, float] = {}
 
@@ -140,7 +147,9 @@ class Explainer:
         found = self._rows.take([row])
         lists = self._index.tag_index
         tags = lists.texts(lists.codes[lists.offsets[row] : lists.offsets[row + 1]])
-        own = unit(self._index.vectors(ENTITIES, focus="own")[row])
+        own = None
+        if not self._has_one_vector:
+            own = unit(self._index.vectors(ENTITIES, focus="own")[row])
         name, geometry = found["feature_id"][0].as_py(), found["geometry"][0].as_py()
         return Thing(name, vectors, own, tags, geometry, around)
 
@@ -177,23 +186,29 @@ class Explainer:
         ):
             is_split = focus == "context" and first.own is not None and second.own is not None
             split = _split if is_split else _by_column
-            for name, part in split(first, second, i, self._parts).items():
+            for name, part in split(first, second, i, self._parts_of[i]).items():
                 found[name] = found.get(name, 0.0) + weight * part
         return found
 
     def _without(self, first: Thing, second: Thing) -> dict[str, float | None]:
         """Return the similarity without each part; None where one has nothing else."""
-        found = {name: self._left_without(first, second, at) for name, at in self._parts.items()}
+        compared = {name for parts in self._parts_of[: len(first.vectors)] for name in parts}
+        found = {
+            name: self._left_without(first, second, name)
+            for name in self._parts
+            if name in compared
+        }
         if "context" in self.field.focuses and first.own is not None and second.own is not None:
             found[SURROUNDINGS] = _cosine(first.own, second.own)
         return found
 
-    def _left_without(self, first: Thing, second: Thing, at: slice) -> float | None:
-        kept = np.ones(len(first.vectors[0]), np.float64)
-        kept[at] = 0
+    def _left_without(self, first: Thing, second: Thing, name: str) -> float | None:
         total = 0.0
-        pairs = zip(first.vectors, second.vectors, self.field.weights, strict=True)
-        for ours, theirs, weight in pairs:
+        pairs = zip(first.vectors, second.vectors, self.field.weights, self._parts_of, strict=False)
+        for ours, theirs, weight, parts in pairs:
+            kept = np.ones(len(ours), np.float64)
+            if name in parts:
+                kept[parts[name]] = 0
             left = _cosine(ours * kept, theirs * kept)
             if left is None:
                 return None
@@ -236,6 +251,17 @@ def _around(first: Thing, second: Thing) -> list[WeighedTag]:
     ours, theirs = first.around, second.around
     both = [WeighedTag(kind, min(ours[kind], theirs[kind])) for kind in ours if kind in theirs]
     return sorted(both, key=lambda item: (-item.weight, item.tag))[:MOST_NAMED]
+
+
+def _parts_within(parts: Mapping[str, slice], at: slice | None) -> dict[str, slice]:
+    """Return the parts that lie in some columns, as columns of these."""
+    if at is None:
+        return dict(parts)
+    return {
+        name: slice(part.start - at.start, part.stop - at.start)
+        for name, part in parts.items()
+        if at.start <= part.start and part.stop <= at.stop
+    }
 
 
 def _by_column(
@@ -283,16 +309,17 @@ class HitExplainer:
         The query; its index may be another than the one that answered.
     index
         That answered, made by the same encoder.
+    shared
+        What was read for other queries, grows: of queries of one table the same is read.
     """
 
-    def __init__(self, resolved: ResolvedQuery, index: IndexReader) -> None:
+    def __init__(
+        self, resolved: ResolvedQuery, index: IndexReader, shared: dict[Hashable, Any]
+    ) -> None:
         self._resolved = resolved
-        query = resolved.query
-        options = {"table": query.table, "focus": query.vector_field}
-        self._hits = Explainer(index, own_weight=query.own_weight, **options)
-        self._likes = self._hits
-        if index is not resolved.index:
-            self._likes = Explainer(resolved.index, own_weight=query.own_weight, **options)
+        self._shared = shared
+        self._hits = self._explainer(index)
+        self._likes = self._explainer(resolved.index)
         self._field = self._likes.field
         read = [example for example in resolved.likes if not example.is_made]
         self._rows = np.unique(
@@ -320,6 +347,16 @@ class HitExplainer:
         why = self._hits.explain(first, second)
         return replace(why, asked=self._shares(second)) if self._is_several else why
 
+    def _explainer(self, index: IndexReader) -> Explainer:
+        query = self._resolved.query
+        key = (id(index), query.table, query.vector_field, query.own_weight)
+        if key not in self._shared:
+            self._shared[key] = Explainer(
+                index, table=query.table, focus=query.vector_field, own_weight=query.own_weight
+            )
+        found: Explainer = self._shared[key]
+        return found
+
     @property
     def _is_several(self) -> bool:
         return len(self._resolved.likes) + len(self._resolved.unlikes) > 1
@@ -346,6 +383,7 @@ def explain_rows(
     index: IndexReader,
     rows: NDArray[np.int64],
     similarity: NDArray[np.float64],  # noqa: ARG001 - measured again, part by part
+    shared: dict[Hashable, Any],
 ) -> tuple[Explanation, ...]:
     """Explain the answers to a query, each by the nearest of its examples.
 
@@ -355,8 +393,10 @@ def explain_rows(
         That answered.
     rows, similarity
         Of its table, as the search found them.
+    shared
+        See `HitExplainer`.
     """
-    explainer = HitExplainer(resolved, index)
+    explainer = HitExplainer(resolved, index, shared)
     return tuple(explainer.of(row) for row in rows.tolist())
 
 
@@ -365,8 +405,8 @@ def explain_pair(
     first: str,
     second: str,
     *,
-    focus: str = "context",
-    own_weight: float = 0.5,
+    focus: str = WHOLE,
+    own_weight: float | None = None,
     target: IndexReader | None = None,
 ) -> Explanation:
     """Explain the similarity of two things.

@@ -7,7 +7,7 @@ degrees seven (OpenStreetMap's own), metres one.
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from geoindex.queries.explanation import Explanation
 
-FORMATS = ("table", "json", "geojson", "geojsonseq", "csv", "parquet")
 TEXT_FORMATS = ("json", "geojson", "geojsonseq", "csv")
 _ENTITY_COLUMNS = ("kind", "name", "tags")
 _CELL_COLUMNS = ("resolution", "num_entities")
@@ -163,8 +162,25 @@ class Hits:
         """
         return [
             {"type": "Feature", "id": row.pop(self._id_name), "geometry": shape, "properties": row}
-            for row, shape in zip(self.records(), _shapes(self.table["geometry"]), strict=True)
+            for row, shape in zip(
+                self.records(), geojson_shapes(self.table["geometry"]), strict=True
+            )
         ]
+
+    def document(self, form: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what ``json`` or ``geojson`` writes, as plain values.
+
+        Parameters
+        ----------
+        more
+            Members that stand before the hits.
+        """
+        asked: dict[str, Any] = {"query": self.query, "index": self.index, **(more or {})}
+        if self.suggested:
+            asked["suggested"] = list(self.suggested)
+        if form == "json":
+            return {**asked, "hits": self.records()}
+        return {"type": "FeatureCollection", **asked, "features": self.features()}
 
     def to_text(self, form: str) -> str:
         """Return the hits as ``json``, ``geojson``, ``geojsonseq`` or ``csv``.
@@ -174,15 +190,9 @@ class Hits:
         UsageError
             If it is none of these.
         """
-        asked: dict[str, Any] = {"query": self.query, "index": self.index}
-        if self.suggested:
-            asked["suggested"] = list(self.suggested)
         match form:
-            case "json":
-                return _json({**asked, "hits": self.records()}, indent=2) + "\n"
-            case "geojson":
-                collection = {"type": "FeatureCollection", **asked, "features": self.features()}
-                return _json(collection, indent=2) + "\n"
+            case "json" | "geojson":
+                return _json(self.document(form), indent=2) + "\n"
             case "geojsonseq":
                 return "".join(f"{_RECORD_SEPARATOR}{_json(item)}\n" for item in self.features())
             case "csv":
@@ -214,8 +224,8 @@ def _json(content: Any, indent: int | None = None) -> str:
     return json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def _shapes(wkb: pa.ChunkedArray) -> list[dict[str, Any]]:
-    """Return geometries as those of GeoJSON."""
+def geojson_shapes(wkb: pa.ChunkedArray) -> list[dict[str, Any]]:
+    """Return geometries as those of GeoJSON; see `Hits.features`."""
     import shapely
 
     from geoindex.geo.antimeridian import cut
@@ -275,11 +285,11 @@ def _metres(lon: NDArray[np.float64], lat: NDArray[np.float64], place: LonLat) -
 
 
 def _urls(taken: pa.Table) -> pa.Array:
-    ids, types = taken["feature_id"].to_pylist(), taken["osm_type"].to_pylist()
+    ids, types = taken["osm_id"].to_pylist(), taken["osm_type"].to_pylist()
     return text_column(
         [
-            None if kind is None else f"{OSM_URL}{name}"
-            for name, kind in zip(ids, types, strict=True)
+            None if kind is None else f"{OSM_URL}{kind}/{osm_id}"
+            for osm_id, kind in zip(ids, types, strict=True)
         ]
     )
 

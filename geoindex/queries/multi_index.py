@@ -95,7 +95,7 @@ class MultiIndex:
         sizes = [len(index.rows_of(table)) for index in self.indexes]
         self._starts = np.cumsum([0, *sizes])
 
-    def fields(self, name: str, *, own_weight: float, backend: str) -> "list[VectorField]":
+    def fields(self, name: str, *, own_weight: float | None, backend: str) -> "list[VectorField]":
         """Open what is compared, of each index.
 
         Parameters

@@ -3,7 +3,8 @@
 As a cell does, an area holds every entity whose geometry touches it, its border included, but of
 those that are too wide for cells (`geoindex.geo.cell_members`: a country) only what has its point
 there.
-Degrees are taken as a plane. What lies around the area is not looked at.
+Degrees are taken as a plane. What lies around the area counts as far as entities are related to it
+(`geoindex.features.relations`); an encoder that sees tiles does not look there.
 """
 
 from typing import Any
@@ -11,10 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.protocol import TagCodes, Tiles
+from encoder.protocol import RelationEmbedder, TagCodes, TileEmbedder, Tiles
+from geoindex.features.entity_graph import entity_graph
+from geoindex.features.relations import LIMITS
 from geoindex.geo.antimeridian import cut
 from geoindex.geo.cell_members import MAX_CELLS
 from geoindex.index import IndexReader
+from geoindex.storage.entity_rows import stored_map_rows
+
+# two layers hear of two relations, one of them of what is as far as it reaches
+_HEARD_M = 3 * LIMITS.reach_m
+_METRES_A_DEGREE = 111_195.0
 
 
 def embed_area(index: IndexReader, area: Any) -> tuple[NDArray[np.float32], int]:
@@ -41,34 +49,72 @@ def embed_area(index: IndexReader, area: Any) -> tuple[NDArray[np.float32], int]
     encoder = index.encoder
     if not rows.size:
         return np.zeros(encoder.region_dim, np.float32), 0
-    tokens = encoder.tokens(_codes(index, rows), geometries)
     no = np.zeros(len(rows), np.bool_)
     centre = np.array([[area.centroid.x, area.centroid.y]])
     ends = np.array([0, len(rows)])
-    tiles = Tiles(np.arange(len(rows)), ends, is_halo=no, is_read=no, centres=centre)
-    return np.asarray(encoder.tiles(tokens, tiles)[1][0], np.float32), len(rows)
+    if isinstance(encoder, RelationEmbedder):
+        around = _around(index, area, rows)
+        tokens = encoder.tokens(_codes(index, around), _geometries(index, around))
+        graph = entity_graph(stored_map_rows(index.entities, around))
+        members = np.searchsorted(around, rows)
+        tiles = Tiles(members, ends, is_halo=no, is_read=no, centres=centre)
+        vectors = encoder.regions(tokens, encoder.latents(tokens, graph), tiles)
+    else:
+        assert isinstance(encoder, TileEmbedder)  # noqa: S101 - there is no third kind
+        tokens = encoder.tokens(_codes(index, rows), geometries)
+        tiles = Tiles(np.arange(len(rows)), ends, is_halo=no, is_read=no, centres=centre)
+        vectors = encoder.tiles(tokens, tiles)[1]
+    return np.asarray(vectors[0], np.float32), len(rows)
+
+
+def _around(index: IndexReader, area: Any, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return some rows and all that the network hears of them from, ascending."""
+    column = index.entities.column
+    west, south, east, north = area.bounds
+    # what touches the area may have its point outside
+    south = min(south, float(column("lat")[rows].min()))
+    north = max(north, float(column("lat")[rows].max()))
+    up = _HEARD_M / _METRES_A_DEGREE
+    aside = up / max(np.cos(np.radians(min(max(abs(south), abs(north)) + up, 89.0))), 1e-3)
+    near = _overlapping(index, (west - aside, south - up, east + aside, north + up))
+    return np.union1d(near, rows)
 
 
 def _touching(index: IndexReader, area: Any) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
     """Return the entities whose geometries touch an area, ascending, and their geometries."""
     import shapely
 
-    west, south, east, north = area.bounds
     column = index.entities.column
-    xmin, xmax = column("xmin"), column("xmax")
-    # a bbox over the antimeridian has xmin > xmax
-    is_wide = xmin > xmax
-    may = np.where(is_wide, (xmin <= east) | (xmax >= west), (xmin <= east) & (xmax >= west))
-    may &= (column("ymin") <= north) & (column("ymax") >= south)
-    rows = np.flatnonzero(may)
-    wkb = index.entities.take(rows)["geometry"].to_numpy()
-    geometries = shapely.from_wkb(np.asarray(wkb, object))
+    rows = _overlapping(index, area.bounds)
+    geometries = _geometries(index, rows)
     shapely.prepare(area)
     does = shapely.intersects(area, cut(geometries))
     does &= ~_is_too_wide(index, rows, geometries, does) | shapely.intersects_xy(
         area, column("lon")[rows], column("lat")[rows]
     )
     return rows[does], geometries[does]
+
+
+def _overlapping(
+    index: IndexReader, bounds: tuple[float, float, float, float]
+) -> NDArray[np.int64]:
+    """Return the entities whose bboxes meet another, ascending."""
+    west, south, east, north = bounds
+    column = index.entities.column
+    xmin, xmax = column("xmin"), column("xmax")
+    # a bbox over the antimeridian has xmin > xmax
+    is_wide = xmin > xmax
+    may = np.where(is_wide, (xmin <= east) | (xmax >= west), (xmin <= east) & (xmax >= west))
+    may &= (column("ymin") <= north) & (column("ymax") >= south)
+    return np.flatnonzero(may)
+
+
+def _geometries(index: IndexReader, rows: NDArray[np.int64]) -> NDArray[np.object_]:
+    import shapely
+
+    wkb = index.entities.take(rows, columns=["geometry"])["geometry"].to_numpy()
+    found: NDArray[np.object_] = shapely.from_wkb(np.asarray(wkb, object))
+    return found
 
 
 def _is_too_wide(

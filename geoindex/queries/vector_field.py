@@ -9,7 +9,9 @@ both        ``own_weight`` times the first plus ``1 - own_weight`` times the sec
 image       cosine of the mean image tokens (`geoindex.queries.by_image.appearance`)
 ==========  ====================================================================
 
-Cells have one vector, whatever the focus. A zero vector is at cosine 0 of all.
+Some encoders make one vector of an entity, whose columns are of the entity alone, then of its
+surroundings: own and context compare these columns, both without a weight all of them. Cells have
+one vector, whatever the focus. A zero vector is at cosine 0 of all.
 """
 
 from collections.abc import Sequence
@@ -19,13 +21,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from geoindex.errors import UsageError
 from geoindex.filters import coerce
 from geoindex.index import IndexReader
 from geoindex.search.exact_batch import nearest_weighed
 from geoindex.search.planner import Searcher
-from geoindex.search.similarity import Neighbours, in_reach, ranked_weighed, slack_of, unit_of
+from geoindex.search.similarity import (
+    Neighbours,
+    in_reach,
+    ranked_weighed,
+    slack_of,
+    unit_of,
+    wide,
+)
 from geoindex.storage.layout import CELLS
-from geoindex.types import BOTH, check_backend, check_table
+from geoindex.types import BOTH, QUERY_FOCUSES, WHOLE, check_backend, check_table
 
 _BLOCK_ROWS = 65_536
 
@@ -78,15 +88,18 @@ class MatrixField:
     Attributes
     ----------
     focuses
-        ``"own"``, ``"context"``, or both; of cells ``("context",)``.
+        ``"own"``, ``"context"``, or both; of cells, and of whole vectors, ``("whole",)``.
     matrices
-        One a focus: unit or zero rows, shape ``(n, D)``, memory-mapped.
+        One a focus: shape ``(n, D)``, memory-mapped; unit or zero rows, or columns of such.
     weights
         One a focus, 0 to 1; they sum to 1.
     searcher
-        Who searches, where there is one matrix; two are always searched exactly, here.
+        Who searches, where there is one matrix of unit rows; anything else is always searched
+        exactly, here.
     chosen
         What was decided on the way.
+    columns
+        Of each matrix, its columns in the vectors of the index; None for all.
     """
 
     focuses: tuple[str, ...]
@@ -94,6 +107,7 @@ class MatrixField:
     weights: tuple[float, ...]
     searcher: Searcher | None = None
     chosen: tuple[str, ...] = ()
+    columns: tuple[slice | None, ...] = (None, None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -116,6 +130,19 @@ class MatrixField:
             recall = "" if found.recall is None else f", recall {found.recall:.3f} when measured"
             notes.append(f"approximate, by {found.backend}{recall}; --backend exact is certain")
         return notes
+
+    @property
+    def vector_dim(self) -> int:
+        """Width of the vectors that `split` takes."""
+        return max(
+            matrix.shape[1] if at is None else at.stop
+            for matrix, at in zip(self.matrices, self.columns, strict=False)
+        )
+
+    def split(self, vector: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Return what each matrix compares of a vector of the index, unit or zero."""
+        found = (vector if at is None else vector[at] for at in self.columns)
+        return tuple(unit(part) for part, _ in zip(found, self.matrices, strict=False))
 
     def units(self, rows: NDArray[np.int64] | int) -> tuple[NDArray[np.float64], ...]:
         """Return rows as unit (or zero) vectors of float64, one array a matrix."""
@@ -171,6 +198,9 @@ class MatrixField:
         exclude
             Of each, the rows that may not be its answers.
         """
+        if any(at is not None for at in self.columns):
+            pairs = zip(queries, exclude, strict=True)
+            return [self._weighted(one, k=k, passing=passing, exclude=out) for one, out in pairs]
         sides = [np.stack([query[i] for query in queries]) for i in range(len(self.matrices))]
         return nearest_weighed(
             self.matrices, sides, self.weights, k=k, passing=passing, exclude=exclude
@@ -190,14 +220,19 @@ class MatrixField:
             rows = rows[~np.isin(rows, exclude)]
         units = [unit_of(query) for query in queries]
         rough = np.zeros(len(rows), np.float32)
-        for matrix, query, weight in zip(self.matrices, units, self.weights, strict=True):
-            narrow = (weight * query).astype(np.float32)
+        for i, (matrix, query) in enumerate(zip(self.matrices, units, strict=True)):
+            narrow = (self.weights[i] * query).astype(np.float32)
             for start in range(0, len(rows), _BLOCK_ROWS):
                 block = rows[start : start + _BLOCK_ROWS]
                 # all rows of a run are a slice of the memory map, without a copy
                 is_run = block[-1] - block[0] + 1 == len(block)
-                held = matrix[block[0] : block[-1] + 1] if is_run else matrix[block]
-                rough[start : start + _BLOCK_ROWS] += held @ narrow
+                held = wide(matrix[block[0] : block[-1] + 1] if is_run else matrix[block])
+                found = held @ narrow
+                if self.columns[i] is not None:
+                    # columns of unit rows are shorter than that
+                    length = np.sqrt(np.einsum("ij,ij->i", held, held))
+                    found /= np.where(length > 0, length, 1)
+                rough[start : start + _BLOCK_ROWS] += found
         near = rows[in_reach(rough, k, max(map(slack_of, self.matrices)))]
         return Neighbours(
             *ranked_weighed(self.matrices, near, units, k, weights=self.weights), len(rows)
@@ -208,8 +243,8 @@ def open_field(
     index: IndexReader,
     *,
     table: str,
-    focus: str = "context",
-    own_weight: float = 0.5,
+    focus: str = WHOLE,
+    own_weight: float | None = None,
     backend: str = "auto",
 ) -> MatrixField:
     """Return the vectors of a table that a focus compares.
@@ -219,11 +254,12 @@ def open_field(
     table
         ``"entities"`` or ``"cells"``.
     focus
-        ``"own"``, ``"context"`` or ``"both"``.
+        ``"own"``, ``"context"``, ``"both"``, or ``"whole"``: both where entities have one vector,
+        else context.
     own_weight
-        Of ``"both"``: the share of own, 0 to 1.
+        Of ``"both"``: the share of own, 0 to 1; None for that of the vector, or 0.5 of two.
     backend
-        Who searches; see `Index.searcher`. ``"both"`` is always searched exactly.
+        Who searches; see `Index.searcher`. What is weighed is always searched exactly.
 
     Raises
     ------
@@ -231,24 +267,47 @@ def open_field(
         If there is no such table, focus or backend, or the weight is out of its range.
     """
     check_backend(backend)
-    if focus == BOTH and check_table(table) != CELLS:
-        own_weight = coerce.fraction(own_weight, "own weight")
-        focuses = ("own", "context")
+    if check_table(table) == CELLS:
+        return _whole(index, table, backend)
+    if focus != WHOLE and focus not in QUERY_FOCUSES:
+        msg = f"no focus {focus!r}; want one of {', '.join(QUERY_FOCUSES)}"
+        raise UsageError(msg)
+    share = None if own_weight is None else coerce.fraction(own_weight, "own weight")
+    columns = index.focus_columns
+    if columns and (focus == WHOLE or (focus == BOTH and share is None)):
+        return _whole(index, table, backend)
+    if not columns and focus != BOTH:
+        return _whole(index, table, backend, focus="context" if focus == WHOLE else focus)
+    focuses = ("own", "context") if focus == BOTH else (focus,)
+    own = 0.5 if share is None else share
+    weights = (own, 1 - own) if focus == BOTH else (1.0,)
+    if columns:
+        vectors = index.vectors(table)
+        matrices = tuple(vectors[:, columns[each]] for each in focuses)
+    else:
         matrices = tuple(index.vectors(table, focus=each) for each in focuses)
-        instead = f"searched exactly, not by {backend}: the focus both weighs two similarities"
-        is_wanted = backend not in {"auto", "exact"}
-        return MatrixField(
-            focuses, matrices, (own_weight, 1 - own_weight), chosen=(instead,) if is_wanted else ()
-        )
-    name = "context" if check_table(table) == CELLS else focus
-    searcher = index.searcher(table, focus=name, backend=backend)
-    return MatrixField((name,), (index.vectors(table, focus=name),), (1.0,), searcher)
+    what = "weighs two similarities" if focus == BOTH else "compares a part of the vectors"
+    instead = f"searched exactly, not by {backend}: the focus {focus} {what}"
+    return MatrixField(
+        focuses,
+        matrices,
+        weights,
+        chosen=(instead,) if backend not in {"auto", "exact"} else (),
+        columns=tuple(columns.get(each) for each in focuses),
+    )
+
+
+def _whole(index: IndexReader, table: str, backend: str, *, focus: str = "context") -> MatrixField:
+    """Return all columns of one matrix."""
+    searcher = index.searcher(table, focus=focus, backend=backend)
+    name = WHOLE if table == CELLS or index.focus_columns else focus
+    return MatrixField((name,), (index.vectors(table, focus=focus),), (1.0,), searcher)
 
 
 def unit(vectors: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return vectors, shape ``(..., D)``, scaled to length 1 in float64; zero ones stay zero."""
-    wide = np.asarray(vectors, np.float64)
+    long = np.asarray(vectors, np.float64)
     # an elementwise sum, as the search has it: the same bits on every machine
-    length = np.sqrt((wide * wide).sum(axis=-1, keepdims=True))
-    scaled: NDArray[np.float64] = wide / np.where(length > 0, length, 1)
+    length = np.sqrt((long * long).sum(axis=-1, keepdims=True))
+    scaled: NDArray[np.float64] = long / np.where(length > 0, length, 1)
     return scaled

@@ -32,6 +32,11 @@ VECTORS = ((ENTITIES, "embedding"), (ENTITIES, "own"), (CELLS, "embedding"))
 _DIGEST_ROWS = 64
 
 
+def held_vectors(files: SearchFiles) -> list[tuple[str, str]]:
+    """Return which of `VECTORS` search files hold: encoders give entities one vector or two."""
+    return [(table, name) for table, name in VECTORS if files.vectors(table, name).exists()]
+
+
 def made_of(version: Mapping[str, Any], vectors: NDArray[np.float32]) -> dict[str, Any]:
     """Return what tells these vectors from any others; reads a few rows.
 
@@ -62,7 +67,7 @@ def records_of(
         Table and name of a vector column to what is recorded of its approximate index.
     """
     records = {}
-    for table, name in VECTORS:
+    for table, name in held_vectors(files):
         key = f"{table}.{name}"
         record: dict[str, Any] = {}
         if files.codes(table, name).exists():

@@ -25,6 +25,7 @@ from geoindex.search.ann_records import (
     TABLE_COLUMNS,
     VECTORS,
     codes_of,
+    held_vectors,
     open_proposer,
     records_of,
 )
@@ -118,7 +119,7 @@ def add_indexes(
     folder.mkdir()
     approximate: dict[str, Any] = {}
     said: set[str] = set()
-    for table, name in VECTORS:
+    for table, name in held_vectors(files):
         rows = map_matrix(files.vectors(table, name))
         wanted = _kind_for(kind, len(rows)) if table == ENTITIES else "none"
         if kind in BACKEND_OF and wanted == "none" and (table, name) == VECTORS[0]:

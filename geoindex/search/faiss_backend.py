@@ -12,7 +12,9 @@ faiss is an extra: without it, exact search does all. With `faiss-gpu` and a dev
 takes half a millisecond.
 """
 
+import errno
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,12 @@ def make(
         index.add(np.ascontiguousarray(vectors[start : start + _BLOCK_ROWS], np.float32))
     if kind == "ivf":
         index.clustering_index = None
-    faiss.write_index(index, str(path))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        # faiss has one class of errors for all that the system refuses
+        number = next((n for n in (errno.ENOSPC, errno.EDQUOT) if os.strerror(n) in str(error)), 0)
+        raise OSError(number or errno.EIO, os.strerror(number or errno.EIO), str(path)) from error
     return notes
 
 

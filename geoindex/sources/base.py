@@ -63,6 +63,10 @@ class Source(Protocol):
         """Read what identifies the source; cheap beside reading it."""
         ...
 
+    def notes(self) -> list[str]:
+        """Say what of the source is not read, for the user; nothing is counted here."""
+        ...
+
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in batches of at most `BATCH_ROWS`, counting what is left out."""
         ...

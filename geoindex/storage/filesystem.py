@@ -57,6 +57,15 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def address_of(path: str | os.PathLike[str]) -> str | None:
+    """Return a path as ``scheme://host/...`` where it is an address; None if it is of this machine.
+
+    An address may have come through `pathlib`, which makes one slash of two.
+    """
+    found = _ADDRESS.match(os.fspath(path))
+    return f"{found[1].lower()}://{os.fspath(path)[found.end() :]}" if found else None
+
+
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ``GEOINDEX_CACHE``, else the user's."""
     import platformdirs

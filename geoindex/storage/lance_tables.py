@@ -4,7 +4,7 @@ Tables are written and read with pylance: LanceDB opens the same folders, and ta
 long to import (docs/decisions/0002-lance-without-lancedb.md).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,14 @@ def vector_field(name: str, dim: int, dtype: str = "float32") -> pa.Field:
     return pa.field(name, vector_type(dtype, dim), nullable=False)
 
 
-def entity_schema(dim: int, dtype: str = "float32") -> pa.Schema:
-    """Return the schema of the entities table."""
-    vectors = [vector_field(name, dim, dtype) for name in ("embedding", "embedding_own")]
-    return pa.schema([*ENTITY_FIELDS, *vectors])
+def entity_schema(
+    dim: int,
+    dtype: str = "float32",
+    *,
+    columns: Sequence[str] = ("embedding", "embedding_own"),
+) -> pa.Schema:
+    """Return the schema of the entities table, with these columns of vectors."""
+    return pa.schema([*ENTITY_FIELDS, *(vector_field(name, dim, dtype) for name in columns)])
 
 
 def cell_schema(region_dim: int, dtype: str = "float32") -> pa.Schema:

@@ -26,7 +26,8 @@ class Manifest:
     settings
         The resolved settings of the build.
     encoder
-        `name`, `fingerprint`, `dim`, `region_dim`.
+        `name`, `fingerprint`, `dim`, `region_dim`; of one that gives entities one vector instead of
+        two also `focus_columns`: first and end of the columns of ``own`` and ``context``.
     counts
         `entities`, `cells` by resolution, `nodes`, `ways`, `relations`, `tags`.
     skipped
@@ -55,6 +56,11 @@ class Manifest:
     def write(self, index: Path) -> None:
         """Write the manifest into the folder of an index."""
         write_json(index / MANIFEST, asdict(self))
+
+    @property
+    def has_one_vector(self) -> bool:
+        """Whether entities have one vector, whose columns a focus weighs, instead of two."""
+        return "focus_columns" in self.encoder
 
     @property
     def resolutions(self) -> list[int]:

@@ -70,19 +70,19 @@ class Rows:
         return numbers_from(chunked).astype(np.int64)
 
     def take(
-        self, rows: Sequence[int] | NDArray[np.int64], *, columns: Sequence[str] | None = None
+        self, rows: Sequence[int] | NDArray[np.int64], columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return some rows, in the order asked for; about 2 µs a row where they are many.
 
         Parameters
         ----------
         columns
-            Only these.
+            Those that are wanted; None for all.
         """
         wanted = np.asarray(rows, np.int64)
+        names = self.table.column_names if columns is None else list(columns)
         # in pieces, so that no column of text grows beyond Arrow's 2 GB
         starts = range(0, len(wanted), SEARCH_BATCH_ROWS)
-        names = self.table.column_names if columns is None else list(columns)
         pieces = [self._take(wanted[start : start + SEARCH_BATCH_ROWS], names) for start in starts]
         return pa.concat_tables(pieces) if pieces else self.table.select(names).slice(0, 0)
 
@@ -93,14 +93,14 @@ class Rows:
             found["tags"] = dict(found["tags"])
         return found
 
-    def _take(self, wanted: NDArray[np.int64], names: list[str]) -> pa.Table:
+    def _take(self, wanted: NDArray[np.int64], columns: list[str]) -> pa.Table:
         """Take batch by batch, then restore the order: a take of the table would scan all of it."""
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]
         batch_of = np.searchsorted(self._starts, ascending, side="right") - 1
         cuts = np.flatnonzero(np.diff(batch_of)) + 1
         picked = [
-            self._batches[i].select(names).take(number_column(part - self._starts[i]))
+            self._batches[i].select(columns).take(number_column(part - self._starts[i]))
             for i, part in zip(
                 batch_of[np.append(0, cuts)].tolist(), np.split(ascending, cuts), strict=True
             )

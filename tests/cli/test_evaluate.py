@@ -48,3 +48,25 @@ def test_unknown_tasks_are_refused(grid, tmp_path):
     found = run("evaluate", grid.path, "--tasks", "cafes", "--cache", tmp_path)
     assert isinstance(found.exception, UsageError)
     assert "want some of signals_present" in str(found.exception)
+
+
+def test_search_is_judged_in_place_of_tasks(grid, tmp_path):
+    words = ["--search", "--measures", "kind_visible_same_place,own_cell", "--seeds", 1]
+    files = ["-o", tmp_path / "s.json", "--markdown", tmp_path / "s.md"]
+    found = run("evaluate", grid.path, *words, "--methods", "counts", *files, "--cache", tmp_path)
+    assert found.exit_code == 0, found.output
+    assert found.stdout.startswith("measure")
+    assert json.loads((tmp_path / "s.json").read_text())["format"] == "geoindex-search"
+    assert "| own_cell (less) | 1 |" in (tmp_path / "s.md").read_text()
+
+
+def test_options_of_the_other_kind_are_refused(grid, tmp_path):
+    for words, wanted in (
+        (["--search", "--tasks", "shops"], "want --measures with --search"),
+        (["--search", "--report", tmp_path / "r.html"], "want --markdown or -o with --search"),
+        (["--measures", "tall"], "--measures is of --search"),
+        (["--search", "--measures", "speed"], "no measure speed"),
+    ):
+        found = run("evaluate", grid.path, *words)
+        assert found.exit_code != 0
+        assert wanted in (found.output + found.stderr + str(found.exception))

@@ -12,19 +12,25 @@ import pytest
 from encoder.geojepa.config import GeoJEPAConfig
 from encoder.geojepa.embedder import DEFAULT_CHECKPOINT
 from encoder.geojepa.model import GeoJEPA
-from geoindex.encoders import embed_tags, embed_tags_as_cell, encoder_of, load_encoder
+from geoindex.encoders import (
+    embed_tags,
+    embed_tags_as_cell,
+    encoder_of,
+    load_encoder,
+    load_image_tokeniser,
+)
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 
 def test_default_is_the_best_that_ships() -> None:
-    assert load_encoder().name == "geojepa"
-    assert load_encoder().fingerprint == load_encoder("geojepa").fingerprint
+    assert load_encoder().name == "relational"
+    assert load_encoder().fingerprint == load_encoder("relational").fingerprint
 
 
 def test_a_folder_is_a_checkpoint(tmp_path: Path) -> None:
     shutil.copytree(DEFAULT_CHECKPOINT, tmp_path / "mine")
     encoder = load_encoder(str(tmp_path / "mine"))
-    assert encoder.fingerprint == load_encoder().fingerprint
+    assert encoder.fingerprint == load_encoder("geojepa").fingerprint
     assert load_encoder(encoder.name).fingerprint == encoder.fingerprint
 
 
@@ -116,3 +122,40 @@ def test_a_checkpoint_names_the_text_model_that_reads_its_tags(
     GeoJEPA(replace(shape, text_model="")).save(tmp_path)
     with pytest.raises(UsageError, match="was trained with tag table"):
         load_encoder(str(tmp_path))
+
+
+class _Transformers:
+    """Stands for transformers: remembers how models are asked for, and has none."""
+
+    def __init__(self) -> None:
+        self.wanted: list[dict[str, object]] = []
+        self.AutoModel = self.AutoTokenizer = self
+
+    def from_pretrained(self, name: str, **options: object) -> None:
+        self.wanted.append({"name": name, **options})
+        message = "not here"
+        raise OSError(message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "open_it",
+    [
+        lambda: encoder_of("tagpool:some/model", "0" * 16),
+        lambda: load_image_tokeniser("hf:some/model", is_local=True),
+    ],
+    ids=["text", "images"],
+)
+def test_a_model_that_a_manifest_names_is_neither_fetched_nor_unpickled(open_it, monkeypatch):
+    fake = _Transformers()
+    monkeypatch.setitem(sys.modules, "transformers", fake)
+    with pytest.raises(UsageError, match="does not choose what is downloaded"):
+        open_it()
+    (wanted,) = fake.wanted
+    assert wanted["name"] == "some/model"
+    assert wanted["local_files_only"] is True
+    # of tokenizers, which come first, there are no weights
+    assert wanted.get("use_safetensors", True) is True
+    with pytest.raises(UsageError, match="cannot load"):
+        load_encoder("tagpool:some/model")
+    assert fake.wanted[1]["local_files_only"] is False

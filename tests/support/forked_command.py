@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,13 @@ _CONTEXT.set_forkserver_preload(
 )  # fmt: skip
 
 
-def run_forked(*args: object) -> subprocess.CompletedProcess[str]:
+def run_forked(
+    *args: object, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command; the exit code is negative where a signal ended it."""
     with TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = _CONTEXT.Process(target=_run, args=(list(map(str, args)), streams))
+        process = _CONTEXT.Process(target=_run, args=(list(map(str, args)), streams, env))
         process.start()
         process.join()
         texts = [path.read_text("utf-8") if path.exists() else "" for path in streams]
@@ -34,7 +37,8 @@ def start_forked(*args: object) -> BaseProcess:
     return process
 
 
-def _run(args: list[str], streams: list[Path]) -> None:
+def _run(args: list[str], streams: list[Path], env: Mapping[str, str] | None = None) -> None:
+    os.environ.update(env or {})
     for handle, path in zip((1, 2), streams, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), handle)
     sys.stdout, sys.stderr = (

@@ -34,7 +34,7 @@ def build_label_index(folder: Path) -> Index:
             lon, lat = CORNER[0] + column * STEP[0], CORNER[1] + row * STEP[1]
             osm.node(lon, lat, **TAGS[rng.integers(len(TAGS))])
     source = osm.write(folder / "grid.osm")
-    return geoindex.build(source, folder / "grid.geoindex", resolution=(8, 9))
+    return geoindex.build(source, folder / "grid.geoindex", resolution=(8, 9), encoder="geojepa")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

@@ -28,9 +28,10 @@ from geoindex.geo.cover import touching
 from geoindex.index import IndexReader
 from geoindex.pipeline.plan import check_resolutions
 from geoindex.pipeline.read import Staged, open_source, stage_sources
+from geoindex.pipeline.sidecar import open_index
 from geoindex.pipeline.sort import order_rows
 from geoindex.progress import Reporter, Silent
-from geoindex.storage.filesystem import exchange, read_batches, write_json
+from geoindex.storage.filesystem import exchange, new_matrix, read_batches, write_json
 from geoindex.storage.layout import ENTITIES, SCHEMA_VERSION, search_files
 from geoindex.storage.tag_index import TagIndex, write_tag_index
 from geoindex.storage.workspace import Workspace, fingerprint
@@ -151,13 +152,10 @@ def _make(
 def _write_tags(lists: TagIndex, tags: Path, made: Path, table: TagVectors) -> None:
     """Write every tag's vector, weight and key."""
     texts = lists.texts()
-    vectors = np.lib.format.open_memmap(
-        made / "tag_vectors.npy", mode="w+", dtype=np.float32, shape=(len(texts), table.dim)
-    )
+    vectors = new_matrix(made / "tag_vectors.npy", np.float32, (len(texts), table.dim))
     for start in range(0, len(texts), _TAGS_AT_ONCE):
         rows = slice(start, start + _TAGS_AT_ONCE)
         vectors[rows] = table.vectors(texts[rows])
-    vectors.flush()
     np.save(made / "tag_weights.npy", table.weights(texts))
     with pa.memory_map(str(tags)) as file:
         content = pa.ipc.open_file(file).read_all()
@@ -183,9 +181,7 @@ class _Rows:
         """Write tokens and boxes of each batch, gather the rest; yields rows done."""
         shapes = {"geometry": (GEOMETRY_DIM, np.float32), "boxes": (6, np.float64)}
         out = {
-            name: np.lib.format.open_memmap(
-                made / f"{name}.npy", mode="w+", dtype=dtype, shape=(self.num_rows, width)
-            )
+            name: new_matrix(made / f"{name}.npy", dtype, (self.num_rows, width))
             for name, (width, dtype) in shapes.items()
         }
         bbox, start = [], 0
@@ -208,8 +204,6 @@ class _Rows:
             start = rows.stop
             yield len(geometries)
         np.save(made / "bbox.npy", np.concatenate(bbox))
-        for matrix in out.values():
-            matrix.flush()
 
 
 def _write_columns(
@@ -249,7 +243,7 @@ def _write_images(
     metas: list[dict[str, Any]] = []
     if not any(path.is_dir() for path in paths):
         return metas
-    opened = [IndexReader(path) if path.is_dir() else None for path in paths]
+    opened = [open_index(path, IndexReader) if path.is_dir() else None for path in paths]
     feature_id = pa.chunked_array(rows.feature_id)
     points = np.column_stack([np.array(rows.columns[name]) for name in ("lon", "lat")])
     geometries = np.concatenate(rows.geometries)

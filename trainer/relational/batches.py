@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import count, pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -34,7 +35,7 @@ class Batch:
     tokens
         Whether each of them has each token of the vocabulary, ``(k, w)``.
     tags
-        Their tag vectors with nothing hidden, ``(k, tag_dim)``.
+        Tag vectors of all entities with nothing hidden, ``(n, tag_dim)``.
     """
 
     inputs: EntityInputs
@@ -98,16 +99,33 @@ def batches(
     chunk_rows: int,
     chunks_a_batch: int,
     seed: int,
+    first: int = 0,
 ) -> Iterator[Batch]:
-    """Yield batches without end, every chunk once before any comes again."""
-    random = np.random.default_rng(seed)
+    """Yield batches without end, every chunk once before any comes again.
+
+    Batch i is the same wherever one starts.
+
+    Parameters
+    ----------
+    first
+        The batch to start with.
+    """
     chunks = chunks_of(places, chunk_rows)
-    left: list[Chunk] = []
-    while True:
-        while len(left) < chunks_a_batch:
-            left += [chunks[i] for i in random.permutation(len(chunks))]
-        some, left = left[:chunks_a_batch], left[chunks_a_batch:]
-        yield make_batch(places, some, config, random)
+    for number in count(first):
+        begin = number * chunks_a_batch
+        some = [_chunk_at(chunks, i, seed) for i in range(begin, begin + chunks_a_batch)]
+        yield make_batch(places, some, config, np.random.default_rng([seed, number]))
+
+
+def _chunk_at(chunks: Sequence[Chunk], i: int, seed: int) -> Chunk:
+    turn, place = divmod(i, len(chunks))
+    return chunks[int(_order(len(chunks), turn, seed)[place])]
+
+
+@lru_cache(maxsize=2)
+def _order(num_chunks: int, turn: int, seed: int) -> NDArray[np.int64]:
+    """Return the order of the chunks in one turn over all of them."""
+    return np.random.default_rng([seed, turn, num_chunks]).permutation(num_chunks)
 
 
 def make_batch(
@@ -198,7 +216,7 @@ def _part(
         list_counts=list_counts,
         is_wide=np.asarray(place.is_wide[start:stop]),
         tokens=tokens[torch.from_numpy(masked)],
-        tags=all_tags[torch.from_numpy(masked)],
+        tags=all_tags,
     )
 
 

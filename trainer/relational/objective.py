@@ -28,11 +28,15 @@ class ObjectiveConfig:
         Of the tokens, predicted from ``z``.
     own_tokens
         Of the tokens, predicted from ``o``.
+    seen
+        Of the whitened tag vector of entities that lost nothing, predicted from ``z``: so that
+        what is known of an entity and what is guessed of it lie together.
     """
 
     teacher: float = 1.0
     tokens: float = 1.0
     own_tokens: float = 0.3
+    seen: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,13 @@ class Objective(nn.Module):
 
     def forward(self, own: Tensor, latent: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the loss, and their weighted sum as ``loss``."""
+        away = (self.teacher(latent) - self.targets(batch.tags)).square().mean(dim=1)
+        is_masked = torch.zeros(len(away), dtype=torch.bool, device=away.device)
+        is_masked[batch.masked] = True
         own, latent = own[batch.masked], latent[batch.masked]
-        teacher = functional.mse_loss(self.teacher(latent), self.targets(batch.tags))
         terms = {
-            "teacher": teacher,
+            "teacher": away[is_masked].mean(),
+            "seen": away[~is_masked].sum() / (~is_masked).sum().clamp(min=1),
             "tokens": self._token_loss(self.tokens(latent), batch.tokens),
             "own_tokens": self._token_loss(self.own_tokens(own), batch.tokens),
         }

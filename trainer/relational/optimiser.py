@@ -7,6 +7,7 @@ and in float32: `torch.optim.Muon` computes in bfloat16, ten times slower on mos
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,3 +118,17 @@ class Optimiser:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` takes."""
+        return {
+            "optimisers": [part.state_dict() for part in self.optimisers],
+            "schedules": [part.state_dict() for part in self._schedules],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another one was."""
+        for part, found in zip(self.optimisers, state["optimisers"], strict=True):
+            part.load_state_dict(found)
+        for schedule, found in zip(self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(found)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from encoder.geometry.tokens import geometry_tokens
 from encoder.tags.ruled_vectors import TagVectors
-from geoindex.features.relations import LIMITS, RELATIONS, MapRows, extents_m, relate
+from geoindex.features.entity_graph import entity_graph
+from geoindex.features.relations import MapRows
 from geoindex.features.tags import pairs
 
 _TEXTS = "tags.json"
@@ -102,16 +103,16 @@ def write_place(folder: Path, table: pa.Table, tag_table: TagVectors) -> None:
         geometry_tokens(shapely.from_wkb(part["geometry"].to_numpy(zero_copy_only=False)))
         for part in table.to_batches(_ROWS_AT_ONCE)
     ]
-    listed, offsets = _by_row(rows)
+    graph = entity_graph(rows)
     arrays = {
         "tag_vectors": tag_table.vectors(texts).astype(np.float16),
         "tag_weights": tag_table.weights(texts),
         "tag_codes": coded.indices.to_numpy().astype(np.int32),
         "tag_offsets": np.append(0, np.cumsum(counts)),
         "geometry": np.concatenate(geometry).astype(np.float16),
-        "rows": listed,
-        "offsets": offsets,
-        "is_wide": extents_m(rows.bboxes) > LIMITS.reach_m,
+        "rows": graph.rows,
+        "offsets": graph.offsets,
+        "is_wide": graph.is_wide,
         "lon_lat": np.stack((rows.lon, rows.lat), axis=1),
     }
     unfinished = folder.with_name(f"{folder.name}.unfinished")
@@ -120,17 +121,3 @@ def write_place(folder: Path, table: pa.Table, tag_table: TagVectors) -> None:
         np.save(unfinished / f"{name}.npy", array)
     (unfinished / _TEXTS).write_text(json.dumps(texts), "utf-8")
     unfinished.rename(folder)
-
-
-def _by_row(rows: MapRows) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the lists of all relations, row by row."""
-    related = relate(rows)
-    counts = np.stack([np.diff(related[name].offsets) for name in RELATIONS], axis=1).ravel()
-    offsets = np.append(0, np.cumsum(counts))
-    listed = np.empty(int(offsets[-1]), np.int32)
-    for r, name in enumerate(RELATIONS):
-        lists = related[name]
-        num = np.diff(lists.offsets)
-        start = offsets[r : -1 : len(RELATIONS)]
-        listed[np.arange(len(lists.rows)) + np.repeat(start - lists.offsets[:-1], num)] = lists.rows
-    return listed, offsets

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 Schedule = Literal["cosine", "cooldown"]
-SCHEDULES: tuple[Schedule, ...] = ("cosine", "cooldown")
 BETAS = (0.9, 0.95)
 _DECAYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Bilinear)
 

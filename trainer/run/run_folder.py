@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from encoder.geojepa.model import GeoJEPA
+from encoder.tensor_files import save_tensors
 from geoindex.errors import OutputError
 from geoindex.storage.filesystem import exchange, write_json, writing
 
@@ -139,7 +140,7 @@ class RunFolder:
         # a tensor that shares its memory with another cannot be saved: each is its own copy
         copies = {name: part.detach().cpu().clone() for name, part in tensors.items()}
         with _replacing(self.last) as folder:
-            safetensors.torch.save_file(copies, folder / _STATE)
+            save_tensors(copies, folder / _STATE)
             write_json(folder / _COUNTERS, asdict(counters))
 
     def load_last(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:

@@ -23,7 +23,7 @@ __all__ = [
 
 #: The architecture of the encoder that ships, with random weights: what training has to beat.
 UNTRAINED = "untrained"
-_UNTRAINED_ENCODER = "geojepa:untrained"
+_UNTRAINED_ENCODER = "relational:untrained"
 #: The methods that are no encoders of ours; peers need srai.
 BASELINES: dict[str, Method] = {CONSTANT: Constant(), "counts": Counts(), "svd": Svd(), **PEERS}
 DEFAULT_METHODS = (CONSTANT, "counts", "svd", "tagpool")

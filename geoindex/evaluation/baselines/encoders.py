@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.protocol import RelationEmbedder
 from geoindex.evaluation.baselines.base import FOCUSES
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.view_vectors import ViewEncoder
@@ -29,10 +30,10 @@ class EncoderMethod:
         In tables; the encoder's own by default.
     """
 
-    focuses = FOCUSES
-
     def __init__(self, encoder: "Embedder", *, name: str | None = None) -> None:
         self._view_encoder = ViewEncoder(encoder)
+        # one vector of an entity is both
+        self.focuses = ("context",) if isinstance(encoder, RelationEmbedder) else FOCUSES
         self.name = name or encoder.name
         self.title = f"encoder {encoder.name}, {encoder.dim} dims, cells {encoder.region_dim}"
         self.fingerprint = fingerprint(encoder=encoder.fingerprint, version=_VERSION)
@@ -49,7 +50,7 @@ class EncoderMethod:
     def entity_vectors(
         self, view: MapView, rows: NDArray[np.int64], *, focus: str
     ) -> NDArray[np.float32]:
-        """Return own or contextual vectors, shape ``(k, dim)``."""
+        """Return own or contextual vectors, or the only ones; shape ``(k, dim)``."""
         if focus == "own":
             return self._view_encoder.own(view, rows)
         return self._view_encoder.context(view, rows)

@@ -1,14 +1,13 @@
 """Data of a report beside the scores: maps of vectors, worst errors, retrieval examples."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoindex.evaluation.baselines.base import CONSTANT, Fitted, Method
-from geoindex.evaluation.cache import ScoreCache, code_of, code_of_method
+from geoindex.evaluation.cache import ScoreCache
 from geoindex.evaluation.heads.features import unit_rows
 from geoindex.evaluation.map_view import MapView
 from geoindex.evaluation.results import Results
@@ -33,10 +32,7 @@ def add_figures(
     """Add `maps` and `examples` of every method with entities but the constant."""
     shown = [method for method in methods if method.name != CONSTANT and method.focuses]
     with reporter.stage("pictures", len(shown)) as advance:
-        for method in shown:
-            who = [method.name, method.fingerprint, code_of_method(method)]
-            key = {"pictures": code_of(_CODE), "map": view.content, "row": who}
-            found = cache.kept_or_made(partial(figures_of, method, view), **key)
+        for method, found in cache.of_methods("pictures", shown, view, figures_of, code=_CODE):
             results.maps[method.name] = found["map"]
             results.examples += found["examples"]
             advance(1)
@@ -132,7 +128,8 @@ def _examples(
 
 def _hit(view: MapView, row: int, similarity: float) -> dict[str, Any]:
     feature_id = str(view.feature_id[row])
-    is_osm = view.osm_type[row] is not None
+    # of another map, made of an OpenStreetMap object, it has an id of its own
+    is_osm = feature_id.startswith(f"{view.osm_type[row]}/")
     return {
         "feature_id": feature_id,
         "kind": view.kinds[row],

@@ -6,9 +6,10 @@ most alike stands beside it, on the same scale.
 """
 
 from collections import Counter
+from collections.abc import Hashable
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ def explain_rows(
     index: IndexReader,
     rows: NDArray[np.int64],
     similarity: NDArray[np.float64],
+    shared: dict[Hashable, Any],
 ) -> tuple[Explanation, ...]:
     """Explain the answers to a picture, in their order.
 
@@ -54,9 +56,14 @@ def explain_rows(
         That answered.
     rows, similarity
         Of its table, as the search found them.
+    shared
+        What was read for other queries, grows: of queries of one table the same is read.
     """
     query = resolved.query
-    field = AppearanceField(index, table=query.table)
+    key = (id(index), query.table)
+    if key not in shared:
+        shared[key] = AppearanceField(index, table=query.table)
+    field: AppearanceField = shared[key]
     seen = see(read_picture(Path(str(query.image)), field.images.settings), field.images)
     ground = Ground(index, field.images, seen.level)
     explained = []

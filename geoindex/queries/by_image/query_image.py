@@ -80,7 +80,7 @@ def see(picture: Picture, images: Images) -> Seen:
         If this version has other image tokens than the index.
     """
     settings, level = images.settings, picture.level
-    tokeniser = load_image_tokeniser(settings["tokens"]).for_level(level)
+    tokeniser = load_image_tokeniser(settings["tokens"], is_local=True).for_level(level)
     held = level_settings(settings, level)["fingerprint"]
     if tokeniser.fingerprint != held:
         msg = (

@@ -17,8 +17,10 @@ import osmium
 from geoindex.features.kinds import kind_of
 from geoindex.features.raw import RawEntities
 from geoindex.sources.base import BATCH_ROWS, UnsortedSourceError
+from geoindex.sources.osm.across import areas_across, is_near, is_wide
 from geoindex.sources.osm.columns import AreaBatch, IdOrder, LineBatch
-from geoindex.sources.osm.sort import MAX_PLAIN_ID, NODES_LATE
+from geoindex.sources.osm.odd_xml import NODES_LATE
+from geoindex.sources.osm.sort import MAX_PLAIN_ID
 
 AREA_RELATIONS = frozenset({"multipolygon", "boundary"})
 #: As many as OpenStreetMap allows; osmium's assembler takes their square: 7 s for so many rings.
@@ -88,6 +90,8 @@ class ObjectReader:
         Whether all that a sorted copy can mend is mended.
     has_places
         Whether ways have the places of their nodes: then no index of nodes is kept.
+    scratch
+        The folder for the texts of tags; None: the system's.
     """
 
     def __init__(
@@ -99,7 +103,9 @@ class ObjectReader:
         check_text: bool,
         is_sorted: bool,
         has_places: bool,
+        scratch: Path | None = None,
     ) -> None:
+        self._scratch = scratch
         self._relations = relations
         self._skipped = skipped
         self._check_text = check_text
@@ -108,6 +114,10 @@ class ObjectReader:
         self._saw_way = False
         self._index_bytes = 0
         self._missing: set[int] = set()
+        self._file = file
+        self._has_places = has_places
+        self._is_near_antimeridian = False
+        self._wide: dict[int, tuple[int, dict[str, str], bytes]] = {}
         self._processor = _processor(file, relations)
         if has_places:
             self._processor.with_locations(None)
@@ -115,7 +125,7 @@ class ObjectReader:
     def batches(self) -> Iterator[RawEntities]:
         """Yield the entities in file order, but areas of relations in batches of their own."""
         order = IdOrder()
-        with tempfile.TemporaryDirectory(prefix="geoindex-") as folder:
+        with tempfile.TemporaryDirectory(prefix="geoindex-", dir=self._scratch) as folder:
             lines, areas = LineBatch(Path(folder), order), AreaBatch()
             for item in self._processor:
                 if item.is_area():
@@ -129,6 +139,7 @@ class ObjectReader:
                     yield areas.raw()
                     areas = AreaBatch()
             yield self._kept(lines)
+            self._add_across(areas)
             yield areas.raw()
         self._check_missing()
         self._skipped["incomplete_relation"] += len(self._relations)
@@ -138,7 +149,9 @@ class ObjectReader:
         raw = lines.raw()
         rows = np.flatnonzero(raw.kind.is_valid().to_numpy(zero_copy_only=False))
         self._skipped["no_main_key"] += len(raw) - len(rows)
-        return raw.take(rows)
+        kept = raw.take(rows)
+        self._is_near_antimeridian = self._is_near_antimeridian or is_near(kept.wkb)
+        return kept
 
     def _add_line(self, item: Any, lines: LineBatch) -> None:
         wkb = self._geometry(item)
@@ -222,7 +235,21 @@ class ObjectReader:
             return  # stays among the relations, and is counted as incomplete
         del self._relations[item.orig_id()]
         tags = {**dict(item.tags), "type": relation_type}
-        areas.add(item.orig_id(), item.version, tags, wkb)
+        if is_wide(wkb):
+            self._wide[item.orig_id()] = (item.version, tags, wkb)
+        else:
+            areas.add(item.orig_id(), item.version, tags, wkb)
+
+    def _add_across(self, areas: AreaBatch) -> None:
+        """Add the areas that may cross the antimeridian, of which osmium knows nothing."""
+        ids = {*self._wide, *(self._relations if self._is_near_antimeridian else ())}
+        across: dict[int, Any] = {}
+        if ids:
+            across = areas_across(self._file, sorted(ids), has_places=self._has_places)
+        for osm_id in across:
+            self._relations.pop(osm_id, None)
+        for osm_id, found in sorted({**self._wide, **across}.items()):
+            areas.add(osm_id, *found)
 
 
 def _processor(file: osmium.io.File, relations: Iterable[int]) -> Any:

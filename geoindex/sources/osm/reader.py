@@ -44,7 +44,8 @@ from geoindex.sources.base import (
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
-from geoindex.sources.osm.sort import Originals, is_xml, oddity, opened, write_sorted
+from geoindex.sources.osm.odd_xml import head, is_xml, oddity, opened
+from geoindex.sources.osm.sort import MEMORY_BYTES, Originals, write_sorted
 
 SUFFIXES = (".osm.pbf", ".osm", ".osm.gz", ".osm.bz2", ".pbf")
 LICENCE = "ODbL-1.0"
@@ -70,6 +71,8 @@ class OsmSource:
         Whether it is a copy that `sort_into` wrote.
     originals
         The ids that its objects have in the file that it is a copy of.
+    scratch
+        The folder for what is written while the file is read; None: the system's.
     """
 
     def __init__(
@@ -79,12 +82,13 @@ class OsmSource:
         check_text: bool = False,
         is_sorted: bool = False,
         originals: Originals | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.path = path
         self._check_text = check_text
         self._is_sorted = is_sorted
         self._originals = originals
-        self._file = opened(path, _format(path))
+        self._scratch = scratch
 
     def describe(self) -> SourceInfo:
         """Read the header, and hash the file.
@@ -127,7 +131,8 @@ class OsmSource:
 
     def _header(self) -> Any:
         try:
-            with osmium.io.Reader(self._file, osmium.osm.osm_entity_bits.NOTHING) as reader:
+            file = head(self.path, _format(self.path))
+            with osmium.io.Reader(file, osmium.osm.osm_entity_bits.NOTHING) as reader:
                 return reader.header()
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
@@ -137,6 +142,10 @@ class OsmSource:
         header = self._header()
         features = (header.get(f"pbf_optional_feature_{i}") for i in range(_MOST_FEATURES))
         return _ON_WAYS in features
+
+    def notes(self) -> list[str]:
+        """Return nothing: all of it is read, or counted."""
+        return []
 
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:
         """Yield the entities in file order, areas of relations in batches of their own.
@@ -158,39 +167,71 @@ class OsmSource:
         """
         if not self._is_sorted and is_xml(self.path) and (reason := oddity(self.path)):
             raise UnsortedSourceError(reason)
-        has_places = self._has_places_on_ways
-        check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
         try:
-            relations = area_relations(self._file, skipped, **check)
-            reader = ObjectReader(self._file, relations, skipped, has_places=has_places, **check)
-            for raw in reader.batches():
-                yield raw if self._originals is None else _with_ids(raw, self._originals)
+            with opened(self.path, _format(self.path), self._scratch) as file:
+                for raw in self._entities(file, skipped):
+                    yield raw if self._originals is None else _with_ids(raw, self._originals)
         except UnicodeError as error:
             msg = "some tags are not UTF-8"
             raise BadTextError(msg) from error
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
 
+    def _entities(self, file: Any, skipped: Counter[str]) -> Iterator[RawEntities]:
+        check = {"check_text": self._check_text, "is_sorted": self._is_sorted}
+        reader = ObjectReader(
+            file,
+            area_relations(file, skipped, **check),
+            skipped,
+            has_places=self._has_places_on_ways,
+            scratch=self._scratch,
+            **check,
+        )
+        yield from reader.batches()
+
     def checking_text(self) -> "OsmSource":
         """Return the same source, read so that tags that are not UTF-8 are counted."""
-        return OsmSource(
-            self.path, check_text=True, is_sorted=self._is_sorted, originals=self._originals
-        )
+        return self._like(check_text=True)
 
-    def sort_into(self, path: Path) -> "OsmSource":
+    def with_scratch(self, folder: Path) -> "OsmSource":
+        """Return the same source, which writes to a folder while it is read."""
+        return self._like(scratch=folder)
+
+    def _like(self, **changes: Any) -> "OsmSource":
+        same = {
+            "check_text": self._check_text, "is_sorted": self._is_sorted,
+            "originals": self._originals, "scratch": self._scratch,
+        }  # fmt: skip
+        return OsmSource(self.path, **{**same, **changes})
+
+    def sort_into(self, path: Path, *, memory_bytes: int = MEMORY_BYTES) -> "OsmSource":
         """Write the file's newest objects to `path` in osmium's order, and return that source.
 
-        The objects are sorted in memory; for files that do not fit, use ``osmium sort``.
+        Parameters
+        ----------
+        path
+            A name that ends in ``.osm.pbf``, in a folder with room for the file twice, and once
+            unpacked where its text is rewritten.
+        memory_bytes
+            How much of the file is in memory at once, more than zero: less is slower.
         """
         try:
-            originals = write_sorted(self.path, path, has_places=self._has_places_on_ways)
+            with opened(self.path, _format(self.path), path.parent) as file:
+                originals = write_sorted(
+                    self.path,
+                    file,
+                    path,
+                    has_places=self._has_places_on_ways,
+                    memory_bytes=memory_bytes,
+                )
         except _UNPACKING_ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise
             raise self._explained(error) from error
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
-        return OsmSource(path, check_text=self._check_text, is_sorted=True, originals=originals)
+        copy = OsmSource(path, check_text=self._check_text, is_sorted=True, originals=originals)
+        return copy if self._scratch is None else copy.with_scratch(self._scratch)
 
     def _explained(self, error: Exception) -> Exception:
         """Return what to raise in place of an error of osmium's, which are of few classes."""

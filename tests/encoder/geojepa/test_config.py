@@ -1,7 +1,6 @@
 """A checkpoint is not trusted: settings have types and ranges, weights fit them and are finite."""
 
 import json
-import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def test_the_shapes_are_those_of_the_model(shape: GeoJEPAConfig) -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(GeoJEPAConfig)])
 @pytest.mark.parametrize("value", [None, [], {}, -1, 10**9, 1e300, float("nan"), "x", True])
 def test_a_setting_that_cannot_be_is_refused_at_once(
-    folder: Path, name: str, value: object
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     right = type(getattr(SMALL, name))
     if type(value) is right and right in {bool, str} and name not in {"pooling", "text_model"}:
@@ -58,12 +57,12 @@ def test_a_setting_that_cannot_be_is_refused_at_once(
     if name in {"max_keys", "max_patches"} and value == 10**9:
         return
     change(folder, **{name: value})
-    began = time.process_time()
+    # before a layer of that size is made
+    monkeypatch.setattr(torch.nn.Linear, "__init__", None)
     with pytest.raises(CheckpointError, match=rf"config.json: .*{name}.*want") as caught:
         GeoJEPAEmbedder(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
-    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "3", '"x"', "null", "\udcff"])

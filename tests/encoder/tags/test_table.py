@@ -192,8 +192,10 @@ def test_another_process_makes_the_same_bytes_without_torch():
 @pytest.mark.slow
 def test_unseen_tags_are_fast():
     tags = [f"name=kiosk {i} of street {i % 997}" for i in range(20_000)]
-    start = time.process_time()
-    TABLE.vectors(tags)
-    # of CPU, whatever else the machine does: measured 60,000 a second and more on one core; a
-    # tenth of that would be a fault
-    assert len(tags) / (time.process_time() - start) > 6_000
+    starts = [time.process_time()]
+    for work in (TABLE.vectors, lambda texts: [sorted(text) for text in texts]):
+        work(tags)
+        starts.append(time.process_time())
+    ours, plain = np.diff(starts)
+    # of CPU, beside other work that a busy machine slows as much: measured 3 to 8 times as long
+    assert ours < 60 * plain

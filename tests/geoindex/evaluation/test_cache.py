@@ -10,6 +10,7 @@ from geoindex.evaluation.cache import (
     code_version,
     digest,
 )
+from tests.support.map_views import grid_view
 
 _PLAIN = "def f(x):\n    return x + 1\n"
 _SAME = '"""What is this?"""\n\n\ndef f(x):\n    """Add one."""\n    # why\n    return x + 1\n'
@@ -49,8 +50,22 @@ def test_what_was_kept_is_found_again_and_broken_files_are_not(tmp_path):
     assert ScoreCache(tmp_path).get(task="y") is None
     next(tmp_path.rglob("*.json")).write_text("{")
     assert ScoreCache(tmp_path).get(task="x") is None
+
+
+def test_what_is_made_for_a_method_and_a_map_is_made_once(tmp_path):
+    view = grid_view(places=1)
     made = []
-    assert ScoreCache(tmp_path).kept_or_made(lambda: made.append(1) or {"b": 2}, task="x") == {
-        "b": 2
-    }
-    assert made == [1]
+
+    def make(method, _view):
+        made.append(method.name)
+        return {"b": len(made)}
+
+    for _ in range(2):
+        kept = ScoreCache(tmp_path)
+        methods = [BASELINES["constant"], BASELINES["counts"]]
+        found = kept.of_methods("x", methods, view, make, code=["collapse"])
+        assert [(method.name, item["b"]) for method, item in found] == [
+            ("constant", 1),
+            ("counts", 2),
+        ]
+    assert made == ["constant", "counts"]

@@ -202,6 +202,12 @@ def test_a_ring_over_the_antimeridian_labels_the_cells_there(small_index):
     assert (np.abs(lon[joined.rows]) > 179.8).all()
 
 
+@pytest.mark.parametrize("area", [shapely.box(179, 0, 181, 1), shapely.box(2e6, 1e6, 3e6, 2e6)])
+def test_areas_beyond_the_earth_say_what_to_do(small_index, area):
+    with pytest.raises(InvalidLabelsError, match=r"RFC 7946|in metres"):
+        join_labels(small_index, labels("geometry", [area], [7.0]))
+
+
 def test_what_is_said_again_counts_once_and_what_differs_is_settled(small_index):
     _, cells = cells_of(small_index)
     one, two, three = (format_cell(cell) for cell in cells[:3])

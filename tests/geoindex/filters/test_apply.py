@@ -22,7 +22,7 @@ from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.distance import BBox, LonLat
 from geoindex.geo.h3 import parse_cell
 from geoindex.lookup.name_match import NamePattern
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from geoindex.storage.zone_map import ZoneMap
 
 GEOD = Geod(ellps="WGS84")
@@ -92,8 +92,20 @@ def polygons(draw, lon, lat):
     return area if area.area > 0 else shapely.box(-180, -90, 180, 90)
 
 
+def areas_of(index: Index) -> dict[str, shapely.Geometry]:
+    """Return the entities that are areas, by id; over the antimeridian up to 360 degrees east."""
+    found = {}
+    for row in index.entities.table.to_pylist():
+        shape = shapely.from_wkb(row["geometry"])
+        if row["xmin"] > row["xmax"]:
+            shape = shapely.transform(shape, lambda x: x + [360, 0] * (x[:, :1] < 0))
+        if shapely.get_dimensions(shape) == 2:
+            found[row["feature_id"]] = shape
+    return found
+
+
 @st.composite
-def filters_near(draw, points, cells):
+def filters_near(draw, points, cells, areas=()):
     """Draw some filters at once, round points of the index and a few others."""
     point = draw(st.sampled_from([*points, (0.0, 90.0), (180.0, -16.8), (10.0, -90.0)]))
     radius = st.sampled_from([1e-3, 20.0, 300.0, 5000.0, 2e6, 2e7])
@@ -110,6 +122,7 @@ def filters_near(draw, points, cells):
         "where": draw(st.one_of(st.just(EVERYTHING), wheres)),
         "bbox": draw(st.none() | boxes(*point)),
         "within": draw(st.none() | polygons(*point)),
+        "in_area": draw(st.sampled_from(sorted(areas)) if areas else st.none()),
         "in_cell": draw(st.none() | st.sampled_from(cells)),
         "not_within": draw(st.none() | radius),
     }
@@ -118,7 +131,7 @@ def filters_near(draw, points, cells):
     # few filters at once, or hardly anything would pass
     for name in draw(st.sets(st.sampled_from(sorted(set(found) - {"radius"})), max_size=4)):
         del found[name]
-    rare = ["area", "exclude", "ids", "kind", "length", "name"]
+    rare = ["area", "exclude", "ids", "in_area", "kind", "length", "name"]
     for name in draw(st.sets(st.sampled_from(rare), min_size=3)):
         found.pop(name, None)
     if "near" not in found:
@@ -135,8 +148,8 @@ def parsed(**filters):
     return Query.without_examples(**filters).filters
 
 
-def passes(filters, row, places):
-    """Judge one row by the plainest means."""
+def passes(filters, row, places, areas=None):
+    """Judge one row by the plainest means; `areas` are those that ``in_area`` may name."""
     lon, lat = row["lon"], row["lat"]
     judged = ["where" not in filters or filters["where"].matches(dict(row["tags"]))]
     if (box := filters.get("bbox")) is not None:
@@ -148,6 +161,9 @@ def passes(filters, row, places):
         judged.append(box.south <= lat <= box.north and (in_width or abs(lat) == 90))
     if "within" in filters:
         judged.append(filters["within"].intersects(shapely.Point(lon, lat)))
+    if "in_area" in filters:
+        places_east = shapely.points([lon, lon + 360], [lat, lat])
+        judged.append(shapely.intersects(areas[filters["in_area"]], places_east).any())
     if "near" in filters:
         judged.append(GEOD.inv(*filters["near"], lon, lat)[2] <= filters["radius"])
     if "in_cell" in filters:
@@ -230,7 +246,7 @@ def some_cells(index: Index) -> list[int]:
     )
 
 
-def check(index, filters, places, table, rows=None):
+def check(index, filters, places, table, rows=None, areas=None):
     """Hold the answer against the loop, over all rows or those given."""
     found, _ = select_rows(index, filters, table=table, places=places)
     held = index.rows_of(table)
@@ -246,7 +262,7 @@ def check(index, filters, places, table, rows=None):
     expected = [
         row
         for row, entity in zip(rows.tolist(), plain, strict=True)
-        if passes(filters, entity, places)
+        if passes(filters, entity, places, areas)
     ]
     assert np.intersect1d(found, rows).tolist() == expected
 
@@ -255,8 +271,9 @@ def check(index, filters, places, table, rows=None):
 @given(st.data())
 def test_every_entity_of_a_small_map_is_judged_rightly(small_index, data):
     points, cells = some_points(small_index, "entities", 80), some_cells(small_index)
-    filters, places = data.draw(filters_near(points, cells))
-    check(small_index, filters, places, "entities")
+    areas = areas_of(small_index)
+    filters, places = data.draw(filters_near(points, cells, areas))
+    check(small_index, filters, places, "entities", areas=areas)
 
 
 @pytest.mark.slow

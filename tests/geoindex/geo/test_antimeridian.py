@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoindex.geo.antimeridian import bboxes, close_to, crossing, cut
+from geoindex.geo.antimeridian import bboxes, close_to, crossing, cut, valid_areas
 
 
 def wrapped(lon):
@@ -116,6 +116,27 @@ def test_what_crosses_may_have_parts_that_do_not(wkt, box):
     geometry = shapely.from_wkt(wkt)
     xmin, _, xmax, _ = bboxes(np.array([geometry]))[0]
     assert (xmin, xmax) == box
+
+
+_RING = [(179.9, -80), (-179.9, -80), (-179.9, 80), (179.9, 80)]
+_HOLE = [(179.95, -70), (-179.95, -70), (-179.95, -60), (179.95, -60)]
+
+
+@pytest.mark.parametrize(
+    "area",
+    [
+        shapely.Polygon(_RING, [_HOLE]),
+        shapely.Polygon([_RING[i] for i in (0, 2, 1, 3)]),  # crosses itself
+        shapely.Polygon([*_RING[:2], (179.95, 0), *_RING[2:]]),
+        shapely.MultiPolygon([shapely.Polygon(_RING), shapely.box(179.5, -80, 179.8, 80)]),
+    ],
+    ids=["a hole", "a bow", "a bay", "two parts"],
+)
+def test_areas_over_the_antimeridian_are_judged_in_one_piece(area):
+    (found,) = valid_areas(np.array([area], object))
+    moved = shapely.transform(area, lambda p: p + np.where(p[:, :1] < 0, [[360, 0]], 0))
+    assert found.is_valid
+    assert found.area == pytest.approx(shapely.make_valid(moved).area)
 
 
 @st.composite

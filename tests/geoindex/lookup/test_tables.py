@@ -132,6 +132,9 @@ def test_codes_with_leading_zeros_are_no_numbers(texts, is_code):
         ({"@type": ["way"], "@id": ["7"]}, ("@type", "@id"), ["way/7"]),
         ({"type": ["way"], "id": ["7"]}, ("type", "id"), ["way/7"]),
         ({"full_id": ["w7"], "osm_id": ["7"]}, ("full_id",), ["w7"]),
+        ({"osm_type": ["ways"], "osmid": ["7"]}, ("osm_type", "osmid"), ["way/7"]),
+        ({"type": ["N"], "osm_id": ["7"]}, ("type", "osm_id"), ["node/7"]),
+        ({"element": ["node"], "osmid": ["7.0"]}, ("element", "osmid"), ["node/7"]),
         ({"@id": ["way/7"], "id": ["way/7"]}, ("@id",), ["way/7"]),
         ({"osm_id": [-7, 8]}, ("osm_id",), ["-7", "8"]),
         ({"osm_id": [8.0, None]}, ("osm_id",), ["8", None]),
@@ -276,3 +279,37 @@ def test_files_that_cannot_be_read_end_in_one_line(tmp_path, name, content):
         read_table(tmp_path / "none.csv")
     with pytest.raises(UsageError, match=r"want one of \.csv"):
         read_table(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize("crs", [4326, 3857, 32632])
+@pytest.mark.parametrize("form", ["geoarrow", "wkb", "native"])
+def test_geometries_come_in_degrees_whatever_names_their_system(tmp_path, crs, form):
+    frame = geopandas.GeoDataFrame({"label": ["a"]}, geometry=[shapely.Point(9, 48)], crs=4326)
+    moved = frame.to_crs(crs)
+    if form == "native":
+        source = tmp_path / "a.parquet"
+        _write_native(source, moved)
+    else:
+        source = pa.table(moved.to_arrow(geometry_encoding=form))
+    found = read_table(source)
+    assert found.columns.column_names == ["label"]
+    assert shapely.equals_exact(found.geometries[0], shapely.Point(9, 48), 1e-9)
+
+
+def _write_native(path, frame):
+    import geoarrow.pyarrow as ga
+
+    wkb = ga.with_crs(ga.as_wkb(frame.geometry.to_wkb().to_numpy()), frame.crs)
+    table = pa.table({"label": frame["label"], "geometry": wkb})
+    pq.write_table(table, path, store_schema=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["SRID=3857;POINT (1 2)", shapely.to_wkb(shapely.set_srid(EWKB, 3857), hex=True,
+                                                     include_srid=True)],
+)  # fmt: skip
+def test_geometries_of_another_system_are_refused(text):
+    with pytest.raises(ValueError, match="EPSG:3857"):
+        geometries_of(pa.chunked_array([[text]]))
+    same = text.replace("3857", "4326") if "SRID" in text else shapely.to_wkb(EWKB, hex=True)
+    assert geometries_of(pa.chunked_array([[same]]))[0] == EWKB

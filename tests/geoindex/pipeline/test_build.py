@@ -218,7 +218,7 @@ def test_plan_reads_nothing_and_says_all(tmp_path: Path) -> None:
         overwrite=False,
     )
     assert "town.osm" in lines[0]
-    assert "geojepa" in lines[1]
+    assert "relational" in lines[1]
     assert not (tmp_path / "town.geoindex").exists()
 
 
@@ -232,7 +232,9 @@ def test_bbox_keeps_what_meets_it(tmp_path: Path) -> None:
 
 
 def test_vectors_are_of_unit_length(tmp_path: Path) -> None:
-    index = geoindex.build(write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex")
+    index = geoindex.build(
+        write_street(tmp_path / "town.osm"), tmp_path / "town.geoindex", encoder="geojepa"
+    )
     for focus in ("own", "context"):
         length = np.linalg.norm(index.vectors("entities", focus=focus), axis=1)
         assert np.allclose(length, 1, atol=1e-5)

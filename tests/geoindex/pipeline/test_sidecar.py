@@ -14,6 +14,7 @@ import pytest
 
 import geoindex
 from geoindex.errors import IndexDamagedError
+from geoindex.evaluation import run as evaluation_run
 from geoindex.index import IndexReader
 from geoindex.pipeline import sidecar
 from geoindex.pipeline.sidecar import bring_up_to_date, write_sidecar
@@ -115,7 +116,9 @@ def test_rows_added_and_updated_through_lancedb_are_found(copy):
     # beside the row that it copies, in its cell
     row = found.row_of("node/4711")
     assert np.all(np.diff(found.entities.column("cell").astype(np.int64)) >= 0)
-    assert found.query("node/4711", k=1).table["similarity"][0].as_py() == pytest.approx(1)
+    assert found.query("node/4711", k=1, parts=True).table["similarity"][
+        0
+    ].as_py() == pytest.approx(1)
     assert found.row_of(index.entities.record(5)["feature_id"]) != row
 
 
@@ -295,3 +298,15 @@ def test_a_sidecar_of_another_form_is_made_anew(copy):
     opened(copy, "search files of another form; search files made anew")
     assert find_sidecar(copy).changed["counts"]["entities"] == 63
     assert bring_up_to_date(copy) == ()
+
+
+@pytest.mark.parametrize(
+    "open_one", [geoindex.open, lambda path: evaluation_run._opened(path)[0]], ids=["open", "run"]
+)
+def test_whoever_opens_changed_tables_sees_them_and_is_told(copy, entities, open_one):
+    entities.delete("osm_type = 'node'")
+    with pytest.warns(UserWarning, match="tables changed: entities version") as caught:
+        index = open_one(copy)
+    assert index.notes == tuple(str(item.message) for item in caught)
+    assert len(index.entities) == entities.count_rows()
+    assert open_one(copy).notes == ()

@@ -1,9 +1,10 @@
 """A query under random filters is answered as a plain loop over all rows answers it.
 
-Tags, places, names, ids and sizes are judged row by row (tests/geoindex/filters/test_apply.py),
+All filters, several at once, are judged row by row (tests/geoindex/filters/test_apply.py),
 similarity in float64. Ten thousand queries: `make fuzz`.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import geoindex
+from geoindex.filters.definitions import FILTERS
 from geoindex.geo.distance import LonLat
 from geoindex.pipeline import sidecar
 from geoindex.search import exact
-from tests.geoindex.filters.test_apply import filters_near, passes, some_cells, some_points
+from tests.geoindex.filters.test_apply import (
+    areas_of,
+    filters_near,
+    passes,
+    some_cells,
+    some_points,
+)
 
 IS_FUZZ = settings.default.max_examples >= 1000
 
@@ -42,6 +50,7 @@ class Judge:
 
     rows: list[dict[str, Any]]
     cosine: dict[str, Any]
+    areas: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +61,16 @@ def judge(coded):
         wide /= np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)
         cosine[focus] = wide @ wide.T
     cosine["both"] = (cosine["context"] + cosine["own"]) / 2
-    return Judge(coded.entities.table.to_pylist(), cosine)
+    return Judge(coded.entities.table.to_pylist(), cosine, areas_of(coded))
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Count how often each filter was drawn; in the end none was rare."""
+    found = Counter()
+    yield found
+    if IS_FUZZ:
+        assert min(found[name] for name in FILTERS) >= 100
 
 
 @pytest.mark.timeout(0 if IS_FUZZ else 600)
@@ -61,9 +79,11 @@ def judge(coded):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data())
-def test_brute_force_agrees(coded, judge, data):
+def test_brute_force_agrees(coded, judge, drawn, data):
     rows, cosine = judge.rows, judge.cosine
-    filters, _ = data.draw(filters_near(some_points(coded, "entities", 80), some_cells(coded)))
+    points, cells = some_points(coded, "entities", 80), some_cells(coded)
+    filters, _ = data.draw(filters_near(points, cells, judge.areas))
+    drawn.update([*filters])
     asked = data.draw(st.integers(0, len(rows) - 1))
     focus = data.draw(st.sampled_from(sorted(cosine)))
     k = data.draw(st.sampled_from([1, 3, 10, 100]))
@@ -71,7 +91,7 @@ def test_brute_force_agrees(coded, judge, data):
 
     places = [LonLat(rows[asked]["lon"], rows[asked]["lat"])]
     others = (number for number in range(len(rows)) if number != asked)
-    passing = [number for number in others if passes(filters, rows[number], places)]
+    passing = [number for number in others if passes(filters, rows[number], places, judge.areas)]
     similarity = {rows[number]["feature_id"]: cosine[focus][asked, number] for number in passing}
     best = sorted(similarity.values(), reverse=True)[:k]
     assert hits.num_passing == len(passing)

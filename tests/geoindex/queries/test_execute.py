@@ -141,7 +141,9 @@ def test_a_fault_of_one_query_is_raised(small_index):
 
 
 def test_the_same_map_gives_the_same_bytes(small_map, small_index, tmp_path):
-    again = geoindex.build(small_map, tmp_path / "again.geoindex", resolution=(8, 9))
+    again = geoindex.build(
+        small_map, tmp_path / "again.geoindex", resolution=(8, 9), encoder="geojepa"
+    )
     assert content(again) == content(small_index)
     name = small_index.entities.table["feature_id"][3].as_py()
     ours, theirs = (

@@ -196,7 +196,9 @@ def test_what_things_asked_add_sums_to_the_similarity_of_the_hit(small_index, fo
     likes = [*data.draw(some), *data.draw(st.sampled_from([[], [home]]))]
     unlikes = data.draw(st.one_of(st.just([]), some))
     tags = data.draw(st.sampled_from([None, "amenity=cafe"]))
-    options = {"unlike": unlikes, "tags": tags, "focus": focus, "own_weight": OWN_WEIGHT}
+    options = {"unlike": unlikes, "tags": tags, "focus": focus}
+    if focus == "both":
+        options["own_weight"] = OWN_WEIGHT
     hits = small_index.query(likes, negative_weight=0.3, k=3, **options).explain()
     for hit in hits:
         asked = hit["why"].get("asked")

@@ -67,7 +67,7 @@ def test_the_answers_with_labels_are_feedback(small_index):
     expected = small_index.query([ids[0], ids[3]], unlike=ids[1])
     found = small_index.query(feedback=answers)
     assert found.ids == expected.ids
-    assert found.notes[0] == "features of the session without a label: 1"
+    assert found.notes[0] == "left out of the feedback: 1 without a label"
 
 
 def test_cell_answers_with_labels_are_feedback(small_index):

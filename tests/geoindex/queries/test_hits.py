@@ -136,7 +136,7 @@ def test_a_geodataframe_has_rows_and_shapes(what, request):
     hits = request.getfixturevalue(what)
     frame = hits.to_geopandas()
     assert isinstance(frame, geopandas.GeoDataFrame)
-    assert frame.crs == "EPSG:4326"
+    assert frame.crs == "OGC:CRS84"
     assert len(frame) == len(hits)
     assert frame.geometry.is_valid.all()
     if "tags" in frame:

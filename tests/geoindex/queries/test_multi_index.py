@@ -20,7 +20,9 @@ def other(tmp_path_factory):
         osm.node(13 + i / 1000, 55.5, **({"amenity": "cafe"} if i % 2 else {"shop": "bakery"}))
     osm.square(13, 55.51, 0.001, building="school", name="Schule")
     folder = tmp_path_factory.mktemp("twin")
-    return geoindex.build(osm.write(folder / "other.osm"), folder / "other.geoindex", resolution=9)
+    return geoindex.build(
+        osm.write(folder / "other.osm"), folder / "other.geoindex", resolution=9, encoder="geojepa"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def third(tmp_path_factory):
     osm.square(-3, 40.51, 0.001, building="school", name="Schule")
     osm.square(-3, 40.5, 0.1, boundary="administrative", admin_level="8", name="Dorf")
     folder = tmp_path_factory.mktemp("third")
-    return geoindex.build(osm.write(folder / "third.osm"), folder / "third.geoindex", resolution=9)
+    return geoindex.build(
+        osm.write(folder / "third.osm"), folder / "third.geoindex", resolution=9, encoder="geojepa"
+    )
 
 
 def cafe(index):

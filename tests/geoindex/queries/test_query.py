@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex import Query
 from geoindex.errors import OutputError, UsageError
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from tests.support.maps import TOWN
 
 LON, LAT = TOWN
@@ -67,7 +67,8 @@ VALUES = {
 }
 
 
-OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback", "focus"}
+OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback"}
+WEIGHED = {"focus", "own_weight"}
 
 
 @st.composite
@@ -76,7 +77,11 @@ def some_options(draw):
     if "image" in names:
         # a picture goes with no other example
         names -= OTHER_EXAMPLES
+    if names & {"image", "cells"}:
+        names -= WEIGHED
     found = {name: draw(st.sampled_from(VALUES[name])) for name in sorted(names)}
+    if found.get("focus") == "own":
+        found.pop("own_weight", None)
     if draw(st.booleans()):
         found |= {"near": TOWN, "radius": "500m"}
     return found
@@ -123,7 +128,7 @@ def test_feedback_is_within_the_query(small_index):
     query = Query("node/3", feedback=FEEDBACK)
     assert query.as_dict()["like"] == ["node/3", "node/1"]
     assert query.as_dict()["unlike"] == ["node/4"]
-    assert query.notes[0] == "features of the session without a label: 1"
+    assert query.notes[0] == "left out of the feedback: 1 without a label"
     assert "(Rocchio)" in query.notes[1]
     assert small_index.query(query).notes[0] == query.notes[0]
 
@@ -253,12 +258,12 @@ def test_a_query_may_be_pickled():
 def test_the_vectors_compared_follow_from_the_query():
     expected = {
         "own": [{"tags": "amenity=cafe"}, {"like": "node/1", "focus": "own"}],
-        "context": [{"like": SQUARE}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
+        "context": [{"like": "node/1", "focus": "context"}],
+        "whole": [{"like": SQUARE}, {"vector": [1, 2]}, {"tags": "a=b", "cells": True}],
         "both": [{"like": "node/1"}, {"at": TOWN}, {"tags": "amenity=cafe", "unlike": "node/1"}],
         "image": [{"image": "chip.tif"}, {"image": "chip.tif", "cells": True}],
     }
-    expected["context"].append({"like": ["node/1", SQUARE]})
-    expected["context"].append({"like": "node/1", "focus": "context"})
+    expected["whole"].append({"like": ["node/1", SQUARE]})
     for name, several in expected.items():
         assert {Query(**options).vector_field for options in several} == {name}
 
@@ -332,3 +337,24 @@ def test_old_names_are_still_read(tmp_path):
 def test_like_is_given_once():
     with pytest.raises(UsageError, match="like is given twice"):
         Query("node/1", like="node/2")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cells": True, "focus": "own"},
+        {"cells": True, "focus": "both"},
+        {"cells": True, "own_weight": 0.3},
+        {"focus": "context", "own_weight": 0.3},
+        {"focus": "own", "own_weight": 0.3},
+    ],
+)
+def test_a_weight_or_focus_without_effect_is_refused(options):
+    with pytest.raises(UsageError, match=r" does not go with (cells|focus)"):
+        Query("way/1", **options)
+
+
+def test_a_share_of_own_alone_weighs_both():
+    assert Query("way/1", own_weight=0.3).vector_field == "both"
+    assert Query("way/1", own_weight=0.3).as_dict()["own_weight"] == 0.3
+    assert Query("way/1", cells=True, focus="context").vector_field == "whole"

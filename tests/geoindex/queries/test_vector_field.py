@@ -97,6 +97,6 @@ def test_a_weight_out_of_range_is_refused(small_index, weight):
     if weight is not None:
         with pytest.raises(UsageError, match="own weight is"):
             Query("node/1", focus="both", own_weight=weight)
-    with pytest.raises(UsageError, match="own weight is"):
-        small_index.similar("node/1", "node/4", focus="both", own_weight=weight)
+        with pytest.raises(UsageError, match="own weight is"):
+            small_index.similar("node/1", "node/4", focus="both", own_weight=weight)
     assert Query("node/1", focus="both", own_weight=None) == Query("node/1", focus="both")

@@ -18,11 +18,14 @@ import pytest
 import shapely
 
 import geoindex
-from geoindex.errors import SourceError
+from geoindex.errors import SourceError, UsageError
 from geoindex.exports.export import export_table
 from geoindex.features.schema import entity_batch
+from geoindex.features.tag_mapping import read_mapping
+from geoindex.geo.distance import BBox
 from geoindex.sources.geoparquet import ParquetSource, rights_of
 from tests.support.command import run
+from tests.support.osm_files import OsmFile
 
 POINTS = [shapely.Point(7.4, 43.7), shapely.Point(7.5, 43.8)]
 WKB = [shapely.to_wkb(point) for point in POINTS]
@@ -347,11 +350,63 @@ def test_a_building_that_is_false_is_none(tmp_path: Path) -> None:
     assert read(path) == ({"way/2": {"building": "yes"}}, {"no_main_key": 1})
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "{}", "null", None])
+@pytest.mark.parametrize("empty", ["", "  ", "{}", "null", None, "nan", "None", "[]", '""'])
 def test_a_row_without_tags_is_one_row_less(tmp_path: Path, empty: str | None) -> None:
     rows = [json.dumps(TAGS[0]), empty]
     path = write(tmp_path / "a.parquet", feature_id=IDS, tags=rows, geometry=WKB)
     assert read(path) == ({"node/1": TAGS[0]}, {"no_main_key": 1})
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pa.array([[{"key": k, "value": v} for k, v in row.items()] for row in TAGS]),
+        pa.array([[{"k": k, "v": v} for k, v in row.items()] for row in TAGS]),
+        pa.array([json.dumps(row).encode() for row in TAGS]),
+        pa.array([",".join(f'"{k}"=>"{v}"' for k, v in row.items()) for row in TAGS]),
+    ],
+    ids=["key, value", "k, v", "bytes", "hstore"],
+)
+@pytest.mark.parametrize("column", ["tags", "other_tags"])
+def test_tags_as_other_tools_write_them_are_read(
+    tmp_path: Path, tags: pa.Array, column: str
+) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, geometry=WKB, **{column: tags})
+    assert read(path) == (EXPECTED, Counter())
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (pa.array([float("inf"), None]), None),
+        (pa.array(["", None]), None),
+        (pa.nulls(2), None),
+        (pa.array([["a", "b"], None]), "a;b"),
+        (pa.array(np.array([2.5, np.nan], np.float16)), "2.5"),
+        (pa.array([3, None], pa.decimal128(5, 2)), "3"),
+    ],
+    ids=["infinite", "empty", "null", "list", "half", "decimal"],
+)
+def test_columns_hold_what_a_tag_can_be(tmp_path: Path, values: pa.Array, text: str | None) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, shop=["a", "b"], x=values, geometry=WKB)
+    found, _ = read(path)
+    assert found["node/1"] == {"shop": "a"} | ({} if text is None else {"x": text})
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([1, 2], pa.date32()), pa.array([b"a", b"b"]), pa.array([{"a": 1}, None])]
+)
+def test_columns_that_cannot_be_tags_are_named(tmp_path: Path, values: pa.Array) -> None:
+    path = write(tmp_path / "a.parquet", feature_id=IDS, shop=["a", "b"], odd=values, geometry=WKB)
+    (note,) = ParquetSource(path).notes()
+    assert "odd (" in note
+    assert ParquetSource(write(tmp_path / "b.parquet")).notes() == []
+
+
+@pytest.mark.parametrize(("kind", "number"), [("@type", "@id"), ("osm_type", "id")])
+def test_ids_of_overpass_are_ids(tmp_path: Path, kind: str, number: str) -> None:
+    columns = {kind: ["nodes", "W"], number: ["77.0", "77"], "shop": ["a", "b"], "geometry": WKB}
+    assert read(write(tmp_path / "a.parquet", **columns))[0].keys() == {"node/77", "way/77"}
 
 
 def test_tags_that_are_no_unicode_are_counted(tmp_path: Path) -> None:
@@ -604,3 +659,87 @@ def test_the_command_tells_that_a_licence_is_unknown_and_takes_one(tmp_path: Pat
     assert "Someone" in done.output
     done = run("info", tmp_path / "b.geoindex")
     assert "CC0-1.0, Someone" in done.output
+
+
+TREES = """
+licence = "CC-BY-4.0"
+attribution = "City of Wien"
+id = "OBJECTID"
+id_prefix = "trees/"
+[tags]
+natural = "tree"
+[columns]
+ART = "species"
+"""
+
+
+def trees(path: Path) -> tuple[Path, Path]:
+    rules = path / "mapping.toml"
+    rules.write_text(TREES, "utf-8")
+    made = frame(OBJECTID=[7, 8], ART=["Acer", None], amenity=["cafe", "bar"])
+    made.to_parquet(path / "trees.parquet", write_covering_bbox=True)
+    return path / "trees.parquet", rules
+
+
+def test_a_city_s_own_file_is_read_by_a_mapping(tmp_path: Path) -> None:
+    path, rules = trees(tmp_path)
+    output = tmp_path / "trees.geoindex"
+    result = run("build", path, "--map", rules, "-o", output, "--encoder", "tagpool")
+    assert result.exit_code == 0, result.output
+    index = geoindex.open(output)
+    tags = [dict(row) for row in index.entities.table["tags"].to_pylist()]
+    ids = index.entities.table["feature_id"].to_pylist()
+    assert dict(zip(ids, tags, strict=True)) == {
+        "trees/7": {"natural": "tree", "species": "Acer"}, "trees/8": {"natural": "tree"},
+    }  # fmt: skip
+    assert (index.manifest.licence, index.manifest.attribution) == ("CC-BY-4.0", "City of Wien")
+    assert index.query(like="trees/7", k=1).ids == ["trees/8"]
+    # --licence comes before what the mapping names; other rules are another build
+    rules.write_text(TREES.replace('"species"', '"genus"'), "utf-8")
+    again = geoindex.build(
+        path, output, mapping=rules, licence="CC0-1.0", overwrite=True, encoder="tagpool"
+    )
+    assert again.manifest.licence == "CC0-1.0"
+    assert again.manifest.counts["tags"] == 2
+    assert again.tag_index.key_codes("genus")
+
+
+def test_a_box_leaves_row_groups_of_a_covered_file_unread(tmp_path: Path) -> None:
+    path, rules = trees(tmp_path)
+    table = pq.read_table(path)
+    pq.write_table(table, path, row_group_size=1)
+    source = ParquetSource(path, mapping=read_mapping(rules), bbox=BBox(7.45, 43.75, 8, 44))
+    skipped: Counter[str] = Counter()
+    assert sum(len(raw) for raw in source.read(skipped)) == 1
+    assert +skipped == {"outside_bbox": 1}
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (TREES.replace("ART", "ARTEN"), ["'ARTEN'", "nearest: ART"]),
+        (TREES.replace("OBJECTID", "FID"), ["'FID'"]),
+        ("[columns]\nART = 3", ["column 'ART'"]),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_one_sentence(
+    tmp_path: Path, rules: str, words: list[str]
+) -> None:
+    path, mapping = trees(tmp_path)
+    mapping.write_text(rules, "utf-8")
+    output = tmp_path / "trees.geoindex"
+    result = run("build", path, "--map", mapping, "-o", output)
+    assert isinstance(result.exception, UsageError)
+    assert not output.exists()
+    for word in ("mapping.toml", *words):
+        assert word in str(result.exception)
+
+
+def test_a_mapping_goes_with_parquet_alone(tmp_path: Path) -> None:
+    _, rules = trees(tmp_path)
+    osm = OsmFile()
+    osm.node(7.4, 43.7, amenity="cafe")
+    path = osm.write(tmp_path / "map.osm")
+    result = run("build", path, "--map", rules, "-o", tmp_path / "map.geoindex")
+    assert isinstance(result.exception, UsageError)
+    assert "GeoParquet" in str(result.exception)

@@ -27,7 +27,6 @@ def test_an_address_is_refused_in_words(address, small_map, tmp_path):
     for use in (
         lambda: local_path(address),
         lambda: geoindex.open(address),
-        lambda: geoindex.build(address, tmp_path / "a.geoindex"),
         lambda: geoindex.build(small_map, address),
     ):
         with pytest.raises(UsageError, match=f"{address} is not on this machine"):

@@ -5,7 +5,9 @@ import gzip
 import itertools
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import osmium
@@ -14,6 +16,7 @@ import shapely
 
 from geoindex.errors import SourceError
 from geoindex.sources.base import UnsortedSourceError
+from geoindex.sources.osm import sort
 from geoindex.sources.osm.reader import OsmSource
 from tests.geoindex.sources.osm.test_reader import Entity, read
 from tests.support.maps import write_small_map
@@ -39,7 +42,10 @@ def mended(path: Path, *, is_needed: bool | None = None) -> tuple[dict[str, Enti
         found = read(path)
     except UnsortedSourceError:
         assert is_needed is not False
-        return read(OsmSource(path).sort_into(path.with_name("sorted.osm.pbf")))
+        whole = read(OsmSource(path).sort_into(path.with_name("sorted.osm.pbf")))
+        in_parts = path.with_name("sorted-in-parts.osm.pbf")
+        assert read(OsmSource(path).sort_into(in_parts, memory_bytes=10_000)) == whole
+        return whole
     assert is_needed is not True
     return found
 
@@ -134,6 +140,21 @@ def test_what_josm_deleted_is_left_out_and_counted(tmp_path: Path, suffix: str, 
     assert skipped == {"deleted": 4}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("mark", ["action = 'delete'", 'action=\n"delete"', 'action="delete"'])
+def test_what_is_deleted_is_so_however_it_is_written(
+    tmp_path: Path, encoding: str, mark: str
+) -> None:
+    deleted = node(2, tags=CAFE).replace("<node ", f"<node {mark} ")
+    head = f'<?xml version="1.0" encoding="{encoding.upper()}"?><osm version="0.6">'
+    text = f"{head}{node(1, tags={**CAFE, 'name': 'Café'})}{deleted}</osm>"
+    path = tmp_path / "josm.osm"
+    path.write_bytes(text.encode(encoding))
+    found, skipped = mended(path, is_needed=True)
+    assert {key: item.tags["name"] for key, item in found.items()} == {"node/1": "Café"}
+    assert skipped == {"deleted": 1}
+
+
 def test_a_tag_that_tells_of_deleting_deletes_nothing(tmp_path: Path) -> None:
     note = {**CAFE, "note": "action='delete' and <nd lat='5'/> and  id='-5"}
     found, _ = mended(write_osm(tmp_path / "note.osm", node(1, tags=note)))
@@ -214,6 +235,49 @@ def test_places_on_ways_are_read(tmp_path: Path, shift: int) -> None:
     assert not skipped
 
 
+def test_a_way_of_which_the_first_node_has_no_place_hides_no_other(tmp_path: Path) -> None:
+    corners = dict(enumerate(square(0, 0, 1), start=1))
+    path = write_osm(
+        tmp_path / "cut.osm",
+        way(1, [100, 101], PATH, version=None),
+        placed_way(2, corners, [*corners, 1], building="yes"),
+    )
+    found, skipped = mended(path)
+    assert found.keys() == {"way/2"}
+    assert skipped == {"missing_nodes": 1}
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_places_in_relations_are_read(tmp_path: Path, is_split: bool, is_there: bool) -> None:
+    places = [*square(0, 0, 1), (0, 0)]
+    lines = [places[:3], places[2:]] if is_split else [places]
+    members = "".join(
+        f'<member type="way" ref="{number}" role="outer">'
+        + "".join(f'<nd lat="{lat}" lon="{lon}"/>' for lon, lat in line)
+        + "</member>"
+        for number, line in enumerate(lines, 601)
+    )
+    tags = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in MULTIPOLYGON.items())
+    held = placed_way(601, dict(enumerate(lines[0])), list(range(len(lines[0]))), **PATH)
+    path = write_osm(
+        tmp_path / "geom.osm",
+        held if is_there else "",
+        f'<relation id="9">{members}<member type="node" ref="7" role="label"/>{tags}</relation>',
+    )
+    found, skipped = mended(path)
+    assert found.keys() == {"relation/9"} | ({"way/601"} if is_there else set())
+    assert found["relation/9"].geometry.area == 1
+    assert not skipped
+
+
+def test_middles_of_ways_are_passed_over(tmp_path: Path) -> None:
+    middle = '<way id="5"><center lat="1" lon="2"/><tag k="building" v="yes"/></way>'
+    found, skipped = mended(write_osm(tmp_path / "center.osm", node(1, tags=CAFE), middle))
+    assert found.keys() == {"node/1"}
+    assert skipped.total() == 1
+
+
 def test_a_pbf_with_places_on_ways_is_the_same_map_without_its_nodes(tmp_path: Path) -> None:
     plain = convert(write_small_map(tmp_path / "plain.osm"), tmp_path / "plain.osm.pbf")
     placed = tmp_path / "placed.osm.pbf"
@@ -243,6 +307,19 @@ def shuffled(items: list[str], seed: int) -> list[str]:
 
 
 PACK = {".osm.gz": gzip.compress, ".osm.bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_an_empty_member_is_not_the_end(tmp_path: Path, suffix: str, at: int) -> None:
+    nodes = [node(i, i / 100, 0, CAFE) for i in range(1, 200)]
+    text = f'<osm version="0.6">{"".join(nodes)}</osm>'.encode()
+    parts = [text[:5000], text[5000:]]
+    parts.insert(at, b"")
+    path = tmp_path / f"map{suffix}"
+    path.write_bytes(b"".join(map(PACK[suffix], parts)))
+    found, _ = mended(path, is_needed=False)
+    assert len(found) == 199
 
 
 @pytest.mark.parametrize("suffix", PACK)
@@ -284,3 +361,27 @@ def test_a_shuffled_map_is_the_map(tmp_path: Path) -> None:
         for name, entity in wanted.items():
             assert found[name].tags == entity.tags
             assert found[name].geometry.equals(entity.geometry)
+
+
+@pytest.mark.parametrize("suffix", [".osm", ".osm.gz", ".osm.pbf"])
+@pytest.mark.parametrize("memory_bytes", [15_000, 1_000_000])
+def test_no_more_is_sorted_at_once_than_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, memory_bytes: int
+) -> None:
+    nodes = [node(i, i / 1000, 0, CAFE) for i in range(1, 1000)]
+    ways = [way(i, [i, i + 1], PATH) for i in range(1, 300)]
+    plain = write_osm(tmp_path / "plain.osm", *nodes, *ways)
+    path = write_osm(tmp_path / f"mixed{suffix}", *shuffled([*nodes, *ways], seed=1))
+    sizes: list[int] = []
+
+    def in_order(part: Path, inner: Callable[[Path], Any] = sort._in_order) -> Any:
+        sizes.append(sort._survey(part, has_places=False, memory_bytes=1).num_bytes)
+        return inner(part)
+
+    monkeypatch.setattr(sort, "_in_order", in_order)
+    target = tmp_path / "sorted.osm.pbf"
+    copy = OsmSource(path).sort_into(target, memory_bytes=memory_bytes)
+    assert read(copy) == read(plain)
+    assert max(sizes) <= memory_bytes
+    assert len(sizes) > 1_298 * 150 // memory_bytes
+    assert set(tmp_path.iterdir()) == {plain, path, target}

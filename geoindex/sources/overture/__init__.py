@@ -1,0 +1,1 @@
+"""Read Overture Maps: its columns become OpenStreetMap tags, by rules that are data."""
