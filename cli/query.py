@@ -1,7 +1,7 @@
 """``geoindex query``: find places similar to the examples, within the filters.
 
-The options of a query come from their definitions (`geoindex.queries.query.OPTIONS`); here are only
-those of the run: which indexes, how many queries, where the hits go.
+The options of a query come from their definitions (`geoindex.queries.options.OPTIONS`); here are
+only those of the run: which indexes, how many queries, where the hits go.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from cli.output import FormatName, choose_format, write_hits
 from cli.params import Config, IndexPath, Overwrite, Quiet, parsed
 from cli.progress import ConsoleReporter
 from geoindex.filters.base import Option
-from geoindex.queries.query import OPTIONS, ExampleOptions, RankingOptions
+from geoindex.queries.options import OPTIONS, ExampleOptions, RankingOptions
 
 if TYPE_CHECKING:
     from geoindex.queries.hits import Hits

@@ -19,7 +19,8 @@ from geoindex.index import IndexReader
 from geoindex.progress import Reporter
 from geoindex.queries.execute import execute
 from geoindex.queries.hits import Hits
-from geoindex.queries.query import Query, QueryOptions
+from geoindex.queries.options import QueryOptions
+from geoindex.queries.query import Query
 from geoindex.storage.consistency import TablesChangedError
 
 if TYPE_CHECKING:

@@ -104,15 +104,15 @@ def load_text_model(text_model: str, *, is_local: bool = False) -> "HuggingFaceT
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
         if is_local:
-            raise _not_here("text model", text_model) from error
+            raise _not_here(text_model) from error
         msg = f"cannot load the text model {text_model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
 
 
-def _not_here(kind: str, model: str) -> UsageError:
+def _not_here(name: str) -> UsageError:
     msg = (
-        f"the index names the {kind} {model!r}, which is not on this machine as safetensors; an index does "
-        "not choose what is downloaded. If you trust it, load it once yourself"
+        f"the index names the model {name!r}, which is not on this machine as safetensors; an "
+        "index does not choose what is downloaded. If you trust it, load it once yourself"
     )
     return UsageError(msg)
 
@@ -222,7 +222,7 @@ def load_image_tokeniser(name: str = "default", *, is_local: bool = False) -> "I
         raise MissingExtraError(package="transformers", extra="hf") from error
     except (OSError, ValueError) as error:
         if is_local:
-            raise _not_here("vision model", model) from error
+            raise _not_here(model) from error
         msg = f"cannot load the vision model {model!r}: {error}. Want a folder or a model's name"
         raise UsageError(msg) from error
     msg = f"no image tokens {name!r}; want default, statistics, efficientnet or hf:MODEL"

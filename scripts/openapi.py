@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from geoindex import __version__
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 
 _ANY_TEXTS = {"type": "array", "items": {"type": ["string", "object"]}}
 _TEXTS = {"type": "array", "items": {"type": "string"}}

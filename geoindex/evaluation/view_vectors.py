@@ -78,7 +78,7 @@ class ViewEncoder:
             getattr(patched, name)[changed] = getattr(fresh, name)
         return patched
 
-    def _latents(self, view: MapView) -> NDArray[np.float32]:
+    def latents(self, view: MapView) -> NDArray[np.float32]:
         """Return what a relation encoder's network makes of the view's entities."""
         encoder = self.encoder
         assert isinstance(encoder, RelationEmbedder)  # noqa: S101 - asked before
@@ -122,7 +122,7 @@ class ViewEncoder:
         Where an encoder gives entities one vector, it is this.
         """
         if isinstance(self.encoder, RelationEmbedder):
-            return self.encoder.vectors(self.tokens(view).take(rows), self._latents(view)[rows])
+            return self.encoder.vectors(self.tokens(view).take(rows), self.latents(view)[rows])
         return self._embed(view, view.cells(), rows)[0][rows]
 
     def _embed(
@@ -146,7 +146,7 @@ class ViewEncoder:
         contextual = np.zeros((0 if rows is None else len(view), self.encoder.dim), np.float32)
         regions = np.zeros((len(members.cells), self.encoder.region_dim), np.float32)
         encoder = self.encoder
-        latents = self._latents(view) if isinstance(encoder, RelationEmbedder) else None
+        latents = self.latents(view) if isinstance(encoder, RelationEmbedder) else None
         for run in tile_runs(members, most_members=_MEMBERS_AT_ONCE):
             if not needed[run.start : run.stop].any():
                 continue

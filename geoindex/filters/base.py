@@ -1,6 +1,6 @@
 """What one option of a query is, and what one filter is.
 
-An option is defined once, in the annotation of its name in `geoindex.queries.query.QueryOptions`
+An option is defined once, in the annotation of its name in `geoindex.queries.options.QueryOptions`
 (filters: `geoindex.filters.definitions.FilterOptions`). From there come the keyword in Python, the
 option of ``geoindex query`` with its help, the key in saved queries and answers, and, for a filter,
 the rows that pass. Nothing here is heavy: the command reads it before it opens an index.

@@ -29,7 +29,8 @@ import numpy as np
 
 from geoindex.errors import GeoindexError, UsageError
 from geoindex.lookup.tables import PARQUETS, read_table
-from geoindex.queries.query import ExampleOptions, Query, parse_tags
+from geoindex.queries.options import ExampleOptions, parse_tags
+from geoindex.queries.query import Query
 
 _IDS = ("like", "feature_id", "region_id")
 _ASKING = (*_IDS, "lon", "tags", "embedding", "image")

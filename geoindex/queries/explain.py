@@ -46,7 +46,6 @@ from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import format_cell, resolution_of
 from geoindex.index import IndexReader
 from geoindex.lookup.reference import Reference, parse_place
-from geoindex.queries.examples import CellExamples, EntityExamples, QueryExample
 from geoindex.queries.explain_tags import (
     MOST_NAMED,
     SizeComparison,
@@ -62,7 +61,7 @@ from geoindex.queries.explanation import (
     Explanation,
 )
 from geoindex.queries.multi_index import check_same_encoder
-from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.resolve import CellExamples, EntityExamples, QueryExample, ResolvedQuery
 from geoindex.queries.vector_field import open_field, unit
 from geoindex.storage.layout import CELLS, ENTITIES
 from geoindex.types import WHOLE

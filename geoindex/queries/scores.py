@@ -13,8 +13,9 @@ from geoindex.queries.multi_index import multi_index_of
 from geoindex.queries.query import Query
 from geoindex.queries.resolve import resolve
 from geoindex.queries.vector_field import open_field
+from geoindex.search.similarity import unit_of
 
-_BLOCK_ROWS = 65_536
+_BLOCK_ROWS = 16_384
 
 
 def score_all(index: IndexReader, query: Query) -> NDArray[np.float32]:
@@ -39,20 +40,11 @@ def score_all(index: IndexReader, query: Query) -> NDArray[np.float32]:
     passing = multi_index_of(index, None, table=query.table).passing(resolved)[0][0]
     found = np.full(len(index.rows_of(query.table)), np.nan, np.float32)
     rows = np.arange(len(found)) if passing is None else passing
+    pairs = list(zip(field.weights, map(unit_of, resolved.vectors), strict=True))
     for start in range(0, len(rows), _BLOCK_ROWS):
         block = rows[start : start + _BLOCK_ROWS]
-        found[block] = _similarity(field.matrices, field.weights, resolved.vectors, block)
+        units = field.units(block)
+        found[block] = sum(
+            weight * (side @ vector) for side, (weight, vector) in zip(units, pairs, strict=True)
+        )
     return found
-
-
-def _similarity(
-    matrices: tuple[NDArray[np.float32], ...],
-    weights: tuple[float, ...],
-    vectors: tuple[NDArray[np.float32], ...],
-    rows: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    total = np.zeros(len(rows), np.float32)
-    for matrix, weight, vector in zip(matrices, weights, vectors, strict=True):
-        # rows are unit or zero vectors
-        total += weight * (matrix[rows].astype(np.float32) @ (vector / np.linalg.norm(vector)))
-    return total

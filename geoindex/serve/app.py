@@ -29,7 +29,7 @@ from geoindex.errors import GeoindexError, NotInIndexError, UsageError
 from geoindex.filters.base import Filter
 from geoindex.geo.h3 import format_cell, parse_cell
 from geoindex.queries.hits import Hits
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from geoindex.queries.scores import score_all
 from geoindex.serve import requests as asked
 from geoindex.serve.answers import choose_form, json_response, render

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from geoindex.errors import UsageError
 from geoindex.geo.polygon_io import is_wkt
 from geoindex.lookup.reference import names_area_file
-from geoindex.queries.query import OPTIONS, Query
+from geoindex.queries.options import OPTIONS
+from geoindex.queries.query import Query
 from geoindex.serve.problems import RequestError
 
 MOST_K, MOST_VERTICES, MOST_EXAMPLES, MOST_QUERIES, MOST_HITS = 1000, 10_000, 1000, 200, 20_000

@@ -45,7 +45,7 @@ from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
 from geoindex.features.kinds import kinds_of
 from geoindex.features.raw import RawEntities
 from geoindex.features.tag_mapping import TagMapping
-from geoindex.features.tag_texts import is_plain, is_text, text_of, texts_of
+from geoindex.features.tag_texts import is_plain, is_text, tags_in, text_of, texts_of
 from geoindex.features.tags import tag_map_of
 from geoindex.geo.crs import authority, extension_crs, native_crs, native_type
 from geoindex.geo.distance import BBox
@@ -64,12 +64,9 @@ _ID_COLUMNS = (
     "@id",
 )
 _TYPE_COLUMNS = ("element", "element_type", "osm_type", "@type", "type", "__index_level_0__")
-_BRIDGE_COLUMNS = ("osm_type", "osm_id", "osm_version")
 # GDAL's driver of OpenStreetMap puts what has no column of its own into one of these
 _TAG_COLUMNS = ("tags", "other_tags", "all_tags")
-# what writers of tables put for nothing
-_NO_JSON = frozenset({"", "null", "none", "nan", "<na>", "[]", '""'})
-_HSTORE = re.compile(r'"((?:[^"\\]|\\.)*)"\s*=>\s*(?:"((?:[^"\\]|\\.)*)"|NULL)')
+_BRIDGE_COLUMNS = ("osm_type", "osm_id", "osm_version")
 _TYPES = {
     text: name for name in OSM_TYPES for text in (name, name[0], f"{name}s")
 }  # as in the columns of osmnx, pyrosm and Overpass
@@ -136,7 +133,7 @@ class ParquetSource:
 
     def notes(self) -> list[str]:
         """Say which columns are not read, though they might be tags."""
-        unread = self._layout().unread
+        unread = [] if self._mapping is not None else self._layout().unread
         if not unread:
             return []
         shown = ", ".join(unread[:_SHOWN]) + (", ..." if len(unread) > _SHOWN else "")
@@ -180,14 +177,14 @@ class ParquetSource:
         beside = {name: texts_of(batch[name]).to_pylist() for name in layout.beside}
         columns = [[(name, text) for text in texts] for name, texts in beside.items()]
         rows = [
-            {name: text for name, text in row if text is not None}
+            {name: text for name, text in row if text}
             for row in (zip(*columns, strict=True) if columns else [()] * batch.num_rows)
         ]
         if layout.tags is None:
             return rows
         for row, item in zip(rows, batch[layout.tags].to_pylist(), strict=True):
             try:
-                row.update(_plain(item))
+                row.update(tags_in(item))
             except (ValueError, TypeError, RecursionError) as error:
                 msg = (
                     f"{self.path} has tags that cannot be read: {str(item)[:60]!r}; want a map, a "
@@ -516,48 +513,6 @@ def _is_unicode(name: str | None, tags: Mapping[str, str]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _plain(item: Any) -> dict[str, str]:
-    """Return the tags of one row as a mapping of texts, without nulls.
-
-    Raises
-    ------
-    ValueError, TypeError, RecursionError
-        If they are no JSON object.
-    """
-    if isinstance(item, bytes):
-        item = item.decode()
-    if isinstance(item, str):
-        item = _parsed(item.strip())
-    pairs: Any = item or ()
-    if isinstance(item, dict):
-        pairs = item.items()
-    elif item and isinstance(item[0], dict):
-        # a list of pairs, in whatever names
-        pairs = [tuple(pair.values()) for pair in item]
-    texts = ((text_of(key), text_of(value)) for key, value in pairs)
-    return {key: value for key, value in texts if key is not None and value is not None}
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """Return the tags that a text holds: JSON, or PostgreSQL's hstore, as GDAL writes it."""
-    if text.lower() in _NO_JSON:
-        return {}
-    if text.startswith('"') and "=>" in text:
-        rest = _HSTORE.sub("", text)
-        if not rest.replace(",", "").strip():
-            found = [match.groups() for match in _HSTORE.finditer(text)]
-            return {_unescaped(key): value and _unescaped(value) for key, value in found}
-    item = json.loads(text)
-    if not isinstance(item, dict):
-        msg = "no JSON object"
-        raise TypeError(msg)
-    return item
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

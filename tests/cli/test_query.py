@@ -13,7 +13,7 @@ from geoindex import Query
 from geoindex.errors import SkippedItemsError
 from geoindex.filters.base import Filter
 from geoindex.filters.definitions import FILTERS
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from tests.geoindex.filters.test_apply import north_of
 from tests.support.command import run
 from tests.support.maps import TOWN

@@ -25,9 +25,8 @@ from geoindex.imagery.patch_store import Images, scaled
 from geoindex.index import IndexReader
 from geoindex.queries.by_image.footprint import Ground, Pairs
 from geoindex.queries.by_image.query_image import Picture, Seen, read_picture, see
-from geoindex.queries.examples import QueryExample
 from geoindex.queries.query import Query
-from geoindex.queries.resolve import ResolvedQuery
+from geoindex.queries.resolve import QueryExample, ResolvedQuery
 from geoindex.search.similarity import Neighbours, measured, ranked, unit_of
 from geoindex.storage.layout import CELLS
 

@@ -111,7 +111,7 @@ class OvertureSource:
         )
 
     def notes(self) -> list[str]:
-        """Return nothing: all of it is read, or counted."""
+        """Return nothing: which columns are read is by the rules of the types."""
         return []
 
     def read(self, skipped: Counter[str]) -> Iterator[RawEntities]:

@@ -22,7 +22,7 @@ from geoindex.filters.tag_filter_parser import parse_where
 from geoindex.geo.distance import BBox, LonLat
 from geoindex.geo.h3 import parse_cell
 from geoindex.lookup.name_match import NamePattern
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from geoindex.storage.zone_map import ZoneMap
 
 GEOD = Geod(ellps="WGS84")

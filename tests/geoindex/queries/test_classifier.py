@@ -1,4 +1,4 @@
-"""From five of each on a classifier ranks, and its terms sum to the similarity."""
+"""From five of each on a classifier ranks; its terms sum to the similarity; labels are asked."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import geoindex
 from geoindex import Query
 from geoindex.errors import OutputError, UsageError
-from geoindex.queries.query import OPTIONS
+from geoindex.queries.options import OPTIONS
 from tests.support.maps import TOWN
 
 LON, LAT = TOWN

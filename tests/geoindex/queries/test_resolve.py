@@ -9,7 +9,7 @@ from geoindex import Query
 from geoindex.errors import NotInIndexError, UsageError
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import parents
-from geoindex.queries.query import NEGATIVE_WEIGHT, parse_tags
+from geoindex.queries.options import NEGATIVE_WEIGHT, parse_tags
 from geoindex.queries.resolve import resolve
 from geoindex.queries.vector_field import open_field
 from tests.support.maps import TOWN

@@ -27,7 +27,9 @@ def columns(index: Index) -> dict[str, list[object]]:
 def test_an_index_built_from_an_index_has_the_same_entities_and_vectors(
     small_index: Index, tmp_path: Path
 ) -> None:
-    again = geoindex.build(small_index.path, tmp_path / "again.geoindex", resolution=(8, 9))
+    again = geoindex.build(
+        small_index.path, tmp_path / "again.geoindex", resolution=(8, 9), encoder="geojepa"
+    )
     assert columns(again) == columns(small_index)
     np.testing.assert_array_equal(
         again.vectors(ENTITIES, focus="context"), small_index.vectors(ENTITIES, focus="context")
