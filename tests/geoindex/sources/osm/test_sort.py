@@ -271,6 +271,63 @@ def test_places_in_relations_are_read(tmp_path: Path, is_split: bool, is_there: 
     assert not skipped
 
 
+AREA_WITH_PLACES = (
+    '<relation id="9"><bounds minlat="0" minlon="0" maxlat="1" maxlon="1"/>'
+    '<member type="way" ref="601" role="&quot;a&lt;&#10;b"><nd lat="0" lon="0"/>'
+    '<nd lat="0.0" lon="1"/><nd lat="1" lon="1.00000000001"/></member>'
+    '<member type="way" ref="602" role="outer"><nd lat="1" lon="1"/><nd lat="1" lon="0"/>'
+    '<nd lat="0" lon="-0"/></member><tag k="type" v="multipolygon"/>'
+    '<tag k="building" v="y&amp;e&apos;s&quot;"/></relation>'
+)
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_text_that_is_rewritten_stays_the_same(tmp_path: Path, codec: str) -> None:
+    encoding = codec.removesuffix("-sig").upper()[:6]
+    cafe = node(1, tags={**CAFE, "name": "Café"})
+    text = f'<?xml version="1.0" encoding="{encoding}"?><osm version="0.6">{AREA_WITH_PLACES}{cafe}'
+    path = tmp_path / "geom.osm"
+    path.write_bytes(f"{text}</osm>".encode(codec))
+    found, skipped = mended(path, is_needed=True)
+    assert found["relation/9"].tags == {"type": "multipolygon", "building": "y&e's\""}
+    assert found["relation/9"].geometry.equals(shapely.box(0, 0, 1, 1))
+    assert found["node/1"].tags["name"] == "Café"
+    assert not skipped
+
+
+@pytest.mark.parametrize("place", ["<nd/>", '<nd lat="nan" lon="1"/>', '<nd lat="95" lon="1"/>'])
+def test_a_place_in_a_relation_that_is_none_is_a_missing_node(tmp_path: Path, place: str) -> None:
+    area = AREA_WITH_PLACES.replace('<nd lat="1" lon="0"/>', place)
+    found, skipped = mended(write_osm(tmp_path / "geom.osm", area, node(1, tags=CAFE)))
+    assert found.keys() == {"node/1"}
+    assert skipped == {"incomplete_relation": 1}
+
+
+def test_a_way_without_nodes_has_the_places_of_a_relation(tmp_path: Path) -> None:
+    tagged = way(601, [], PATH, version=None)
+    found, skipped = mended(write_osm(tmp_path / "geom.osm", AREA_WITH_PLACES, tagged))
+    assert found.keys() == {"way/601", "relation/9"}
+    assert found["way/601"].geometry == shapely.LineString([(0, 0), (1, 0), (1, 1)])
+    assert not skipped
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        ('<!DOCTYPE x [<!ENTITY a "b">]>', "XML entities are not supported"),
+        ('<?xml version="1.0" encoding="bogus"?>', "unknown encoding"),
+        ("<", "XML parsing error"),
+    ],
+)
+def test_what_is_no_xml_is_refused_where_it_is_rewritten(
+    tmp_path: Path, head: str, reason: str
+) -> None:
+    path = tmp_path / "geom.osm"
+    path.write_text(f'{head}<osm version="0.6">{AREA_WITH_PLACES}</osm>')
+    with pytest.raises(SourceError, match=reason):
+        OsmSource(path).sort_into(tmp_path / "sorted.osm.pbf")
+
+
 def test_middles_of_ways_are_passed_over(tmp_path: Path) -> None:
     middle = '<way id="5"><center lat="1" lon="2"/><tag k="building" v="yes"/></way>'
     found, skipped = mended(write_osm(tmp_path / "center.osm", node(1, tags=CAFE), middle))
@@ -320,6 +377,11 @@ def test_an_empty_member_is_not_the_end(tmp_path: Path, suffix: str, at: int) ->
     path.write_bytes(b"".join(map(PACK[suffix], parts)))
     found, _ = mended(path, is_needed=False)
     assert len(found) == 199
+    # what was unpacked to read it is gone
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert read(OsmSource(path).with_scratch(scratch))[0] == found
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.parametrize("suffix", PACK)
