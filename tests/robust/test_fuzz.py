@@ -38,7 +38,7 @@ from trainer.config import toml_text
 
 pytestmark = pytest.mark.timeout(6 * 3600)
 
-_FEW = 6  # of each kind
+_FEW = 2  # of each kind
 _HOSTILE = Path(__file__).parents[3] / "shared" / "cases" / "hostile"
 # a machine that does other things at the same time is slower
 _PATIENCE = 20
