@@ -109,7 +109,11 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
             _print_table(hits)
         else:
             text = hits.to_text(form.value)
-            if form is not FormatName.csv:
+            if form is FormatName.geojsonseq:
+                # its records begin with a control, which stays (RFC 8142)
+                mark = text[:1]
+                text = mark.join(map(json_safe, text.split(mark))) if mark else text
+            elif form is not FormatName.csv:
                 text = json_safe(text)
             elif sys.stdout.isatty():
                 text = escaped(text)

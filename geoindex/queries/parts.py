@@ -53,7 +53,9 @@ def parts_of(source: IndexReader, row: int, target: IndexReader) -> NDArray[np.i
     is_part = np.zeros(len(near), np.bool_)
     if example["name"] is not None:
         has_name = pc.equal(taken["name"], text_column([example["name"]])[0])
-        is_part |= pc.fill_null(has_name, fill_value=False).to_numpy(zero_copy_only=False)
+        # not fill_null, which imports pandas
+        is_named = pc.and_kleene(has_name, pc.is_valid(has_name))
+        is_part |= is_named.to_numpy(zero_copy_only=False)
     if item := example["tags"].get("wikidata"):
         is_part |= np.isin(near, target.tag_index.rows_with("wikidata", item))
     if len(near) <= _MOST_SHAPES:
@@ -92,7 +94,8 @@ def _meets(example: "dict[str, object]", taken: "pa.Table") -> NDArray[np.bool_]
     shapes, dimension = shapes[there], shapely.get_dimensions(shape)
     dimensions = shapely.get_dimensions(shapes)
     names = np.array(taken["name"].to_pylist(), object)[there]
-    kinds = [kind.partition("=")[0] for kind in taken["kind"].take(there).to_pylist()]
+    # not Arrow's take, which imports pandas
+    kinds = [kind.partition("=")[0] for kind in np.array(taken["kind"].to_pylist(), object)[there]]
     has_other = np.array([bool(name) and name != example["name"] for name in names], np.bool_)
     has_other &= bool(example["name"])
     if dimension == 0:

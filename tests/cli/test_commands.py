@@ -35,7 +35,7 @@ def test_output_is_named_after_the_source(tmp_path: Path) -> None:
 def test_dry_run_builds_nothing(tmp_path: Path) -> None:
     done = run("build", write_street(tmp_path / "town.osm"), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
-    assert "geojepa" in done.stdout
+    assert "relational" in done.stdout
     assert not list(tmp_path.glob("*.geoindex"))
 
 
@@ -100,7 +100,7 @@ def test_the_ranking_is_thinned_out_and_said(index: Path) -> None:
     assert run(*asked, "--diversity", 0).stdout == plain.stdout
     done = run(*asked, "--one-per", "cell:0", "--min-similarity", -1, "--diversity", 0.4)
     assert json.loads(done.stdout)["hits"] == json.loads(plain.stdout)["hits"][:1]
-    assert "only 1 of the 10 that pass the filters are left" in done.stderr
+    assert "only 1 of the 9 that pass the filters are left" in done.stderr
 
 
 def test_feedback_of_labels_asks(index: Path, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_query_is_quick_and_light(index: Path) -> None:
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
+    assert done.stderr.splitlines()[-1] == "[]"
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # seconds of CPU, whatever else the machine does; the bar is one, threads get some room
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
