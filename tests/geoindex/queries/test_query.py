@@ -57,6 +57,8 @@ VALUES = {
     "max_area": [7.5e6],
     "min_length": ["1km"],
     "max_length": [1e6],
+    "changed_since": [1, "2024-01-01"],
+    "new_since": [2],
     "min_similarity": [-0.5, 0],
     "one_per": ["cell:7"],
     "diversity": [0.3],
