@@ -16,7 +16,7 @@ HELD_OUT ?= helsinki lauf us-baltimore-harbor monaco garmisch duitama us-honolul
 IMAGERY ?= ../shared/data/imagery
 
 .PHONY: demo test test-web check quick fuzz lint format clean checkpoint checkpoint-tiles
-.PHONY: bench-search bench-serve bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers bench-labels bench-guess
+.PHONY: bench-search bench-serve bench-build bench-embed bench-query bench-tokens bench-imagery bench-seen bench-ablate bench-knn bench-quality bench-peers bench-labels bench-guess bench-update
 
 # pip as of 25.1 installs dependency groups
 $(VENV)/pip-ready:
@@ -73,6 +73,12 @@ checkpoint-tiles: $(VENV)/dev-ready  ## train the checkpoint before it anew, int
 
 bench-build: $(VENV)/dev-ready  ## docs/benchmarks.md, "Build"; QUACKOSM=PATH of a Python that has it
 	$(BIN)/python bench/build.py $(if $(QUACKOSM),--quackosm-python $(QUACKOSM)) $(ARGS)
+
+# places at several dates, and the changes between
+PAIRS ?= ../shared/data/pairs
+
+bench-update: $(VENV)/dev-ready  ## docs/updating.md; ARGS='--encoder tagpool'
+	OMP_NUM_THREADS=1 $(BIN)/python bench/update.py --pairs $(PAIRS) $(ARGS)
 
 bench-embed: $(VENV)/dev-ready  ## docs/benchmarks.md, "Embedding"
 	$(BIN)/python bench/embed.py $(DATA)/*.osm.pbf

@@ -14,9 +14,10 @@ import typer
 
 from cli.progress import print_error
 from geoindex import __version__
-from geoindex.errors import GeoindexError, IndexDamagedError
+from geoindex.errors import GeoindexError, IndexDamagedError, IndexReplacedError
 
 INTERRUPTED = 130
+_MOST_TRIES = 10
 
 app = typer.Typer(
     name="geoindex",
@@ -73,6 +74,7 @@ def _add_commands() -> None:
     # in the order of the help
     for name in (
         "build",
+        "update",
         "demo",
         "index",
         "find",
@@ -85,6 +87,9 @@ def _add_commands() -> None:
         "export",
         "info",
         "check",
+        "log",
+        "diff",
+        "clean",
         "serve",
         "mcp",
     ):
@@ -112,7 +117,7 @@ def run() -> None:
     os.environ.setdefault("LANCE_LOG", "error")
     warnings.showwarning = lambda message, *_args, **_kwargs: print_error(f"note: {message}")
     try:
-        app(standalone_mode=True)
+        _read_again()
         sys.stdout.flush()
     except GeoindexError as error:
         print_error(f"error: {error}")
@@ -126,6 +131,18 @@ def run() -> None:
     except Exception as error:
         _end_if_damaged(error)
         raise
+
+
+def _read_again() -> None:
+    """Run the command; again, if another index took the place of the one that it reads."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            app(standalone_mode=True)
+        except IndexReplacedError:
+            # found out before anything is written
+            continue
+        return
+    app(standalone_mode=True)
 
 
 def _end_if_damaged(error: Exception) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from cli.params import Config, Overwrite, Quiet, parsed
 from cli.progress import ConsoleReporter, print_error
+from cli.text import shown
 from geoindex.geo.distance import BBox, parse_bbox
 
 
@@ -126,6 +127,14 @@ def build(
             envvar="GEOINDEX_VECTOR_DTYPE",
         ),
     ] = None,
+    updatable: Annotated[
+        bool,
+        typer.Option(
+            "--updatable",
+            help="Keep what geoindex update needs: some hundredth of the index more.",
+            envvar="GEOINDEX_UPDATABLE",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the sources and say what would be done.")
@@ -171,7 +180,7 @@ def build(
             bbox=bbox,
         )
         for line in plan:
-            typer.echo(line)
+            typer.echo(shown(line))
         return
     manifest = build_index(
         sources,
@@ -184,6 +193,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        updatable=updatable,
         mapping=rules,
         overwrite=overwrite,
         strict=strict,

@@ -9,6 +9,7 @@ import typer
 
 from cli.params import IndexPath, Quiet
 from cli.progress import ConsoleReporter
+from cli.text import shown
 from geoindex.errors import IndexDamagedError
 
 
@@ -42,7 +43,7 @@ def check(
     else:
         for finding in findings:
             state = "ok" if finding.is_ok else "WRONG"
-            typer.echo(f"{state:5}  {finding.check:8}  {finding.fault or finding.detail}")
+            typer.echo(shown(f"{state:5}  {finding.check:8}  {finding.fault or finding.detail}"))
     wrong = [finding.check for finding in findings if not finding.is_ok]
     if wrong:
         msg = f"{index} fails {', '.join(wrong)}. Build it again: geoindex build ... --overwrite"

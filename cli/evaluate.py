@@ -9,6 +9,7 @@ import typer
 
 from cli.params import Overwrite, Quiet
 from cli.progress import ConsoleReporter
+from cli.text import escaped
 
 if TYPE_CHECKING:
     from geoindex.evaluation.results import Results
@@ -183,17 +184,17 @@ def _print(results: "Results") -> None:
         for unit in ("cell", "entity"):
             lines = score_lines(results, split, unit, intervals=False)
             if len(lines) > 1:
-                typer.echo(plain(lines) + "\n")
+                typer.echo(escaped(plain(lines)) + "\n")
     if results.ranks:
-        typer.echo(plain(rank_lines(results)))
+        typer.echo(escaped(plain(rank_lines(results))))
     for split in dict.fromkeys(item["split"] for item in results.comparisons):
         for unit in ("cell", "entity"):
             lines = tally_lines(with_head(results.comparisons, CHOSEN), split, unit)
             if len(lines) > 1:
-                typer.echo(f"\nwon / tied / lost\n{plain(lines)}")
+                typer.echo(f"\nwon / tied / lost\n{escaped(plain(lines))}")
     if results.retrieval:
         typer.echo()
-        typer.echo(plain(retrieval_lines(results)))
+        typer.echo(escaped(plain(retrieval_lines(results))))
 
 
 def _names(text: str) -> list[str]:

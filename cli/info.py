@@ -1,7 +1,6 @@
 """``geoindex info``: show what an index holds."""
 
 import json
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.params import IndexPath
-from cli.text import shown
+from cli.text import json_safe, shown
 
 _KINDS_SHOWN = 10
 
@@ -31,8 +30,7 @@ def info(
     size_bytes = _size_bytes(index)
     if as_json:
         content = {**asdict(opened.manifest), "path": str(index), "size_bytes": size_bytes}
-        json.dump(content, sys.stdout, indent=2, ensure_ascii=False)
-        typer.echo()
+        typer.echo(json_safe(json.dumps(content, indent=2, ensure_ascii=False)))
         return
     manifest = opened.manifest
     kinds = Counter(opened.entities.table["kind"].to_pylist())

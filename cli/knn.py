@@ -1,7 +1,6 @@
 """The verb ``geoindex knn``: score how well vectors predict your labels, and predict the rest."""
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ import typer
 
 from cli.params import Config, IndexPath, Overwrite, Quiet
 from cli.progress import ConsoleReporter
+from cli.text import json_safe, shown
 
 if TYPE_CHECKING:
     from geoindex.evaluation.knn import LabelReport
@@ -147,8 +147,8 @@ def knn(
 
 def _print(report: "LabelReport", form: ReportFormat, talk: ConsoleReporter) -> None:
     if form is ReportFormat.json:
-        json.dump(report.as_dict(), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        typer.echo()
+        content = json.dumps(report.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        typer.echo(json_safe(content))
         return
     talk.say(_headline(report))
     talk.say(report.split_words)
@@ -158,7 +158,7 @@ def _print(report: "LabelReport", form: ReportFormat, talk: ConsoleReporter) -> 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        typer.echo(line.rstrip())
+        typer.echo(shown(line.rstrip()))
 
 
 def _headline(report: "LabelReport") -> str:

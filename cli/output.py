@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.text import escaped, shown
+from cli.text import escaped, json_safe, shown
 from geoindex.errors import OutputError
 
 if TYPE_CHECKING:
@@ -108,7 +108,12 @@ def write_hits(hits: "Hits", form: FormatName, output: str, *, overwrite: bool) 
         if form is FormatName.table:
             _print_table(hits)
         else:
-            typer.echo(hits.to_text(form.value), nl=False)
+            text = hits.to_text(form.value)
+            if form is not FormatName.csv:
+                text = json_safe(text)
+            elif sys.stdout.isatty():
+                text = escaped(text)
+            typer.echo(text, nl=False)
         return
     text = _plain_table(hits) if form is FormatName.table else hits.to_text(form.value)
     from geoindex.storage.filesystem import writing

@@ -80,6 +80,14 @@ def _run(
             rich_help_panel=_RANKING,
         ),
     ] = "auto",
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="VERSION|DATE",
+            help="Ask an earlier version of an updated index; geoindex log lists them.",
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -151,10 +159,10 @@ def _run(
     where: dict[str, Any] = {"target": target or None, "backend": backend}
     if batch is not None:
         _refuse_with_batch({"--query": query_file, "--save-query": save_query, "--html": html})
-        hits = _open(index).query_many(batch, strict=strict, **where, **options)
+        hits = _open(index, as_of).query_many(batch, strict=strict, **where, **options)
     else:
         wanted = _query(query_file, options)
-        hits = _open(index).query(wanted, **where)
+        hits = _open(index, as_of).query(wanted, **where)
         if save_query is not None:
             wanted.save(save_query, overwrite=overwrite)
     for note in hits.notes:
@@ -166,7 +174,8 @@ def _run(
         talk.say(f"wrote {output}: {len(hits):,} hits")
     if html is not None:
         page = {"imagery": imagery, "overwrite": overwrite}
-        _write_page(hits, _open(target[0] if target else index), html, talk, **page)
+        searched = _open(target[0]) if target else _open(index, as_of)
+        _write_page(hits, searched, html, talk, **page)
     if batch is None:
         _say_last(talk, hits, int(hits.query["k"]))
 
@@ -290,7 +299,7 @@ def _say_last(talk: ConsoleReporter, hits: "Hits", k: int) -> None:
         talk.say(f"only {hits.num_passing:,} pass the filters")
 
 
-def _open(index: Path) -> Any:
+def _open(index: Path, as_of: str | None = None) -> Any:
     from geoindex.api import open as open_index
 
-    return open_index(index)
+    return open_index(index, as_of=as_of)

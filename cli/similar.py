@@ -9,7 +9,7 @@ import typer
 
 from cli.params import Config, IndexPath
 from cli.query import OwnWeight
-from cli.text import escaped
+from cli.text import escaped, json_safe
 
 
 class FocusName(StrEnum):
@@ -64,6 +64,6 @@ def similar(
         target=target or among,
     )[1]
     if as_json:
-        typer.echo(json.dumps(why.as_dict(), ensure_ascii=False, indent=2))
+        typer.echo(json_safe(json.dumps(why.as_dict(), ensure_ascii=False, indent=2)))
         return
     typer.echo(escaped(why.text()))

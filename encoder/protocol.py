@@ -128,6 +128,27 @@ class Tiles:
 
 
 @dataclass(frozen=True)
+class ReceptiveField:
+    """What of a map the vectors of an encoder are made of.
+
+    An encoder that has the attribute `receptive_field` promises that nothing else shows in its
+    vectors, to the bit, nor does the batch that they are made in: then an update embeds again only
+    what a change reaches. One without it, or with None, embeds everything again.
+
+    Attributes
+    ----------
+    rings
+        An entity's contextual vector is made of the entities that touch its home cell or one of so
+        many rings of cells around it. 1: the tile with its halo.
+    region_rings
+        The same of a cell's vector. 0: of the entities that touch the cell alone.
+    """
+
+    rings: int = 1
+    region_rings: int = 0
+
+
+@dataclass(frozen=True)
 class Relations:
     """Which entities of a map each entity is related to.
 

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from encoder.geometry.tokens import GEOMETRY_DIM, geometry_tokens
-from encoder.protocol import BOX_DIM, EntityTokens, TagCodes, Tiles
+from encoder.protocol import BOX_DIM, EntityTokens, ReceptiveField, TagCodes, Tiles
 from encoder.tags.pooling import pool
 from encoder.tags.ruled_vectors import TagVectors, unit_rows
 from encoder.tags.table import TagTable
@@ -62,6 +62,8 @@ class TagPool:
 
     name = "tagpool"
     image_fingerprint = ""  # it sees no images
+    #: The halo of a tile, in contextual vectors; cells pool their own entities alone.
+    receptive_field: ReceptiveField | None = ReceptiveField(rings=1, region_rings=0)
 
     def __init__(
         self, table: TagVectors | None = None, *, statistics: Path = STATISTICS_PATH
@@ -242,6 +244,9 @@ class TextTagPool(TagPool):
     text_model
         Such as `encoder.tags.text_models.HuggingFaceText`.
     """
+
+    # a text model may read a text in another way beside longer ones
+    receptive_field = None
 
     def __init__(self, text_model: TextModel) -> None:
         self._static = TagTable()

@@ -13,7 +13,7 @@ from geoindex._version import __version__
 if TYPE_CHECKING:
     from encoder.protocol import Embedder as Encoder
     from geoindex import datasets, errors
-    from geoindex.api import Index, build, export, knn, open, query  # noqa: A004 - as gzip.open
+    from geoindex.api import Index, build, export, knn, open, query, update  # noqa: A004
     from geoindex.encoders import load_encoder
     from geoindex.errors import GeoindexError
     from geoindex.evaluation.run import evaluate
@@ -43,6 +43,7 @@ __all__ = [
     "open",
     "query",
     "train",
+    "update",
 ]
 
 # where each name is defined, and what it is called there
@@ -64,6 +65,7 @@ _HOMES = {
     "open": ("geoindex.api", "open"),
     "query": ("geoindex.api", "query"),
     "train": ("trainer.run.loop", "train"),
+    "update": ("geoindex.api", "update"),
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from geoindex.imagery.request import ImageryRequest
     from geoindex.lookup.find import Candidate
     from geoindex.queries.explanation import Explanation
+    from geoindex.updates.update import Updated
 
 #: The index to search, where it is not the one that holds the examples; several are one ranking.
 TargetLike: TypeAlias = "IndexReader | PathLike | Sequence[IndexReader | PathLike] | None"
@@ -258,6 +259,7 @@ def build(
     licence: str | None = None,
     attribution: str | None = None,
     vector_dtype: str | None = None,
+    updatable: bool = False,
     mapping: PathLike | None = None,
     overwrite: bool = False,
     strict: bool = False,
@@ -282,6 +284,8 @@ def build(
     vector_dtype
         Of the numbers of stored vectors: ``"float32"`` or ``"float16"``; None for what suits the
         encoder.
+    updatable
+        Keep what `update` needs: some hundredth of the index more.
     mapping
         A TOML file that makes tags of the columns of GeoParquet; see docs/overture.md.
     """
@@ -308,6 +312,7 @@ def build(
         licence=licence,
         attribution=attribution,
         vector_dtype=vector_dtype,
+        updatable=updatable,
         mapping=None if mapping is None else read_mapping(Path(mapping)),
         overwrite=overwrite,
         strict=strict,
@@ -316,12 +321,23 @@ def build(
     return open(output)
 
 
-def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like gzip.open
+def open(path: PathLike, *, as_of: str | int | None = None) -> Index:  # noqa: A001 - as gzip.open
     """Open an index; see `geoindex.index.IndexReader`.
+
+    Parameters
+    ----------
+    as_of
+        An earlier version of an index that was updated: its number, or a date. Its search files are
+        made from the tables, in the user's cache, when it is opened first.
 
     If its tables were changed since its search files were made, they are made anew: a warning
     says so, and the index's `notes`.
     """
+    if as_of is not None:
+        from geoindex.updates.versions import version_files
+
+        manifest, sidecar = version_files(Path(path), str(as_of))
+        return Index(Path(path), manifest=manifest, sidecar=sidecar)
     try:
         index = Index(Path(path))
     except TablesChangedError:
@@ -330,6 +346,14 @@ def open(path: PathLike) -> Index:  # noqa: A001 - reads as geoindex.open, like 
         return open_index(Path(path), Index)
     _LOG.info("opened %s", index.path)
     return index
+
+
+def update(index: PathLike, changes: PathLike | Iterable[PathLike], **options: Any) -> "Updated":
+    """Apply files of changes to an index; see `geoindex.updates.update.update_index`."""
+    from geoindex.updates.update import update_index
+
+    several = [changes] if isinstance(changes, (str, os.PathLike)) else changes
+    return update_index(Path(index), [Path(item) for item in several], **options)
 
 
 def query(path: PathLike, query: Any = None, /, **options: Any) -> Hits:

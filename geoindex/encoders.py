@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.protocol import EntityTokens, RelationEmbedder, TagCodes, TileEmbedder, Tiles
+from encoder.protocol import (
+    EntityTokens,
+    ReceptiveField,
+    RelationEmbedder,
+    TagCodes,
+    TileEmbedder,
+    Tiles,
+)
 from geoindex.errors import IndexDamagedError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -134,6 +141,12 @@ def encoder_of(name: str, fingerprint: str) -> "Embedder":
         )
         raise IndexDamagedError(msg)
     return encoder
+
+
+def receptive_field(encoder: "Embedder") -> ReceptiveField | None:
+    """Return what of a map the vectors of an encoder are made of; None if it does not say."""
+    found: ReceptiveField | None = getattr(encoder, "receptive_field", None)
+    return found
 
 
 def tag_tokens(encoder: "Embedder", tags: Mapping[str, str]) -> EntityTokens:

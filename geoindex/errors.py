@@ -15,6 +15,7 @@
     ├── SourceError               1   not what its name says, damaged, changed while read
     ├── NotInIndexError           3   (also a LookupError)
     ├── IndexDamagedError         4   missing, damaged or of another version
+    │   └── IndexReplacedError        another index took its place while it was open
     ├── SkippedItemsError         5   finished, but something was skipped under --strict
     └── MissingExtraError         1   says what to install
 
@@ -116,6 +117,10 @@ class IndexDamagedError(GeoindexError):
 
     exit_code = 4
     code = "index_damaged"
+
+
+class IndexReplacedError(IndexDamagedError):
+    """Another index took the place of one that is open: open it again."""
 
 
 class SkippedItemsError(GeoindexError):

@@ -15,11 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from geoindex.encoders import encoder_of
-from geoindex.errors import IndexDamagedError, InvalidIdError, NotInIndexError, UsageError
+from geoindex.errors import (
+    IndexDamagedError,
+    IndexReplacedError,
+    InvalidIdError,
+    NotInIndexError,
+    UsageError,
+)
 from geoindex.features.ids import OSM_TYPES, RECORDS, OsmId, OsmType, parse_id
 from geoindex.search.ann_records import BACKEND_OF, MIN_APPROXIMATE_ROWS, open_searcher
 from geoindex.search.planner import Searcher
-from geoindex.storage.consistency import find_sidecar
+from geoindex.storage.consistency import Sidecar, find_sidecar
 from geoindex.storage.filesystem import identity, map_matrix
 from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles
 from geoindex.storage.manifest import Manifest, read_manifest
@@ -47,6 +53,8 @@ class IndexReader:
     ----------
     path
         The folder.
+    manifest, sidecar
+        Of an earlier version of the index; None for those of the newest.
 
     Raises
     ------
@@ -64,10 +72,12 @@ class IndexReader:
         What opening it is worth saying.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, manifest: Manifest | None = None, sidecar: Sidecar | None = None
+    ) -> None:
         self.path = path
-        manifest = read_manifest(self.path)
-        sidecar = find_sidecar(self.path)
+        manifest = manifest or read_manifest(self.path)
+        sidecar = sidecar or find_sidecar(self.path)
         self.manifest: Manifest = sidecar.applied(manifest)
         self.files: SearchFiles = sidecar.files
         self.notes: tuple[str, ...] = ()
@@ -119,7 +129,7 @@ class IndexReader:
             is_same = False
         if not is_same:
             msg = f"{self.path} was replaced while it was open; open it again"
-            raise IndexDamagedError(msg)
+            raise IndexReplacedError(msg)
 
     def _damaged(self, error: Exception) -> IndexDamagedError:
         return IndexDamagedError(f"{self.path}: a search file is damaged ({error}). Build it again")

@@ -75,7 +75,7 @@ class LayoutConfig:
     tag_columns: int = 96
     context_columns: int = 128
     shares: Mapping[str, float] = field(
-        default_factory=lambda: {"tags": 0.40, "size": 0.13, "importance": 0.05, "context": 0.42}
+        default_factory=lambda: {"tags": 0.36, "size": 0.30, "importance": 0.08, "context": 0.26}
     )
     region_columns: int = 64
     counted: Sequence[int] = ()

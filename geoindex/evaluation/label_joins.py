@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from geoindex.errors import InvalidIdError, InvalidLabelsError, NotInIndexError
 from geoindex.evaluation.labels import Labels, read_labels
 from geoindex.features.ids import OSM_TYPES, OsmId, parse_id
-from geoindex.geo.antimeridian import bboxes, valid_areas
+from geoindex.geo.antimeridian import bboxes, in_one_piece, valid_areas
 from geoindex.geo.cell_polygons import boundaries
 from geoindex.geo.distance import LonLat
 from geoindex.geo.h3 import cells_at, parse_cell, resolution_of, ring
 from geoindex.geo.polygon_io import check_on_earth
+from geoindex.geo.tangled import tangled
 from geoindex.index import IndexReader
 from geoindex.lookup.places import entity_at
 from geoindex.queries.region_embedding import embed_area
@@ -496,8 +497,9 @@ def are_polygons(labels: Labels) -> bool:
 
 
 def _polygons(geometries: NDArray[Any]) -> NDArray[np.object_]:
-    """Return valid polygons, cut at the antimeridian."""
-    polygons = np.asarray(geometries, object)
+    """Return valid polygons, cut at the antimeridian; None for what cannot be made valid."""
+    polygons = np.array(geometries, object)
+    polygons[tangled(in_one_piece(polygons))] = None
     check_on_earth(polygons, "the area of the labels", InvalidLabelsError)
     return valid_areas(polygons)
 

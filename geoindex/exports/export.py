@@ -20,7 +20,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from geoindex.errors import InvalidResolutionError, UsageError
+from geoindex.errors import IndexDamagedError, InvalidResolutionError, UsageError
 from geoindex.exports.footer import build_record, embeddings_record
 from geoindex.features.schema import ENTITY_FIELDS
 from geoindex.geo.antimeridian import BBOX, SIDES, bbox_field
@@ -104,6 +104,8 @@ def export_table(
         If an option has another value, or does not go with the table.
     InvalidResolutionError
         If the index has no cells of that resolution.
+    IndexDamagedError
+        If its rows cannot be read.
     GeoindexError
         If the disk is full; nothing is kept then, and a file that was there stays.
     """
@@ -192,6 +194,12 @@ def _picked(
     """Yield the batches of the search file with only the rows wanted, which ascend."""
     start = 0
     for batch in index.rows_of(table).table.to_batches():
+        try:
+            # offsets out of bounds would end the process that follows them
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            msg = f"{index.path} is damaged: its {table} cannot be read ({error}). Build it again"
+            raise IndexDamagedError(msg) from error
         first, last = np.searchsorted(rows, [start, start + batch.num_rows])
         here = rows[first:last]
         if here.size == batch.num_rows:

@@ -29,6 +29,7 @@ from geoindex.geo.antimeridian import (
 )
 from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import cells_at
+from geoindex.geo.tangled import tangled
 from geoindex.geo.wkb import read_wkb
 
 ENTITY_FIELDS = (
@@ -50,8 +51,6 @@ ENTITY_SCHEMA = pa.schema(ENTITY_FIELDS)
 
 _HASH_BYTES = 16
 _AREA = 2
-# mending takes some 15 µs and 1.5 kB for each pair of sides whose boxes meet: 4 s and 400 MB
-_FEW_CORNERS, _MOST_MEETINGS, _SIDES_AT_ONCE = 300, 250_000, 64
 # stands in no tag that an OSM editor accepts
 _SEPARATOR = "\x1f"
 
@@ -86,10 +85,10 @@ def entity_batch(
     if not keep.all():
         rows = np.flatnonzero(keep)
         raw, geometries = raw.take(rows), geometries[rows]
-    tangled = _tangled(geometries)
-    if tangled.size:
-        skipped["tangled"] += int(tangled.size)
-        rows = np.setdiff1d(np.arange(len(raw)), tangled)
+    knots = tangled(in_one_piece(geometries))
+    if knots.size:
+        skipped["tangled"] += int(knots.size)
+        rows = np.setdiff1d(np.arange(len(raw)), knots)
         raw, geometries = raw.take(rows), geometries[rows]
     geometries = _repaired(geometries, skipped)
     wkb = shapely.to_wkb(geometries, byte_order=1)
@@ -158,29 +157,6 @@ def _meets(geometries: NDArray[np.object_], bbox: BBox) -> NDArray[np.bool_]:
     boxes = [shapely.box(low, south, high, north) for low, high in sides]
     meets: NDArray[np.bool_] = shapely.intersects(cut(geometries), shapely.union_all(boxes))
     return meets
-
-
-def _tangled(geometries: NDArray[np.object_]) -> NDArray[np.intp]:
-    """Return the areas that cross themselves too often to be mended in seconds and megabytes."""
-    large = np.flatnonzero(shapely.get_num_coordinates(geometries) > _FEW_CORNERS)
-    large = large[shapely.get_dimensions(geometries[large]) == _AREA]
-    whole = in_one_piece(geometries[large])
-    is_valid = shapely.is_valid(whole)
-    large = large[~is_valid]
-    return large[[_is_tangled(geometry) for geometry in whole[~is_valid]]]
-
-
-def _is_tangled(geometry: shapely.Geometry) -> bool:
-    places, ring = shapely.get_coordinates(shapely.get_rings(geometry), return_index=True)
-    sides = np.stack([places[:-1], places[1:]], axis=1)[ring[1:] == ring[:-1]]
-    tree = shapely.STRtree(shapely.box(*sides.min(axis=1).T, *sides.max(axis=1).T))
-    # each side meets itself and its neighbours
-    budget = _MOST_MEETINGS + 3 * len(sides)
-    for start in range(0, len(sides), _SIDES_AT_ONCE):
-        budget -= tree.query(tree.geometries[start : start + _SIDES_AT_ONCE]).shape[1]
-        if budget < 0:
-            return True
-    return False
 
 
 def _repaired(geometries: NDArray[np.object_], skipped: Counter[str]) -> NDArray[np.object_]:

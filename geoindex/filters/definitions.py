@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NO_TAGS = "tags"
 _NO_ENTITY = "kind, name or size of an entity"
+_NO_VERSION = "tags and geometry that change"
 
 
 def _parse_where(value: Any) -> Any:
@@ -107,6 +108,16 @@ def _text(name: str, example: str) -> Callable[[Any], str]:
     return parse
 
 
+def _version(name: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            msg = f"{name} is {value!r}; want a version or a date. Example: 1"
+            raise UsageError(msg)
+        return str(value)
+
+    return parse
+
+
 def _parse_name(value: Any) -> Any:
     from geoindex.lookup.name_match import NamePattern
 
@@ -136,6 +147,17 @@ def _parse_ids(value: Any) -> Any:
 def _parse_exclude(value: Any) -> Any:
     # an empty list excludes nothing; an empty list of `ids` lets nothing through
     return _parse_ids(value) if value else None
+
+
+def _since(column: str) -> Callable[["Selection", str], None]:
+    """Return the filter of entities whose column is another than in a version, or that are new."""
+
+    def apply(selection: "Selection", text: str) -> None:
+        from geoindex.filters.since import rows_since
+
+        selection.keep(rows_since(selection.index, text, column))
+
+    return apply
 
 
 def _measure(name: str, end: str, **texts: Any) -> Filter:
@@ -348,6 +370,26 @@ class FilterOptions(TypedDict, total=False):
     ]
     max_length: Annotated[
         str | float | None, _measure("length", "max", help="Only what is at most this long.")
+    ]
+    changed_since: Annotated[
+        str | int | None,
+        Filter(
+            help="Only what came, moved or got other tags after this version of the index.",
+            metavar="VERSION|DATE",
+            parse=_version("changed_since"),
+            apply=_since("content_hash"),
+            not_of_cells=_NO_VERSION,
+        ),
+    ]
+    new_since: Annotated[
+        str | int | None,
+        Filter(
+            help="Only what came, or became its kind, after this version of the index.",
+            metavar="VERSION|DATE",
+            parse=_version("new_since"),
+            apply=_since("kind"),
+            not_of_cells=_NO_VERSION,
+        ),
     ]
 
 

@@ -39,7 +39,7 @@ class CellMembers:
     @cached_property
     def around(self) -> "Around":
         """The cells around each cell: rings cost as much as sorting their members."""
-        return _around(self.cells)
+        return _around(self.cells, self.cells)
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,32 @@ def tile_rows(members: CellMembers, run: range) -> TileRows:
     run
         Places in `CellMembers.cells`.
     """
-    around = members.around.of(run)
-    num_tiles = len(run)
+    return _tile_rows(members, np.arange(run.start, run.stop), members.around.of(run))
+
+
+def tile_rows_at(members: CellMembers, places: NDArray[np.int64]) -> TileRows:
+    """Return the members of the tiles of some cells, as `tile_rows` does of a run.
+
+    Parameters
+    ----------
+    places
+        In `CellMembers.cells`.
+    """
+    return _tile_rows(members, places, _around(members.cells, members.cells[places]))
+
+
+def cells_around(cells: NDArray[np.uint64], *, rings: int) -> NDArray[np.uint64]:
+    """Return cells and those in so many rings around them, each once, ascending."""
+    return np.union1d(cells, ring(cells, k=rings).members) if rings and len(cells) else cells
+
+
+def _tile_rows(members: CellMembers, places: NDArray[np.int64], around: Around) -> TileRows:
+    num_tiles = len(places)
     tile_of_cell = np.repeat(np.arange(num_tiles), np.diff(around.offsets))
     sizes = np.diff(members.offsets)[around.members]
     rows = members.rows[ranges(members.offsets[around.members], sizes)]
     tile = np.repeat(tile_of_cell, sizes)
-    is_halo = np.repeat(around.members != run.start + tile_of_cell, sizes)
+    is_halo = np.repeat(around.members != places[tile_of_cell], sizes)
     # an entity that touches several of the cells is one member, and of the tile itself if it can be
     # all three in one number: it sorts ten times as fast as three columns
     num_rows = int(rows.max(initial=0)) + 1
@@ -168,9 +187,10 @@ def tile_rows(members: CellMembers, run: range) -> TileRows:
     return TileRows(rows, offsets.astype(np.int64), is_halo)
 
 
-def _around(cells: NDArray[np.uint64]) -> Around:
-    rings = ring(cells, k=1)
-    around = np.insert(rings.members, rings.offsets[1:], cells)
+def _around(cells: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Around:
+    """Return which of the cells lie around each wanted one, itself last."""
+    rings = ring(wanted, k=1)
+    around = np.insert(rings.members, rings.offsets[1:], wanted)
     offsets = rings.offsets + np.arange(len(rings.offsets))
     place = np.minimum(np.searchsorted(cells, around), len(cells) - 1)
     found = cells[place] == around

@@ -94,7 +94,7 @@ def check_area(geometry: object) -> shapely.Geometry:
     document = getattr(geometry, "__geo_interface__", geometry)
     try:
         parts = [shapely.geometry.shape(each) for each in _geometries(document)]
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
+    except _no_geojson():
         kind = type(geometry).__name__
         msg = f"within is a {kind}; want a polygon, WKT or a file. {_EXAMPLE}"
         raise InvalidPlaceError(msg) from None
@@ -150,9 +150,17 @@ def _from_geojson(path: Path) -> list[shapely.Geometry]:
 
     try:
         return [shapely.geometry.shape(each) for each in _geometries(document)]
-    except (KeyError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError) as error:
+    except _no_geojson() as error:
         msg = f"{path} is no valid GeoJSON: {error!r}. {_EXAMPLE}"
         raise InvalidPlaceError(msg) from None
+
+
+def _no_geojson() -> tuple[type[Exception], ...]:
+    """Return what shapely raises for coordinates of any other form."""
+    import shapely
+
+    faults = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+    return (*faults, shapely.errors.ShapelyError)
 
 
 def _geometries(document: Any) -> list[dict[str, Any]]:
@@ -200,6 +208,7 @@ def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
     import shapely
 
     from geoindex.geo.antimeridian import in_one_piece, valid_areas
+    from geoindex.geo.tangled import tangled
 
     # one level at a time: a collection may hold collections
     parts = np.array(geometries, object)
@@ -211,7 +220,14 @@ def _area(geometries: list[shapely.Geometry], name: str) -> shapely.Geometry:
         msg = f"{name} holds no polygon, but {', '.join(kinds) or 'nothing'}. {_EXAMPLE}"
         raise InvalidPlaceError(msg)
     check_on_earth(polygons, name)
-    reasons = shapely.is_valid_reason(in_one_piece(polygons))
+    whole = in_one_piece(polygons)
+    if tangled(whole).size:
+        msg = (
+            f"{name} has a polygon that crosses itself too often to be made valid; mend it first, "
+            f"as with QGIS. {_EXAMPLE}"
+        )
+        raise InvalidPlaceError(msg)
+    reasons = shapely.is_valid_reason(whole)
     broken = [reason for reason in reasons if reason != _VALID]
     if broken:
         warnings.warn(f"{name}: {broken[0]}; the polygon was made valid", stacklevel=3)

@@ -85,8 +85,10 @@ def _bridge_note(index: IndexReader, text: str, row: int) -> str | None:
         return None
     num_rows = len(index.rows_of_osm(reference))
     several = f", the largest of {num_rows} that were made of it" if num_rows > 1 else ""
-    (shown,) = candidates(index, [_only(row, str(reference))])
-    return f"{reference} is {_shown(shown)}{several}"
+    record = index.entities.record(row)
+    name = f" {record['name']!r}" if record["name"] else ""
+    place = f"{record['lon']:.5f},{record['lat']:.5f}"
+    return f"{reference} is {found} ({record['kind']}){name} at {place}{several}"
 
 
 def taken(index: IndexReader, text: str, places: Sequence[Place]) -> tuple[int, str]:

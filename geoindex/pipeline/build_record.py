@@ -60,6 +60,9 @@ def build_record(
         licence=_joined([item.info.licence for item in staged], " AND "),
         attribution=_credits([item.info.attribution for item in staged]),
         packages=package_versions(),
+        timestamp=max(
+            (item.info.timestamp for item in staged if item.info.timestamp), default=None
+        ),
     )
 
 

@@ -36,7 +36,7 @@ from geoindex.geo.cell_members import (
     tile_rows,
     tile_runs,
 )
-from geoindex.geo.cover import touching
+from geoindex.geo.cover import Touching, touching
 from geoindex.geo.h3 import centres, parents, resolution_of
 from geoindex.progress import Reporter
 from geoindex.storage.entity_rows import stored_map_rows
@@ -62,9 +62,7 @@ class RowTokens:
     """Tokens of all rows, memory-mapped, and the cells that each row touches."""
 
     tokens: EntityTokens
-    row_index: NDArray[np.int64]
-    cells: NDArray[np.uint64]
-    num_too_wide: int
+    touching: Touching
 
 
 def tokenise(
@@ -108,12 +106,12 @@ def tokenise(
             advance(len(batch.geometries))
     starts = range(0, num_rows, SEARCH_BATCH_ROWS)
     pairs = [(start, np.load(_pairs_path(folder, i))) for i, start in enumerate(starts)]
-    return RowTokens(
-        tokens,
+    touching = Touching(
         np.concatenate([start + found["row_index"] for start, found in pairs]),
         np.concatenate([found["cell"] for _, found in pairs]),
-        sum(len(found["too_wide"]) for _, found in pairs),
+        np.concatenate([start + found["too_wide"] for start, found in pairs]),
     )
+    return RowTokens(tokens, touching)
 
 
 def _token_dims(encoder: "Embedder") -> dict[str, tuple[int, ...]]:
@@ -155,17 +153,17 @@ def _save_touching(path: Path, batch: _Tokenised) -> None:
     resolution = int(resolution_of(batch.home[:1])[0])
     found = touching(batch.geometries, batch.home, resolution=resolution, max_cells=MAX_CELLS)
     with writing(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, row_index=found.row_index, cell=found.cell, too_wide=found.too_wide)
+        np.savez(file, **found._asdict())
 
 
 def _pairs_path(folder: Path, i: int) -> Path:
     return folder / f"touching-{i:05}.npz"
 
 
-def levels_of(rows: RowTokens, resolutions: Sequence[int]) -> list[Level]:
+def levels_of(pairs: Touching, resolutions: Sequence[int]) -> list[Level]:
     """Return the cells of each resolution, coarsest first."""
     return [
-        Level(resolution, members_at(rows.row_index, rows.cells, resolution=resolution))
+        Level(resolution, members_at(pairs.row_index, pairs.cell, resolution=resolution))
         for resolution in sorted(resolutions)
     ]
 

@@ -12,6 +12,7 @@ from geoindex.geo.distance import BBox
 from geoindex.geo.h3 import check_resolution
 from geoindex.pipeline.fetch import is_fetched
 from geoindex.pipeline.read import open_source
+from geoindex.sources.osm.reader import OsmSource
 from geoindex.storage.filesystem import address_of, local_path
 from geoindex.storage.layout import DTYPES
 from geoindex.storage.manifest import is_index
@@ -118,6 +119,25 @@ def check_vector_dtype(dtype: str | None) -> None:
 def vector_dtype_of(encoder: "Embedder") -> str:
     """Return how vectors are stored where nobody says it: as float16 where there is one."""
     return "float16" if isinstance(encoder, RelationEmbedder) else "float32"
+
+
+def check_updatable(sources: Sequence[Path], *, has_imagery: bool) -> None:
+    """Refuse an index to be updated of what changes cannot be applied to.
+
+    Raises
+    ------
+    UsageError
+        If it is not of one OpenStreetMap file, or reads imagery.
+    """
+    if has_imagery:
+        msg = "an index with imagery cannot be updated; leave --updatable or --imagery out"
+        raise UsageError(msg)
+    if len(sources) != 1 or not isinstance(open_source(sources[0]), OsmSource):
+        msg = (
+            "only an index of one OpenStreetMap file can be updated; leave --updatable out, or "
+            "join the files. Example: osmium merge a.osm.pbf b.osm.pbf -o both.osm.pbf"
+        )
+        raise UsageError(msg)
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:

@@ -46,6 +46,11 @@ class Staged:
     path: Path
     skipped: Counter[str]
 
+    @property
+    def objects(self) -> Path:
+        """All objects of the source, where they are kept."""
+        return self.path.with_suffix(".osm.pbf")
+
 
 def open_source(
     path: Path, *, mapping: TagMapping | None = None, bbox: BBox | None = None
@@ -113,6 +118,7 @@ def stage_sources(
     *,
     resolution: int,
     bbox: BBox | None,
+    keeps_objects: bool = False,
     reporter: Reporter,
     mapping: TagMapping | None = None,
     origins: Mapping[Path, str] | None = None,
@@ -121,6 +127,8 @@ def stage_sources(
 
     Parameters
     ----------
+    keeps_objects
+        Whether to keep all objects too, those that are no entities among them.
     origins
         Where files of the cache came from: their `SourceInfo.path`.
     """
@@ -143,17 +151,36 @@ def stage_sources(
         )
         info = replace(info, path=(origins or {}).get(path, info.path))
         target = workspace.path(f"read/{key}.arrow")
-        if target.exists():
+        staged_one = Staged(info, target, Counter())
+        objects = staged_one.objects if keeps_objects else None
+        if target.exists() and (objects is None or objects.exists()):
             reporter.say(f"{path.name}: already read, going on from there")
         else:
-            _stage(source, target, resolution=resolution, bbox=bbox, reporter=reporter)
+            target.unlink(missing_ok=True)
+            stage_source(
+                source, target, resolution=resolution, bbox=bbox, objects=objects, reporter=reporter
+            )
             if before != _state(path):
                 target.unlink()
                 msg = f"{path} changed while it was read; run the command again when it is still"
                 raise SourceError(msg)
-        counts = json.loads(_counts_path(target).read_text("utf-8"))
-        staged.append(Staged(info, target, Counter(counts)))
+        counts = json.loads(counts_path(target).read_text("utf-8"))
+        staged_one.skipped.update(counts)
+        staged.append(staged_one)
     return staged
+
+
+def keep_objects(source: osm.OsmSource, target: Path, *, scratch: Path, reporter: Reporter) -> None:
+    """Keep all objects of a file in osmium's order, sorted first where they are not.
+
+    Raises
+    ------
+    UsageError, SourceError
+        As `OsmSource.keep_objects`.
+    """
+    if not source.is_in_order():
+        source = _mended(source, UnsortedSourceError("it is out of order"), scratch, reporter)
+    source.keep_objects(target)
 
 
 def _state(path: Path) -> tuple[int, int] | None:
@@ -164,13 +191,27 @@ def _state(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _counts_path(target: Path) -> Path:
+def counts_path(target: Path) -> Path:
+    """Return where it says what was left out of a staged file, by reason."""
     return target.with_suffix(".json")
 
 
-def _stage(
-    source: Source, target: Path, *, resolution: int, bbox: BBox | None, reporter: Reporter
+def stage_source(
+    source: Source,
+    target: Path,
+    *,
+    resolution: int,
+    bbox: BBox | None,
+    objects: Path | None = None,
+    reporter: Reporter,
 ) -> None:
+    """Read one source to a staged Arrow file, and what was left out to a JSON file beside it.
+
+    Parameters
+    ----------
+    objects
+        Where to keep all objects of an OpenStreetMap file; None for nowhere.
+    """
     write = partial(_write_rows, target=target, resolution=resolution, bbox=bbox, reporter=reporter)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         if isinstance(source, osm.OsmSource):
@@ -186,8 +227,12 @@ def _stage(
                     raise
                 source = _mended(source, error, Path(folder), reporter)
             else:
-                return
-        write(source)
+                break
+        else:
+            write(source)
+        if objects is not None and isinstance(source, osm.OsmSource):
+            with writing(objects) as unfinished:
+                source.keep_objects(unfinished)
 
 
 def _mended(
@@ -217,4 +262,4 @@ def _write_rows(
                 advance(batch.num_rows)
             skipped.update(mended)
         # the counts come first: a staged file is never without them
-        write_json(_counts_path(target), {key: n for key, n in sorted(skipped.items()) if n})
+        write_json(counts_path(target), {key: n for key, n in sorted(skipped.items()) if n})

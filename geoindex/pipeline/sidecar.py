@@ -65,7 +65,7 @@ from geoindex.storage.layout import CELLS, DTYPES, ENTITIES, SearchFiles, search
 from geoindex.storage.manifest import Manifest, read_manifest
 from geoindex.storage.name_index import write_name_index
 from geoindex.storage.row_store import Rows, write_in_order
-from geoindex.storage.tag_index import TagIndex, write_tag_index
+from geoindex.storage.tag_index import TAG_ARRAYS, TagIndex, write_tag_index
 
 Reader = TypeVar("Reader", bound=IndexReader)
 
@@ -77,7 +77,12 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def write_sidecar(
-    index: Path, files: SearchFiles, manifest: Manifest, *, is_ours: bool = False
+    index: Path,
+    files: SearchFiles,
+    manifest: Manifest,
+    *,
+    is_ours: bool = False,
+    tables: Versions | None = None,
 ) -> Versions:
     """Write the search files of an index, but their record; return the versions they are made of.
 
@@ -89,6 +94,8 @@ def write_sidecar(
         Of the index: the resolution of its entities' cells, and how long vectors are.
     is_ours
         Whether the build that runs wrote the tables, so that no id is there twice.
+    tables
+        Versions to make them of; None for the newest.
 
     Raises
     ------
@@ -98,12 +105,43 @@ def write_sidecar(
     versions = {}
     for table in (ENTITIES, CELLS):
         # one version of the table, whoever changes it meanwhile
-        source = _Source(index, table, manifest)
+        number = None if tables is None else tables[table]["version"]
+        source = _Source(index, table, manifest, number)
         versions[table] = source.version
         source.write(files, is_ours=is_ours)
         give_back_memory()
     write_tag_index(read_batches(files.rows(ENTITIES)), files, advance=lambda _: None)
     write_name_index(files)
+    _write_codes(files)
+    return versions
+
+
+def take_sidecar(made: SearchFiles, files: SearchFiles) -> None:
+    """Take the search files of an index from what its tables were just written from.
+
+    They are those that `write_sidecar` would read from the tables, where these hold float32.
+
+    Parameters
+    ----------
+    made
+        Rows in their order, cells, tag lists and vectors.
+    files
+        In a folder that is there.
+    """
+    for path in (made.rows(ENTITIES), made.tags, *map(made.array, TAG_ARRAYS)):
+        link(path, files.folder / path.name)
+    for table, name in held_vectors(made):
+        link(made.vectors(table, name), files.vectors(table, name))
+    position = np.arange(sum(batch.num_rows for batch in read_batches(made.rows(CELLS))))
+    write_in_order(
+        read_batches(made.rows(CELLS)), position, files.rows(CELLS), CELL_SCHEMA,
+        scratch=files.folder / "scratch", advance=lambda _: None,
+    )  # fmt: skip
+    write_name_index(files)
+    _write_codes(files)
+
+
+def _write_codes(files: SearchFiles) -> None:
     for table, name in held_vectors(files):
         vectors = map_matrix(files.vectors(table, name))
         if len(vectors) >= MIN_ROWS:
@@ -111,7 +149,6 @@ def write_sidecar(
             with threadpool_limits(1, "blas"):
                 make_codes(vectors, files.codes(table, name), files.axes(table, name))
         release(vectors)
-    return versions
 
 
 class _Source:
@@ -123,11 +160,13 @@ class _Source:
         If it cannot be read, or lacks a column.
     """
 
-    def __init__(self, index: Path, table: str, manifest: Manifest) -> None:
+    def __init__(
+        self, index: Path, table: str, manifest: Manifest, number: int | None = None
+    ) -> None:
         self._index, self._table = index, table
         self._resolution = manifest.resolutions[-1]
         self._schema = _SCHEMAS[table]
-        self._dataset = open_table(index, table)
+        self._dataset = open_table(index, table, number)
         self.version = table_version(index, table, self._dataset.version)
         dim = manifest.encoder["dim" if table == ENTITIES else "region_dim"]
         found = self._dataset.schema

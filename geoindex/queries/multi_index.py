@@ -343,12 +343,21 @@ def described(index: IndexReader, found: Neighbours, *, table: str) -> dict[str,
         "fingerprint": index.manifest.encoder["fingerprint"],
         "num_rows": len(index.rows_of(table)),
         "created": index.manifest.created,
+        **_version(index),
         "search": {
             "backend": found.backend,
             "exact": found.is_exact,
             "recall": 1.0 if found.is_exact else found.recall,
         },
     }
+
+
+def _version(index: IndexReader) -> dict[str, Any]:
+    """Return which version of an index that can be updated it is, and the moment that it shows."""
+    manifest = index.manifest
+    if not manifest.history:
+        return {}
+    return {"version": manifest.version, "timestamp": manifest.timestamp}
 
 
 def _passing_rows(index: IndexReader, resolved: ResolvedQuery) -> tuple[Passing, list[str]]:

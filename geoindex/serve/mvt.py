@@ -5,9 +5,10 @@ that repeat are left out, and what is nothing then (a ring of less than three co
 with its feature. All numbers of a layer are written as varints in one pass of NumPy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import shapely
@@ -218,13 +219,16 @@ class Layer:
     ----------
     name
         Of the layer.
+    keys
+        Names of the properties that its features have.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keys: Sequence[str] = ()) -> None:
         self._name = name
+        self._keys = tuple(keys)
         self._features: list[bytes] = []
-        self._keys: dict[str, int] = {}
-        self._values: dict[tuple[type, Value], int] = {}
+        # texts as they are, other values with their type: 1 and True are two values
+        self._values: dict[Any, int] = {}
         # how many values the features so far have
         self._num_values: list[int] = [0]
 
@@ -232,23 +236,23 @@ class Layer:
         return len(self._features)
 
     def add(
-        self, feature_id: int, form: int, commands: bytes, properties: Mapping[str, Value | None]
+        self, feature_id: int, form: int, commands: bytes, values: Sequence[Value | None]
     ) -> None:
-        """Add a feature; properties that are None are left out."""
-        keys, values = self._keys, self._values
-        tags = []
-        for key, value in properties.items():
+        """Add a feature with one value a key; those that are None are left out."""
+        known = self._values
+        tags: list[bytes] = []
+        for key, value in enumerate(values):
             if value is not None:
-                tags.append(_SMALL[keys.setdefault(key, len(keys))])
-                number = values.setdefault((value.__class__, value), len(values))
-                tags.append(_SMALL[number] if number < _NUM_SMALL else varint(number))
+                held = value if value.__class__ is str else (value.__class__, value)
+                number = known.setdefault(held, len(known))
+                tags += (_SMALL[key], _SMALL[number] if number < _NUM_SMALL else varint(number))
         packed = b"".join(tags)
         body = b"".join(
             (b"\x08", varint(feature_id), b"\x12", _short(len(packed)), packed, b"\x18",
              _SMALL[form], b"\x22", _short(len(commands)), commands)
         )  # fmt: skip
         self._features.append(body)
-        self._num_values.append(len(values))
+        self._num_values.append(len(known))
 
     def to_bytes(self, num: int | None = None) -> bytes:
         """Return the layer as a field of a tile.
@@ -264,7 +268,9 @@ class Layer:
         parts += [_field(b"\x1a", key.encode()) for key in self._keys]
         # values are numbered as they come: those of the first features are the first
         values = islice(self._values, self._num_values[num])
-        parts += [_field(b"\x22", _value(value)) for _, value in values]
+        parts += [
+            _field(b"\x22", _value(held[1] if isinstance(held, tuple) else held)) for held in values
+        ]
         parts += [b"\x28" + varint(EXTENT), b"\x78" + varint(_VERSION)]
         return _field(b"\x1a", b"".join(parts))
 

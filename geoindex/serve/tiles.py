@@ -49,6 +49,7 @@ _BLOCK_ROWS = 256
 # the first try keeps so many bytes before compression
 _MOST_RAW_BYTES = 240_000
 _ABOUT_FEATURE_BYTES = 12
+_KEYS, _CELL_KEYS = ("class", "kind", "name"), ("cell", "resolution", "num_entities")
 _COMPRESSION = 5
 _NEVER = 99
 # GEOS numbers the kinds of geometries; a collection is drawn as what it has most dimensions of
@@ -268,7 +269,7 @@ class TileSource:
                     _MVT_FORMS[layer],
                     shown[kept],
                     encoded.commands,
-                    [{"class": of_class[i], "kind": kinds[i], "name": names[i]} for i in kept],
+                    [(of_class[i], kinds[i], names[i]) for i in kept],
                     self._sizes[shown[kept]],
                 )
             )
@@ -295,7 +296,7 @@ class TileSource:
             rows,
             encoded.commands,
             [
-                {"class": class_names[code], "kind": kind, "name": name}
+                (class_names[code], kind, name)
                 for code, kind, name in zip(
                     drawn_as[rows].tolist(),
                     taken["kind"].to_pylist(),
@@ -331,14 +332,14 @@ class TileSource:
         encoded = mvt.encode_geometries(shapes[here], mvt.POLYGON)
         kept = here[encoded.kept]
         counts = cells.column("num_entities")[rows[kept]].tolist()
-        properties: list[dict[str, Any]] = [
-            {"cell": format_cell(name), "resolution": int(level), "num_entities": int(count)}
+        values: list[tuple[Any, ...]] = [
+            (format_cell(name), int(level), int(count))
             for name, level, count in zip(
                 names[kept].tolist(), resolution[rows[kept]].tolist(), counts, strict=True
             )
         ]
         weights = np.asarray(counts, np.float64)
-        return _Features("cells", mvt.POLYGON, rows[kept], encoded.commands, properties, weights)
+        return _Features("cells", mvt.POLYGON, rows[kept], encoded.commands, values, weights)
 
 
 @dataclass
@@ -349,7 +350,7 @@ class _Features:
     form: int
     rows: NDArray[np.int64]
     commands: list[bytes]
-    properties: list[dict[str, Any]]
+    values: list[tuple[Any, ...]]
     weights: NDArray[np.float64]
     num_left_out: int = 0
 
@@ -416,15 +417,13 @@ def _packed(several: Sequence[_Features]) -> Tile:
         data = gzip.compress(content, _COMPRESSION, mtime=0)
         if len(data) <= MOST_BYTES or num == 1:
             return Tile(data, num, num_all - num)
-        most_raw = float(total[num - 1]) * 0.97 * MOST_BYTES / len(data)
+        most_raw = float(total[num - 1]) * 0.95 * MOST_BYTES / len(data)
 
 
 def _layer_of(item: _Features) -> mvt.Layer:
-    layer = mvt.Layer(item.layer)
-    for row, commands, properties in zip(
-        item.rows.tolist(), item.commands, item.properties, strict=True
-    ):
-        layer.add(row, item.form, commands, properties)
+    layer = mvt.Layer(item.layer, _CELL_KEYS if item.layer == "cells" else _KEYS)
+    for row, commands, values in zip(item.rows.tolist(), item.commands, item.values, strict=True):
+        layer.add(row, item.form, commands, values)
     return layer
 
 
@@ -432,9 +431,9 @@ def _info(shown: int, dropped: int) -> bytes:
     """Return the layer that says how many features were left out, if some were."""
     if not dropped:
         return b""
-    layer = mvt.Layer("info")
+    layer = mvt.Layer("info", ("shown", "dropped"))
     middle = mvt.encode_geometries(shapely.points([[mvt.EXTENT / 2] * 2]), mvt.POINT)
-    layer.add(0, mvt.POINT, middle.commands[0], {"shown": shown, "dropped": dropped})
+    layer.add(0, mvt.POINT, middle.commands[0], (shown, dropped))
     return layer.to_bytes()
 
 

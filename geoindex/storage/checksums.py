@@ -4,7 +4,7 @@ The record has one line a file, as ``b2sum`` writes it, in the order of names:
 ``b2sum -c search/checksums.txt`` in the folder of an index verifies it too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import file_digest
 from pathlib import Path
 
@@ -18,11 +18,48 @@ _HINT = "/_versions/latest_version_hint.json"
 _DIFFERS, _MISSING, _UNEXPECTED = "differs from its checksum", "is missing", "has no checksum"
 
 
-def write_checksums(index: Path, files: SearchFiles) -> None:
-    """Record the digest of each file of an index, with search files that may lie elsewhere."""
-    text = _text(_digests(index, files))
+def write_checksums(
+    index: Path, files: SearchFiles, *, carried: Mapping[str, str] | None = None
+) -> None:
+    """Record the digest of each file of an index, with search files that may lie elsewhere.
+
+    Parameters
+    ----------
+    carried
+        Files that are those of another index, name to the digest recorded there: it stays, so that
+        one damaged since does not get a right checksum.
+    """
+    text = _text(_digests(index, files, carried))
     with writing(files.checksums) as unfinished:
         unfinished.write_text(text, "utf-8")
+
+
+def recorded_digests(files: SearchFiles) -> dict[str, str]:
+    """Return the recorded digest of each file of an index, whatever the record is worth."""
+    text = files.checksums.read_text("utf-8", "replace")
+    lines = (line.partition("  ") for line in text.splitlines())
+    return {name: digest for digest, _, name in lines}
+
+
+def check_files(index: Path, files: SearchFiles, paths: Iterable[Path]) -> None:
+    """Hold some files of an index against their checksums.
+
+    Raises
+    ------
+    IndexDamagedError
+        If one differs, or cannot be read.
+    """
+    faults = {}
+    try:
+        recorded = recorded_digests(files)
+        for path in paths:
+            name = path.relative_to(index).as_posix()
+            if recorded.get(name) != _digest(path):
+                faults[name] = _DIFFERS
+    except OSError as error:
+        msg = f"{index} is damaged: {error.filename} cannot be read. Build it again"
+        raise IndexDamagedError(msg) from error
+    raise_damaged(index, faults)
 
 
 def damaged_files(index: Path, files: SearchFiles) -> dict[str, str]:
@@ -35,8 +72,7 @@ def damaged_files(index: Path, files: SearchFiles) -> dict[str, str]:
         text = files.checksums.read_text("utf-8", "replace")
     except OSError:
         return {record: _MISSING}
-    recorded = {name: digest for digest, _, name in (line.partition("  ") for line in
-                                                    text.splitlines())}  # fmt: skip
+    recorded = recorded_digests(files)
     if text != _text(recorded):
         return {record: "is damaged"}
     found = _digests(index, files)
@@ -125,16 +161,21 @@ def _text(digests: dict[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
-def _digests(index: Path, files: SearchFiles) -> dict[str, str]:
-    digests = {}
-    for name, path in _paths(index, files):
-        with path.open("rb") as file:
-            digests[name] = file_digest(file, "blake2b").hexdigest()
-    return digests
+def _digests(
+    index: Path, files: SearchFiles, carried: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    known = carried or {}
+    return {name: known.get(name) or _digest(path) for name, path in _paths(index, files)}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "blake2b").hexdigest()
 
 
 def _paths(index: Path, files: SearchFiles) -> Iterator[tuple[str, Path]]:
-    folders = [table_path(index, ENTITIES), table_path(index, CELLS), index / "indexes"]
+    folders = [table_path(index, ENTITIES), table_path(index, CELLS)]
+    folders += [index / name for name in ("indexes", "state", "versions")]
     for path in [*index.glob("*.json"), *(path for folder in folders for path in _below(folder))]:
         yield path.relative_to(index).as_posix(), path
     for path in _below(files.folder):

@@ -98,7 +98,12 @@ def _number(name: str) -> int | None:
 
 
 def write_record(
-    index: Path, files: SearchFiles, tables: Versions, changed: Mapping[str, Any] | None = None
+    index: Path,
+    files: SearchFiles,
+    tables: Versions,
+    changed: Mapping[str, Any] | None = None,
+    *,
+    carried: Mapping[str, str] | None = None,
 ) -> None:
     """Write the record of search files, and the checksums of an index, that are complete.
 
@@ -110,12 +115,32 @@ def write_record(
         The versions that they were made from.
     changed
         As of `Sidecar`.
+    carried
+        As of `geoindex.storage.checksums.write_checksums`.
     """
+    write_sidecar_record(files, tables, changed)
+    write_checksums(index, files, carried=carried)
+
+
+def write_sidecar_record(
+    files: SearchFiles, tables: Versions, changed: Mapping[str, Any] | None = None
+) -> None:
+    """Write the record of search files alone; see `write_record`."""
     records = {files.record.name, files.checksums.name}
     found = {name: size for name, size in sizes(files.folder).items() if name not in records}
     content = {"format": SIDECAR_FORMAT, "tables": tables, "files": found}
     write_json(files.record, {**content, "changed": dict(changed or {})})
-    write_checksums(index, files)
+
+
+def read_sidecar(index: Path, files: SearchFiles) -> Sidecar:
+    """Return search files whatever version of the tables they were made of.
+
+    Raises
+    ------
+    IndexDamagedError
+        If one is missing, cut or grown.
+    """
+    return _whole(index, files, read_record(index, files))
 
 
 def find_sidecar(index: Path) -> Sidecar:

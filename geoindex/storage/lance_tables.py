@@ -33,6 +33,10 @@ CELL_SCHEMA = pa.schema(CELL_FIELDS)
 
 
 _WRITTEN_ROWS = 2048
+# a fragment has about two to the power of so many rows
+_FRAGMENT_BITS = 11
+# an odd number, of bits that look random
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 _ARROW_TYPES = {"float32": pa.float32(), "float16": pa.float16()}
 
 
@@ -107,8 +111,74 @@ def write_table(
     lance.write_dataset(reader, str(table_path(index, table)), schema=schema, mode="create")
 
 
-def open_table(index: Path, table: str) -> Any:
-    """Open a Lance table of an index.
+def cut_rows(osm_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where to cut rows into fragments: some 2,000 each, wherever other rows come and go.
+
+    A row begins a fragment if its id says so, so that a change moves no cut but its own.
+
+    Parameters
+    ----------
+    osm_ids
+        Of all rows, in their order.
+
+    Returns
+    -------
+    cuts
+        First row of each fragment, and the number of rows.
+    """
+    hashes = osm_ids.astype(np.uint64) * _ODD
+    begins = np.flatnonzero(hashes >> np.uint64(64 - _FRAGMENT_BITS) == 0)
+    return np.unique(np.concatenate([[0], begins, [len(osm_ids)]])).astype(np.int64)
+
+
+def write_fragments(
+    index: Path,
+    table: str,
+    parts: Iterable[Iterator[pa.RecordBatch] | Any],
+    schema: pa.Schema,
+) -> None:
+    """Write a version of a Lance table from fragments, one commit.
+
+    Parameters
+    ----------
+    parts
+        In the order of rows: the batches of a fragment to be written, or what `fragments` returned
+        of one that is there.
+    """
+    import lance
+    from lance.fragment import FragmentMetadata
+    from lance.fragment import write_fragments as write
+
+    place = str(table_path(index, table))
+    mode = "append" if table_path(index, table).exists() else "create"
+    found = []
+    for part in parts:
+        if isinstance(part, FragmentMetadata):
+            found.append(part)
+            continue
+        reader = pa.RecordBatchReader.from_batches(schema, part)
+        found += write(reader, place, schema=schema, mode=mode)
+    lance.LanceDataset.commit(
+        place,
+        lance.LanceOperation.Overwrite(schema, found),
+        read_version=None if mode == "create" else lance.dataset(place).version,
+    )
+
+
+def fragments(index: Path, table: str) -> list[tuple[int, Any]]:
+    """Return how many rows each fragment of a table has, and what `write_fragments` takes it as.
+
+    Those with deleted rows are None: they cannot be used again.
+    """
+    dataset = open_table(index, table)
+    return [
+        (item.count_rows(), None if item.num_deletions else item.metadata)
+        for item in dataset.get_fragments()
+    ]
+
+
+def open_table(index: Path, table: str, version: int | None = None) -> Any:
+    """Open a Lance table of an index, its newest version or another.
 
     Raises
     ------
@@ -118,7 +188,7 @@ def open_table(index: Path, table: str) -> Any:
     import lance
 
     try:
-        return lance.dataset(str(table_path(index, table)))
+        return lance.dataset(str(table_path(index, table)), version=version)
     except (OSError, ValueError) as error:
         msg = f"{index}: table {table!r} cannot be opened ({error}). Build the index again"
         raise IndexDamagedError(msg) from error

@@ -19,8 +19,10 @@
     │   ├── names.arrow, word_*         words of names: `geoindex.storage.name_index`
     │   ├── cells.arrow, cells.embedding.npy
     │   └── images*.npy, image_*.npy     with imagery: `geoindex.imagery.patch_store`
-    └── indexes/             approximate indexes, where asked for
-        └── entities.embedding.faiss
+    ├── indexes/             approximate indexes, where asked for
+    │   └── entities.embedding.faiss
+    ├── state/               what an update needs, where asked for: `geoindex.storage.update_state`
+    └── versions/            the manifests of earlier versions, once it was updated
 """
 
 from pathlib import Path

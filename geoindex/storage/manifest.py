@@ -36,6 +36,13 @@ class Manifest:
         What was kept but mended or decided: `repaired`, `duplicates`, `too_wide`.
     indexes
         What speeds the search of each vector column, and its recall; `geoindex.search.ann_records`.
+    version
+        1 as it was built, and one more with each update.
+    timestamp
+        The moment that the data show, ISO 8601; None where no source says it.
+    history
+        Of an index that can be updated, each version, oldest first: `version`, `created`,
+        `timestamp`, `tables` (their versions), `files` that were applied, and `changes`, counted.
     """
 
     sources: list[dict[str, Any]]
@@ -50,6 +57,9 @@ class Manifest:
     geoindex_version: str = __version__
     packages: dict[str, str] = field(default_factory=dict)
     indexes: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+    timestamp: str | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
     format: str = INDEX_FORMAT
     schema_version: int = SCHEMA_VERSION
 
@@ -102,13 +112,24 @@ def read_manifest(index: Path) -> Manifest:
     if not index.exists():
         msg = f"there is no index {index}. Make one with: geoindex build monaco.osm.pbf -o {index}"
         raise IndexDamagedError(msg)
+    return parse_manifest(index, path)
+
+
+def parse_manifest(index: Path, path: Path) -> Manifest:
+    """Read one manifest of an index, which may be that of an earlier version.
+
+    Raises
+    ------
+    IndexDamagedError
+        If it cannot be read, or is of another schema version.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         msg = f"{index} is no geoindex, or a damaged one: {path.name} cannot be read ({error})"
         raise IndexDamagedError(msg) from error
     found = content.get("schema_version") if isinstance(content, dict) else None
-    if not is_index(index) or not isinstance(found, int):
+    if not isinstance(found, int) or content.get("format") != INDEX_FORMAT:
         msg = f"{index} is no geoindex: {path.name} is of another kind"
         raise IndexDamagedError(msg)
     if found != SCHEMA_VERSION:
@@ -136,11 +157,25 @@ def _is_whole(manifest: Manifest) -> bool:
     encoder, counts = manifest.encoder, manifest.counts
     texts = (encoder["name"], encoder["fingerprint"], manifest.created)
     numbers = [encoder["dim"], encoder["region_dim"], counts["entities"]]
-    numbers += [*manifest.settings["resolutions"], *manifest.skipped.values()]
+    numbers += [*manifest.settings["resolutions"], *manifest.skipped.values(), manifest.version]
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int) for number in numbers)
         and len(manifest.settings["resolutions"]) > 0
         and isinstance(manifest.sources, list)
         and isinstance(manifest.indexes, dict)
+        and isinstance(manifest.timestamp, str | None)
+        and isinstance(manifest.history, list)
+        and all(_is_whole_version(item) for item in manifest.history)
+    )
+
+
+def _is_whole_version(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item["version"], int)
+        and isinstance(item["created"], str)
+        and isinstance(item["timestamp"], str | None)
+        and all(isinstance(item[name], dict) for name in ("tables", "changes"))
+        and isinstance(item["files"], list)
     )

@@ -37,6 +37,8 @@ from geoindex.storage.filesystem import (
 )
 from geoindex.storage.layout import SearchFiles
 
+#: Names of the arrays beside tags.arrow.
+TAG_ARRAYS = ("tag_codes", "tag_offsets", "posting_rows", "posting_offsets")
 # parts a key from its value where both are one string; it stands in neither, and sorts before all
 _SEPARATOR = "\0"
 _TAGS = pa.schema([pa.field("key", pa.string()), pa.field("value", pa.string())])

@@ -31,12 +31,12 @@ def test_serves_at_a_free_port_until_it_is_interrupted(street: Path) -> None:
     ) as served:
         assert served.stdout is not None
         address = served.stdout.readline().strip()
-        connection = HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=20)
+        connection = HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=300)
         connection.request("GET", "/api/v1/health")
         assert b'"ok"' in connection.getresponse().read()
         connection.close()
         served.send_signal(signal.SIGINT)
-        _, said = served.communicate(timeout=20)
+        _, said = served.communicate(timeout=300)
     assert served.returncode == 0, said
     assert said == ""
 

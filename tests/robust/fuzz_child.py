@@ -61,6 +61,7 @@ def _picture(path: Path, scratch: Path) -> None:
         {
             "patch_px": 32,
             "dim": 8,
+            "tokens_fingerprint": "0",
             "gsd_m": 0.5,
             "levels": [1],
             "tokens": "statistics",

@@ -128,6 +128,7 @@ def test_a_build_on_a_full_disk_keeps_the_old_index(town, built, tmp_path):
     assert counts["no room"] >= 1
 
 
+pytestmark = pytest.mark.timeout(6 * 3600)
 many = pytest.mark.skipif(
     "GEOINDEX_FULL_DISKS" not in os.environ, reason="GEOINDEX_FULL_DISKS=30 runs it"
 )

@@ -36,6 +36,8 @@ from tests.support.osm_files import convert
 from tests.support.training import small_config
 from trainer.config import toml_text
 
+pytestmark = pytest.mark.timeout(6 * 3600)
+
 _FEW = 6  # of each kind
 _HOSTILE = Path(__file__).parents[3] / "shared" / "cases" / "hostile"
 # a machine that does other things at the same time is slower

@@ -26,6 +26,7 @@ _RECORDS = {"sidecar.json", "checksums.txt"}
 # of a run of training: when, and how long each step took
 _TIMES = {"counters.json", "metrics.csv", "run.json", "README.md"}
 
+pytestmark = pytest.mark.timeout(6 * 3600)
 many = pytest.mark.skipif("GEOINDEX_KILLS" not in os.environ, reason="GEOINDEX_KILLS=100 runs it")
 
 

@@ -5,13 +5,15 @@ input.
 """
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import osmium
 
-_REAL_MAPS = Path(__file__).parents[3] / "shared" / "data" / "osm"
+_DATA = Path(os.environ.get("GEOINDEX_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_REAL_MAPS, _MORE_MAPS, _PAIRS = (_DATA / name for name in ("osm", "osm-more", "pairs"))
 _KEPT_AS_REFERENCES = {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
 
 BUILDING = {"building": "yes"}
@@ -21,6 +23,23 @@ CAFE = {"amenity": "cafe"}
 def real_maps(*names: str) -> list[Path]:
     """Return real extracts, by the beginning of their names; none where a checkout has none."""
     return [path for name in names for path in sorted(_REAL_MAPS.glob(f"{name}*.osm.pbf"))]
+
+
+def pair_files() -> list[tuple[Path, Path, Path]]:
+    """Return real extracts of one place: the earlier, the changes between, and the later one."""
+    found = []
+    for between in sorted(_PAIRS.glob("*_to_*.osc.gz")):
+        start, end = between.name.removesuffix(".osc.gz").split("_to_")
+        place, year = start.rsplit("_", 1)
+        end = end if len(end) > len("06-03") else f"{year[:4]}-{end[:2]}"
+        sides = [
+            next((path for folder in (_PAIRS, _REAL_MAPS, _MORE_MAPS)
+                  if (path := folder / f"{name}.osm.pbf").exists()), None)
+            for name in (start, f"{place}_{end}")
+        ]  # fmt: skip
+        if sides[0] is not None and sides[1] is not None:
+            found.append((sides[0], between, sides[1]))
+    return found
 
 
 class OsmFile:

@@ -407,7 +407,7 @@ function hit(feature, number) {
 
 // search box ---------------------------------------------------------------------------------
 
-const box = { found: [], at: -1, asking: null, wait: 0 };
+const box = { found: [], text: "", at: -1, asking: null, wait: 0 };
 
 function showFound(children, isOpen = true) {
   $("found").replaceChildren(...children);
@@ -423,6 +423,7 @@ async function findPlaces() {
   try {
     const { found } = await api.find(state.ix, text, box.asking.signal);
     box.found = found;
+    box.text = text;
     box.at = found.length ? 0 : -1;
     const row = (each, i) => h("li", { role: "option", id: `found-${i}`, "aria-selected": i === box.at ? "true" : "false", onmousedown: (e) => { e.preventDefault(); take(i); } },
       h("b", {}, each.name ?? each.id), h("div", { class: "soft small" }, [kindWords(each.kind), each.matched && each.matched !== each.name ? `“${each.matched}”` : "", each.num_entities > 1 ? `${each.num_entities} pieces` : ""].filter(Boolean).join(" · ")));
@@ -438,6 +439,13 @@ function move(step) {
   box.at = (box.at + step + box.found.length) % box.found.length;
   for (const [i, each] of [...$("found").children].entries()) each.setAttribute("aria-selected", String(i === box.at));
   $("q").setAttribute("aria-activedescendant", `found-${box.at}`);
+}
+
+/** Take the place that is marked; if the list is that of an earlier text, the first of what was typed. */
+async function takeTyped() {
+  clearTimeout(box.wait);
+  if (box.text !== $("q").value.trim()) await findPlaces();
+  if (box.text === $("q").value.trim()) take(box.at);
 }
 
 function take(i) {
@@ -540,7 +548,7 @@ $("q").addEventListener("input", () => { clearTimeout(box.wait); box.wait = setT
 $("q").addEventListener("focus", () => { if ($("q").value) findPlaces(); });
 $("q").addEventListener("blur", () => showFound([], false));
 $("q").addEventListener("keydown", (event) => {
-  const work = { ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: () => take(box.at), Escape: () => { showFound([], false); $("q").blur(); } }[event.key];
+  const work = { ArrowDown: () => move(1), ArrowUp: () => move(-1), Enter: takeTyped, Escape: () => { showFound([], false); $("q").blur(); } }[event.key];
   if (work) { event.preventDefault(); work(); }
 });
 $("index").addEventListener("change", guarded(async (event) => {

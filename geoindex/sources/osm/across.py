@@ -21,6 +21,8 @@ from geoindex.geo.antimeridian import unwrapped, wrapped
 #: Where no entity is closer to the antimeridian, degrees, no relation is thought to cross it.
 NEAR_DEG = 10.0
 _HALF_TURN = 180.0
+# of ways: 3 s for so many rings
+_MOST_WAYS = 10_000
 # the beginning of WKB: where the first longitude stands, by the kind of geometry
 _LON_AT = {1: 5, 2: 9, 3: 13}
 
@@ -64,6 +66,8 @@ def areas_across(
     found = {}
     ways_of: dict[int, list[int]] = {}
     for relation in relations:
+        if len(relation.members) > _MOST_WAYS:
+            continue
         ways_of[relation.id] = [member.ref for member in relation.members if member.type == "w"]
         found[relation.id] = (relation.version, dict(relation.tags))
     ways = _ways(file, {ref for refs in ways_of.values() for ref in refs}, has_places=has_places)

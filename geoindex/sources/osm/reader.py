@@ -30,11 +30,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import osmium
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geoindex.errors import SourceError
+from geoindex.errors import SourceError, UsageError
+from geoindex.features.ids import OSM_TYPES
 from geoindex.features.raw import RawEntities
 from geoindex.sources.base import (
     BadTextError,
@@ -44,6 +46,8 @@ from geoindex.sources.base import (
     file_hash,
 )
 from geoindex.sources.osm.assemble import ObjectReader, area_relations
+from geoindex.sources.osm.columns import IdOrder
+from geoindex.sources.osm.objects import copy_objects
 from geoindex.sources.osm.odd_xml import head, is_xml, oddity, opened
 from geoindex.sources.osm.sort import MEMORY_BYTES, Originals, write_sorted
 
@@ -174,6 +178,58 @@ class OsmSource:
         except UnicodeError as error:
             msg = "some tags are not UTF-8"
             raise BadTextError(msg) from error
+        except _OSMIUM_ERRORS as error:
+            raise self._explained(error) from error
+
+    def is_in_order(self) -> bool:
+        """Return whether all objects of the file are there once, in osmium's order.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged.
+        """
+        if is_xml(self.path) and oddity(self.path):
+            return False
+        if self._header().get("sorting") == "Type_then_ID":
+            return True
+        order = IdOrder()
+        kinds = (osmium.osm.NODE, osmium.osm.WAY, osmium.osm.RELATION)
+        try:
+            with opened(self.path, _format(self.path), self._scratch) as file:
+                for name, kind in zip(OSM_TYPES, kinds, strict=True):
+                    items: Any = osmium.FileProcessor(file, kind)
+                    order.check(name, np.array([item.id for item in items], np.int64))
+        except UnsortedSourceError:
+            return False
+        except _OSMIUM_ERRORS as error:
+            raise self._explained(error) from error
+        return True
+
+    def keep_objects(self, target: Path) -> None:
+        """Write all objects of the file, from which changes make those of a later moment.
+
+        Raises
+        ------
+        UsageError
+            If changes cannot be applied to them: their ids are not those of published objects, or
+            the file lacks the nodes of ways.
+        """
+        if self._originals is not None:
+            msg = (
+                f"{self.path.name} holds ids of objects that were never uploaded, which no change "
+                "names; leave --updatable out"
+            )
+            raise UsageError(msg)
+        if self._has_places_on_ways:
+            msg = (
+                f"{self.path.name} has places on ways in the place of nodes, which changes name; "
+                "leave --updatable out, or take the file that it was made from"
+            )
+            raise UsageError(msg)
+        try:
+            with opened(self.path, _format(self.path), self._scratch) as file:
+                copy_objects(file, target)
         except _OSMIUM_ERRORS as error:
             raise self._explained(error) from error
 

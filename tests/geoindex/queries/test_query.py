@@ -67,7 +67,7 @@ VALUES = {
 }
 
 
-OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "vector", "feedback"}
+OTHER_EXAMPLES = {"like", "unlike", "at", "cell", "tags", "text", "vector", "feedback"}
 WEIGHED = {"focus", "own_weight"}
 
 

@@ -28,10 +28,10 @@ def read(path: Path, layer: mvt.Layer) -> dict[int, shapely.Geometry]:
 
 
 def layer_of(shapes: list[shapely.Geometry], form: int) -> mvt.Layer:
-    layer = mvt.Layer("things")
+    layer = mvt.Layer("things", ("number", "name", "no"))
     encoded = mvt.encode_geometries(np.array(shapes, object), form)
     for number, commands in zip(encoded.kept.tolist(), encoded.commands, strict=True):
-        layer.add(number, form, commands, {"number": number, "name": f"n{number}", "no": None})
+        layer.add(number, form, commands, (number, f"n{number}", None))
     return layer
 
 
@@ -101,10 +101,10 @@ def test_a_hole_goes_with_the_ring_that_is_left_out() -> None:
 
 
 def test_values_of_all_types(tmp_path: Path) -> None:
-    layer = mvt.Layer("things")
+    values = {"text": "ä\u2028", "whole": 1, "less": -70_000, "part": 0.25, "truth": True}
+    layer = mvt.Layer("things", tuple(values))
     (commands,) = mvt.encode_geometries(np.array([shapely.Point(1, 1)]), mvt.POINT).commands
-    values = {"text": "ä\u2028", "whole": 300, "less": -70_000, "part": 0.25, "truth": True}
-    layer.add(1 << 40, mvt.POINT, commands, values)
+    layer.add(1 << 40, mvt.POINT, commands, tuple(values.values()))
     path = tmp_path / "tile.mvt"
     path.write_bytes(mvt.tile_of([layer]))
     frame = pyogrio.read_dataframe(path, layer="things")
