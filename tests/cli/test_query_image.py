@@ -80,7 +80,7 @@ def test_entities_and_why(paths: dict[str, Path], tmp_path: Path) -> None:
         assert parts["tags"] == parts["geometry"] == 0
         assert parts["image"] == pytest.approx(hit["similarity"], abs=1e-6)
         assert hit["why"]["image"]["patches_of_hit"] > 0
-    assert page.read_text().count("<li>") == 2
+    assert page.read_text().count("<li id=") == 2
     table = RUN.invoke(app, ask)
     assert "images alone are compared" in table.stdout
     assert "on the map under it amenity=cafe" in table.stdout

@@ -102,7 +102,7 @@ def test_a_checkpoint_is_a_row_by_its_folder(monkeypatch, tmp_path):
     monkeypatch.setattr("geoindex.encoders.load_encoder", load)
     rows = find_methods(["counts", str(tmp_path), "untrained", f"new={tmp_path}"])
     assert [row.name for row in rows] == ["counts", "geojepa-small", "untrained", "new"]
-    assert asked == [str(tmp_path), "geojepa:untrained", str(tmp_path)]
+    assert asked == [str(tmp_path), "relational:untrained", str(tmp_path)]
 
 
 def test_two_rows_of_one_name_are_refused_with_a_way_out():

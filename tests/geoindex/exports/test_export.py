@@ -60,7 +60,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def index(source):
-    return gi.build(source, source.with_name("small.geoindex"))
+    return gi.build(source, source.with_name("small.geoindex"), encoder="geojepa")
 
 
 @pytest.fixture(scope="module")

@@ -393,6 +393,8 @@ def test_what_was_parsed_is_parsed_again_as_it_is():
         "max_area": 7.5e6,
         "min_length": "1km",
         "max_length": 1e6,
+        "changed_since": "2",
+        "new_since": "2023-12-01",
     }
     assert set(options) == set(FILTERS)
     once = parsed(**options)
