@@ -34,7 +34,7 @@ def test_answers_equal_brute_force(real_index, focus):
     for row in range(0, len(ids), len(ids) // 7):
         cosine = vectors @ vectors[row]
         order = sorted(set(range(len(ids))) - {row}, key=lambda i: (-round(cosine[i], 12), i))[:15]
-        hits = run(real_index, [ids[row]], k=15, focus=focus)
+        hits = run(real_index, [ids[row]], k=15, focus=focus, parts=True)
         assert hits.ids == [ids[i] for i in order]
         assert hits.table["similarity"].to_pylist() == pytest.approx(cosine[order], abs=1e-6)
 

@@ -80,12 +80,13 @@ def test_weak_filters_are_kept_by_an_approximate_answer(copy):
     pytest.importorskip("faiss")
     reindex(copy, "ivf")
     index = geoindex.open(copy)
-    hits = index.query("node/7", where="amenity!=cafe", exclude=["node/8"], k=50)
+    wanted = {"where": "amenity!=cafe", "exclude": ["node/8"], "k": 50, "focus": "context"}
+    hits = index.query("node/7", **wanted)
     assert not hits.index["search"]["exact"]
     assert len(hits) == 50
     assert all(row["tags"]["amenity"] != "cafe" for row in hits)
     assert not {"node/7", "node/8"} & set(hits.ids)
-    exact = index.query("node/7", where="amenity!=cafe", exclude=["node/8"], k=50, backend="exact")
+    exact = index.query("node/7", **wanted, backend="exact")
     assert hits.num_passing == exact.num_passing
     assert len(set(hits.ids) & set(exact.ids)) >= 40
 
@@ -110,7 +111,7 @@ def test_other_vectors_are_noticed(copy):
     path = copy / "search" / "entities.embedding.npy"
     vectors = np.load(path)
     np.save(path, vectors[::-1])
-    notes = geoindex.open(copy).query("node/7", k=5).notes
+    notes = geoindex.open(copy).query("node/7", k=5, focus="context").notes
     assert any("older than its table" in note for note in notes)
 
 
