@@ -200,7 +200,9 @@ def _answers(
 ) -> tuple[list[Answer], dict[int, GeoindexError]]:
     """Answer queries, in their order; return also the faults of those that cannot be answered."""
     check_backend(backend)
-    queries = [_decided(query, index, target, backend) for query in queries]
+    if not (is_table and backend == "auto"):
+        # tables are answered exactly
+        queries = [_decided(query, index, target, backend) for query in queries]
     known = _ids_of(index, queries) if is_table else None
     # another backend answers by itself
     is_blocked = is_table and backend in {"auto", "exact"}

@@ -102,7 +102,7 @@ def test_the_module_asks_as_the_index_does(small_index, names):
         ({"cell": 1}, InvalidIdError, "cell is 1"),
         ({"cell": -1}, InvalidIdError, "cell is -1"),
         ({"cell": 1 << 80}, InvalidIdError, "cell is"),
-        ({"cell": 0.5}, InvalidIdError, "cell is 0.5"),
+        ({"cell": 0.5}, InvalidIdError, "got '0.5'. Example: 891f1d48177ffff"),
         ({"tags": "amenity"}, UsageError, "want KEY=VALUE"),
         ({"tags": {"amenity": None}}, UsageError, "want tags as texts"),
         ({"tags": {}}, UsageError, "nothing to search for"),
