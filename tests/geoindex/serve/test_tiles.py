@@ -52,7 +52,7 @@ def test_geometries_are_those_of_the_index_within_a_unit(
     table = index.entities.table
     # rounding moves by half a unit, simplifying by two units more below the last zoom
     slack = unit * (0.8 if z == MAX_ZOOM else 2.8)
-    compared = off = 0
+    compared = 0
     for layer in ("areas", "lines", "points"):
         found = read(tile, tmp_path / "tile.mvt", layer, z, x, y)
         wkb = [table["geometry"][row].as_py() for row in found["mvt_id"].tolist()]
@@ -61,16 +61,13 @@ def test_geometries_are_those_of_the_index_within_a_unit(
         assert kinds == found["kind"].tolist()
         for ours, theirs in zip(found.geometry, whole, strict=True):
             inside = shapely.intersection(shapely.make_valid(theirs), frame)
-            # a tile has some units more around it
-            ours = shapely.intersection(shapely.make_valid(ours), frame)  # noqa: PLW2901
             if shapely.is_empty(inside) or shapely.is_empty(ours):
                 continue
+            # what runs along the border may end elsewhere on it: then it lies on what is drawn
             is_near = shapely.hausdorff_distance(ours, inside) < slack
-            off += not (is_near or inside.buffer(slack).contains(ours))
+            assert is_near or shapely.make_valid(theirs).buffer(slack).contains(ours)
             compared += 1
     assert compared > 10
-    # a line of Monaco is drawn a metre too long; why is not known
-    assert off <= compared / 500
 
 
 def test_at_the_last_zoom_nothing_is_missing(index: Index, tmp_path: Path) -> None:
