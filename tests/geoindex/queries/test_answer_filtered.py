@@ -89,7 +89,8 @@ def test_brute_force_agrees(coded, judge, drawn, data):
     asked = data.draw(st.integers(0, len(rows) - 1))
     focus = data.draw(st.sampled_from(sorted(cosine)))
     k = data.draw(st.sampled_from([1, 3, 10, 100]))
-    hits = coded.query([rows[asked]["feature_id"]], **filters, k=k, focus=focus)
+    # parts of what is asked about, by default left out, are tested with them
+    hits = coded.query([rows[asked]["feature_id"]], **filters, k=k, focus=focus, parts=True)
 
     places = [LonLat(rows[asked]["lon"], rows[asked]["lat"])]
     others = (number for number in range(len(rows)) if number != asked)
