@@ -46,7 +46,8 @@ def test_extras_are_those_for_users(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(file.read(name))
-    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "sample", "serve", "train"}
+    wanted = {"all", "evaluate", "faiss", "gpu", "hf", "imagery", "overture", "sample", "serve"}
+    wanted |= {"train"}
     assert set(metadata.get_all("Provides-Extra")) == wanted
 
 
@@ -70,7 +71,7 @@ index = geoindex.build({str(source)!r}, {str(tmp_path / "two.geoindex")!r})
 assert index.query("n1").ids == ["node/2"]
 again = geoindex.open({str(tmp_path / "two.geoindex")!r})
 assert again.query(tags="amenity=pub", k=1).ids == ["node/2"]
-assert geoindex.load_encoder().name == "geojepa"
+assert geoindex.load_encoder().name == "relational"
 import cli
 assert cli.OWNER == "another"
 import encoder

@@ -70,7 +70,7 @@ def _assert_harmless(text: str) -> None:
     assert not set(text) & _CONTROLS, sorted(map(ascii, set(text) & _CONTROLS))
 
 
-QUERY = ("--like", "node/0", "-k", 50)
+QUERY = ("--like", "node/0", "-k", 50, "--parts")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -477,6 +478,9 @@ class WkbType(pa.ExtensionType):
 
 @pytest.fixture
 def registered() -> Iterator[None]:
+    # geoarrow-pyarrow registers its own where it was imported
+    with suppress(pa.ArrowKeyError):
+        pa.unregister_extension_type("geoarrow.wkb")
     pa.register_extension_type(WkbType({}))
     yield
     pa.unregister_extension_type("geoarrow.wkb")
