@@ -37,7 +37,12 @@ from torch import Tensor, nn
 
 from encoder.geojepa.onednn_linear import Linear
 from encoder.protocol import EntityTokens
-from encoder.relational.config import LayoutConfig, RelationalConfig, region_part_columns
+from encoder.relational.config import (
+    LayoutConfig,
+    RelationalConfig,
+    part_columns,
+    region_part_columns,
+)
 from encoder.relational.model import in_blocks
 from encoder.relational.size import logarithms, size_columns
 from encoder.tags.ruled_vectors import unit_rows
@@ -107,8 +112,10 @@ class SearchLayout(nn.Module):
             "importance": np.stack((np.cos(angle), np.sin(angle)), axis=1),
             "context": unit_rows(in_blocks(self.context, read).numpy()),
         }
+        shares = self.config.shares
+        # in the order of the columns, whatever that of the settings
         return np.hstack(
-            [np.float32(share**0.5) * parts[name] for name, share in self.config.shares.items()]
+            [np.float32(shares[name] ** 0.5) * parts[name] for name in part_columns(self.config)]
         )
 
     def _known(self, tokens: EntityTokens) -> NDArray[np.float32]:

@@ -165,19 +165,39 @@ def entity_tokens(
     """
     n = len(offsets) - 1
     entity = np.repeat(np.arange(n), np.diff(offsets))
-    ids = read.ids[codes]
-    is_known = ids >= 0
-    owner = np.repeat(entity, is_known.sum(axis=1))
-    pairs = np.unique((owner << 20) | ids[is_known].astype(np.int64))
-    owner, token = pairs >> 20, pairs & ((1 << 20) - 1)
+    owner, token = token_pairs(read, entity, codes)
     first = np.searchsorted(owner, np.arange(n))
     place = np.arange(len(owner)) - first[owner]
     kept = place < MOST_TOKENS
     found = np.full((n, MOST_TOKENS), -1, np.int16)
     found[owner[kept], place[kept]] = token[kept]
+    return found, tag_numbers(read, entity, codes, n)
+
+
+def token_pairs(
+    read: TagTokens, entity: NDArray[np.int64], codes: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return entities and their tokens, each token of an entity once, sorted by both.
+
+    Parameters
+    ----------
+    entity, codes
+        Of each tag: whose it is, and which of the unique tags; shapes ``(m,)``.
+    """
+    ids = read.ids[codes]
+    is_known = ids >= 0
+    owner = np.repeat(entity, is_known.sum(axis=1))
+    pairs = np.unique((owner << 20) | ids[is_known].astype(np.int64))
+    return pairs >> 20, pairs & ((1 << 20) - 1)
+
+
+def tag_numbers(
+    read: TagTokens, entity: NDArray[np.int64], codes: NDArray[np.int32], n: int
+) -> NDArray[np.float32]:
+    """Return the numbers of n entities, shape ``(n, 2 C)``; see `entity_tokens`."""
     channel = read.channel[codes]
     has = channel >= 0
-    numbers = np.zeros((n, 2 * len(NUMBER_KEYS)), np.float32)
-    numbers[entity[has], channel[has]] = read.number[codes[has]]
-    numbers[entity[has], len(NUMBER_KEYS) + channel[has]] = 1
-    return found, numbers
+    found = np.zeros((n, 2 * len(NUMBER_KEYS)), np.float32)
+    found[entity[has], channel[has]] = read.number[codes[has]]
+    found[entity[has], len(NUMBER_KEYS) + channel[has]] = 1
+    return found

@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoder.relational.model import EntityInputs, Graph
-from encoder.relational.vocabulary import NUMBER_KEYS, TagTokens, Vocabulary
+from encoder.relational.vocabulary import TagTokens, Vocabulary, tag_numbers, token_pairs
 from geoindex.features.relations import RELATIONS
 from trainer.relational.masks import ChunkTags, MaskConfig, hidden_tags, mask_keys
 from trainer.relational.places import Place
 
 _NUM_RELATIONS = len(RELATIONS)
-_NUM_NUMBERS = len(NUMBER_KEYS)
 
 
 @dataclass(frozen=True)
@@ -197,9 +196,9 @@ def _part(
         lost = hidden & (place.tag_weights[codes] > 0)
         shows = np.bincount(entity[lost], minlength=n) == 0
     seen_tags, all_tags = _pooled(place, codes, offsets, hidden)
-    seen = _tokens(read.tokens, entity[~hidden], codes[~hidden])
+    seen = token_pairs(read.tokens, entity[~hidden], codes[~hidden])
     masked = np.flatnonzero(~shows)
-    whole = _tokens(read.tokens, entity, codes)
+    whole = token_pairs(read.tokens, entity, codes)
     tokens = torch.zeros(n, read.num_tokens)
     tokens[torch.from_numpy(whole[0]), torch.from_numpy(whole[1])] = 1
     rows, list_counts = _lists(place, start, stop)
@@ -210,7 +209,7 @@ def _part(
         seen_tokens=seen[1],
         seen_token_counts=np.bincount(seen[0], minlength=n),
         geometry=place.geometry[start:stop].astype(np.float32),
-        numbers=_numbers(read.tokens, entity[~hidden], codes[~hidden], n),
+        numbers=tag_numbers(read.tokens, entity[~hidden], codes[~hidden], n),
         degrees=read.degrees[start:stop],
         rows=rows,
         list_counts=list_counts,
@@ -248,28 +247,6 @@ def _bag(ids: Tensor, vectors: Tensor, offsets: NDArray[np.int64], weights: Tens
         per_sample_weights=weights,
         include_last_offset=True,
     )
-
-
-def _tokens(
-    read: TagTokens, entity: NDArray[np.int64], codes: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return entities and their tokens, each token of an entity once, sorted by both."""
-    ids = read.ids[codes]
-    is_known = ids >= 0
-    owner = np.repeat(entity, is_known.sum(axis=1))
-    pairs = np.unique((owner << 20) | ids[is_known].astype(np.int64))
-    return pairs >> 20, pairs & ((1 << 20) - 1)
-
-
-def _numbers(
-    read: TagTokens, entity: NDArray[np.int64], codes: NDArray[np.int32], n: int
-) -> NDArray[np.float32]:
-    channel = read.channel[codes]
-    has = channel >= 0
-    found = np.zeros((n, 2 * _NUM_NUMBERS), np.float32)
-    found[entity[has], channel[has]] = read.number[codes[has]]
-    found[entity[has], _NUM_NUMBERS + channel[has]] = 1
-    return found
 
 
 def _lists(place: Place, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
