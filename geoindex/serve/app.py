@@ -31,7 +31,7 @@ from geoindex.geo.h3 import format_cell, parse_cell
 from geoindex.queries.hits import Hits
 from geoindex.queries.options import OPTIONS
 from geoindex.queries.scores import score_all
-from geoindex.serve import requests as asked
+from geoindex.serve import requests
 from geoindex.serve.answers import choose_form, json_response, render
 from geoindex.serve.catalog import Catalog, ServedIndex
 from geoindex.serve.chips import chip_png
@@ -95,7 +95,7 @@ class Server:
         """Return the index that an address names."""
         return self.catalog.get(request.path_params["ix"])
 
-    def answer(self, served: ServedIndex, wanted: asked.QueryRequest) -> Hits:
+    def answer(self, served: ServedIndex, wanted: requests.QueryRequest) -> Hits:
         """Answer a query."""
         target = [self.catalog.get(name).index for name in wanted.target] or None
         hits = served.index.query(wanted.query, target=target, backend=wanted.backend)
@@ -309,7 +309,7 @@ def _find(server: Server, request: Request, _body: Any) -> Response:
     if not text:
         msg = "want a text to find. Example: ?q=station"
         raise UsageError(msg)
-    asked.check_place_text("q", text)
+    requests.check_place_text("q", text)
     limit = _whole(request, "limit", 10, most=_MOST_FOUND)
     return json_response({"query": text, "found": found_places(served, text, limit)})
 
@@ -335,18 +335,18 @@ def found_places(served: ServedIndex, text: str, limit: int) -> list[dict[str, A
 def _query(server: Server, request: Request, body: Any) -> Response:
     served = server.served(request)
     is_post = request.method == "POST"
-    wanted = asked.from_body(body) if is_post else asked.from_parameters(request.query_params)
+    wanted = requests.from_body(body) if is_post else requests.from_parameters(request.query_params)
     named = request.query_params.get("format") if is_post else wanted.form
     form = choose_form(named or wanted.form, request.headers.get("accept", ""))
-    if form not in asked.FORMATS:
-        msg = f"no format {form!r}; want one of {', '.join(asked.FORMATS)}"
+    if form not in requests.FORMATS:
+        msg = f"no format {form!r}; want one of {', '.join(requests.FORMATS)}"
         raise UsageError(msg)
     return render(server.answer(served, wanted), served, form)
 
 
 def _batch(server: Server, request: Request, body: Any) -> Response:
     served = server.served(request)
-    rows, options, run = asked.batch_from_body(body)
+    rows, options, run = requests.batch_from_body(body)
     target = [server.catalog.get(name).index for name in run.target] or None
     hits = served.index.query_many(rows, target=target, backend=run.backend, **options)
     form = choose_form(run.form, request.headers.get("accept", ""))
@@ -416,7 +416,7 @@ def _similar(server: Server, request: Request, _body: Any) -> Response:
         msg = "want two places. Example: ?a=way/1&b=way/2"
         raise UsageError(msg)
     for name, text in (("a", first), ("b", second)):
-        asked.check_place_text(name, text)
+        requests.check_place_text(name, text)
     other = server.catalog.get(given["target"]).index if "target" in given else None
     options: dict[str, Any] = {"focus": given["focus"]} if "focus" in given else {}
     if "own_weight" in given:
@@ -428,7 +428,7 @@ def _similar(server: Server, request: Request, _body: Any) -> Response:
 
 def _scores(server: Server, request: Request, body: Any) -> Response:
     served = server.served(request)
-    wanted = asked.from_body(body)
+    wanted = requests.from_body(body)
     scores = score_all(served.index, wanted.query)
     known = scores[~np.isnan(scores)]
     ends = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
@@ -517,15 +517,15 @@ def _collection(server: Server, request: Request, _body: Any) -> Response:
 
 def _items(server: Server, request: Request, _body: Any) -> Response:
     served = server.served(request)
-    options, others = asked.read_options(request.query_params, also=("limit", "offset", "f"))
+    options, others = requests.read_options(request.query_params, also=("limit", "offset", "f"))
     if unknown := [name for name in options if not isinstance(OPTIONS[name], Filter)]:
         msg = f"there is no parameter {unknown[0]!r} of items; want bbox, limit, offset or a filter"
         raise UsageError(msg)
     del others
     page = item_page(
         served,
-        asked.guarded(options),
-        limit=_whole(request, "limit", 10, most=asked.MOST_K),
+        requests.guarded(options),
+        limit=_whole(request, "limit", 10, most=requests.MOST_K),
         offset=_whole(request, "offset", 0, least=0),
         address=f"{_base(request)}/collections/{served.name}/items",
         parameters=request.query_params.multi_items(),

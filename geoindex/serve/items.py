@@ -90,7 +90,7 @@ def item_page(
     limit, offset
         How many items, and after how many.
     address, parameters
-        That were asked, for links to the other pages.
+        The parameters of the request, for links to the other pages.
     """
     filters = Query.without_examples(**options).filters
     box = filters.pop("bbox", None)

@@ -3,7 +3,7 @@
 ======  =================================================================
 status  when
 ======  =================================================================
-400     what was asked cannot be understood: `usage`, `invalid_...`
+400     the request cannot be understood: `usage`, `invalid_...`
 401     a token is wanted
 403     the address in the Host header is not ours
 404     no such page, index, id or place: `not_in_index`, `unknown_index`

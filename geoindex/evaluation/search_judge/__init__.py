@@ -1,4 +1,4 @@
-"""Judge vectors by what they find: what is hidden, what is asked, and who answers better.
+"""Judge vectors by what they find when something is hidden, beside other vectors.
 
 `geoindex evaluate INDEX... --search` runs it for methods by name. In Python, for any vectors::
 
